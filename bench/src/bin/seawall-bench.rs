@@ -1,0 +1,40 @@
+//! The generator, the echo and the comparison as a program of their own: what `cargo xtask compare` runs.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use seawall_bench::{Error, cli, compare, echo, pure};
+
+/// Load generator and comparison with other servers.
+#[derive(Parser)]
+#[command(version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Load(cli::BenchArgs),
+    Compare(compare::CompareArgs),
+    /// Answer every datagram with itself: the yardstick.
+    Echo(echo::EchoArgs),
+    /// Serve REGISTERs in this process, without a network.
+    Pure(pure::PureArgs),
+}
+
+fn main() -> ExitCode {
+    let outcome: Result<(), Error> = match Arguments::parse().command {
+        Command::Load(args) => cli::run(args),
+        Command::Echo(args) => echo::cli(&args),
+        Command::Pure(args) => pure::cli(args),
+        Command::Compare(args) => compare::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The load generator and the comparison with other servers.
+//!
+//! - [`load`] sends SIP requests to a server over UDP and counts what comes back. It is built to cost far less than
+//!   the server that it measures: messages are rendered once and patched in place, and move in batches.
+//! - [`echo`] is the yardstick: the cheapest thing that can answer a datagram. Every figure is also given as a ratio
+//!   to it, because absolute figures of a virtual machine wander and ratios of one run do not.
+//! - [`compare`] runs the echo, Kamailio and Seawall side by side, pinned, in turns, and prints medians.
+//! - [`pure`] serves REGISTERs without a network: what Seawall itself adds to what the kernel costs.
+//! - [`cli`] is what `seawall bench` mounts.
+//!
+//! What this crate does not do: it is no conformance test (a reply counts by its status and its branch alone), it
+//! speaks UDP only, and it writes nothing outside a temporary folder unless a file is named.
+//!
+//! `unsafe` stands in [`socket`] only: the system calls for batches of datagrams and for pinning.
+
+pub mod cli;
+pub mod compare;
+pub mod echo;
+pub mod error;
+pub mod histogram;
+pub mod limits;
+pub mod load;
+pub mod process;
+pub mod pure;
+pub mod server;
+pub mod socket;
+
+pub use error::Error;

@@ -1,0 +1,56 @@
+//! Every bound of the load generator, with its reason.
+
+/// Datagrams moved by one `recvmmsg` or `sendmmsg`. Beyond 64 the saving for each datagram is no longer measurable.
+pub const BATCH: usize = 64;
+
+/// Room for one datagram, bytes. A relayed INVITE with Via, Record-Route and SDP stays well under it.
+pub const DATAGRAM_BYTES: usize = 4096;
+
+/// Source sockets of one generator. More would outgrow a usual `ulimit -n` together with what a process has open.
+pub const MAX_SOCKETS: usize = 512;
+
+/// Operations in flight. A slot number has four hexadecimal digits in the branch; a quarter of that is ample.
+pub const MAX_IN_FLIGHT: usize = 16_384;
+
+/// Operations of one run: the operation's number has eight hexadecimal digits in the branch.
+pub const MAX_OPERATIONS: u64 = u32::MAX as u64;
+
+/// Addresses of record: a user's number has eight decimal digits in a message.
+pub const MAX_USERS: u32 = 100_000_000;
+
+/// Longest run, seconds: nobody waits longer than an hour for one figure.
+pub const MAX_DURATION_S: u64 = 3600;
+
+/// A request without an answer for this long is sent again and counted as lost, unless the run says otherwise: the T1
+/// of RFC 3261, nanoseconds.
+pub const RETRANSMIT_AFTER_NS: u64 = 500_000_000;
+
+/// The longest such time, nanoseconds: with all attempts a run still ends some minutes after its last start.
+pub const MAX_PATIENCE_NS: u64 = 60_000_000_000;
+
+/// Times one request is sent before it counts as failed.
+pub const MAX_ATTEMPTS: u8 = 4;
+
+/// An INVITE that got a provisional answer is not sent again; it fails after this long, nanoseconds.
+pub const INVITE_GIVE_UP_NS: u64 = 8_000_000_000;
+
+/// How often timeouts are looked for, nanoseconds: fine enough for a timeout of 500 ms.
+pub const TIMEOUT_SCAN_NS: u64 = 5_000_000;
+
+/// Socket buffers asked for, bytes. The kernel's default holds some 200 requests; an open loop can owe thousands.
+pub const SOCKET_BUFFER_BYTES: usize = 4 << 20;
+
+/// How often a send into a full socket buffer is tried again before the datagram counts as lost.
+pub const SEND_RETRIES: u32 = 1000;
+
+/// Longest idle wait of a generator that does not busy-poll, milliseconds: keeps an open loop's schedule fine.
+pub const IDLE_WAIT_MS: i32 = 1;
+
+/// How long a server may take until it answers its first request, milliseconds. Under valgrind a start takes seconds.
+pub const START_TIMEOUT_MS: u64 = 30_000;
+
+/// How long a server may take to stop before it is killed, milliseconds. Under valgrind writing the profile is slow.
+pub const STOP_TIMEOUT_MS: u64 = 20_000;
+
+/// Passes of the run without a network: more show nothing new.
+pub const MAX_PASSES: u32 = 1_000;

@@ -1,0 +1,113 @@
+//! What a server costs, read from /proc: processor time and memory of a process and all its descendants.
+
+use std::fs;
+use std::io;
+
+use crate::socket;
+
+/// The process `root` and all its descendants. A process that has ended is left out.
+///
+/// # Errors
+/// Whatever reading /proc answers.
+pub fn tree(root: u32) -> io::Result<Vec<u32>> {
+    let mut parents = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let name = entry?.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
+        if let Some(parent) = stat_fields(pid).and_then(|fields| fields.get(1)?.parse::<u32>().ok()) {
+            parents.push((pid, parent));
+        }
+    }
+    let mut family = vec![root];
+    let mut next = 0;
+    while let Some(parent) = family.get(next).copied() {
+        next += 1;
+        family.extend(parents.iter().filter(|(_, of)| *of == parent).map(|(pid, _)| *pid));
+    }
+    Ok(family)
+}
+
+/// Processor time, user and system, that the living threads of `root` and its descendants have had, nanoseconds. A
+/// thread that ends takes its account with it: servers whose workers live as long as they do are measured rightly.
+///
+/// From the scheduler's own account where the kernel has one; otherwise in ticks of usually 10 ms.
+///
+/// # Errors
+/// Whatever reading /proc answers; `NotFound` when no process of the tree is left.
+pub fn cpu_ns(root: u32) -> io::Result<u64> {
+    let mut total = None;
+    for pid in tree(root)? {
+        if let Some(cpu_ns) = scheduled_ns(pid).or_else(|| ticked_ns(pid)) {
+            total = Some(total.unwrap_or(0) + cpu_ns);
+        }
+    }
+    total.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+}
+
+/// Resident memory of `root` and its descendants, bytes. A page that several of them share counts once (PSS).
+///
+/// # Errors
+/// Whatever reading /proc answers; `NotFound` when no process of the tree is left.
+pub fn memory_bytes(root: u32) -> io::Result<u64> {
+    let mut total = None;
+    for pid in tree(root)? {
+        let Ok(rollup) = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")) else { continue };
+        let pss = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+        let kilobytes = pss.and_then(|pss| pss.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+        total = Some(total.unwrap_or(0) + kilobytes.unwrap_or(0) * 1024);
+    }
+    total.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+}
+
+/// The first field of every thread's schedstat: time on a processor. `None` where the kernel keeps no account.
+fn scheduled_ns(pid: u32) -> Option<u64> {
+    let mut total = 0;
+    for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
+        let path = thread.ok()?.path().join("schedstat");
+        let Ok(line) = fs::read_to_string(path) else { continue };
+        total += line.split_ascii_whitespace().next()?.parse::<u64>().ok()?;
+    }
+    (total > 0).then_some(total)
+}
+
+/// utime and stime of the whole process.
+fn ticked_ns(pid: u32) -> Option<u64> {
+    let fields = stat_fields(pid)?;
+    let ticks = |index: usize| fields.get(index)?.parse::<u64>().ok();
+    Some((ticks(11)? + ticks(12)?) * (1_000_000_000 / socket::ticks_per_second()))
+}
+
+/// The fields of /proc/PID/stat after the name: 0 is the state, 1 the parent. The name may hold spaces and brackets.
+fn stat_fields(pid: u32) -> Option<Vec<String>> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    Some(rest.split_ascii_whitespace().map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_was_written_shows() {
+        let before = memory_bytes(std::process::id()).unwrap();
+        let block = std::hint::black_box(vec![1_u8; 64 << 20]);
+        let after = memory_bytes(std::process::id()).unwrap();
+        assert!(after > before + (60 << 20), "{before} to {after} with {} bytes more", block.len());
+    }
+
+    #[test]
+    fn a_child_belongs_to_the_tree() {
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let family = tree(std::process::id()).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(family.contains(&child.id()));
+    }
+
+    #[test]
+    fn a_process_that_is_not_there_is_an_error() {
+        assert!(cpu_ns(u32::MAX).is_err());
+        assert!(memory_bytes(u32::MAX).is_err());
+    }
+}

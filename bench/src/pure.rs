@@ -1,0 +1,149 @@
+//! A REGISTER without a network: scan, checks, `save()` and the 200 OK, in one thread and in memory.
+//!
+//! It shows what Seawall itself adds to what the kernel costs. `seawall-bench pure` prints times and memory; the
+//! comparison counts its instructions under callgrind.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use seawall_location::{Domain, Location, NameId, Settings};
+use seawall_registrar::{Policy, Save, SaveFlags, Source};
+use seawall_sip::build::Response;
+use seawall_sip::{Framing, Message, Uri, ViaFix, validate};
+
+use crate::error::Error;
+use crate::load::RegisterTexts;
+use crate::{limits, process};
+
+/// `seawall-bench pure`: REGISTERs without a network.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct PureArgs {
+    /// Addresses of record.
+    #[arg(long, default_value_t = 100_000)]
+    pub users: u32,
+    /// Times that every user registers: the first is fresh, the others are refreshes.
+    #[arg(long, default_value_t = 5)]
+    pub passes: u32,
+    /// Only write the requests and serve none: what has to be taken off a count of instructions.
+    #[arg(long)]
+    pub dry: bool,
+}
+
+/// Serves as `args` say and prints, for each pass, the time of a request, and the memory of a binding.
+///
+/// # Errors
+/// [`Error::Usage`] when a request is not answered 200 (then the figures would be those of something else) or the
+/// arguments are out of bounds.
+pub fn cli(args: PureArgs) -> Result<(), Error> {
+    if args.users == 0 || args.users > limits::MAX_USERS || args.passes > limits::MAX_PASSES {
+        return Err(Error::Usage(format!(
+            "1 to {} users, at most {} passes",
+            limits::MAX_USERS,
+            limits::MAX_PASSES
+        )));
+    }
+    let location = Location::new(Settings::new(*b"a secret of 16 B"));
+    let domain = location.declare("location").ok_or_else(|| Error::Usage("no location table".to_owned()))?;
+    let mut registrar = Registrar::new(&domain);
+    let mut batch: Vec<Message> = (0..limits::BATCH).map(|_| Message::empty()).collect();
+    let texts = RegisterTexts::new();
+    let memory_before = own_memory()?;
+    for pass in 0..args.passes {
+        let mut serving_ns = 0;
+        for first in (0..args.users).step_by(limits::BATCH) {
+            let users = first..args.users.min(first + limits::BATCH as u32);
+            for (user, message) in users.clone().zip(&mut batch) {
+                texts.write(user, pass, message.buffer_mut());
+            }
+            if !args.dry {
+                let began = Instant::now();
+                for (_, message) in users.zip(&mut batch) {
+                    registrar.serve(message)?;
+                }
+                serving_ns += began.elapsed().as_nanos() as u64;
+            }
+        }
+        let kind = if pass == 0 { "fresh" } else { "refresh" };
+        println!("{kind:<8} {:>6.0} ns a REGISTER", serving_ns as f64 / f64::from(args.users));
+        if pass == 0 {
+            let growth = own_memory()?.saturating_sub(memory_before);
+            println!("memory   {:>6.0} bytes a binding", growth as f64 / f64::from(args.users));
+        }
+    }
+    Ok(())
+}
+
+fn own_memory() -> Result<u64, Error> {
+    process::memory_bytes(std::process::id()).map_err(Error::system("cannot read the own memory"))
+}
+
+/// Everything that a REGISTER needs besides its bytes.
+struct Registrar<'a> {
+    domain: &'a Domain,
+    policy: Policy,
+    flags: SaveFlags,
+    socket: NameId,
+    now_s: u64,
+    headers: Vec<u8>,
+    reply: Vec<u8>,
+}
+
+impl<'a> Registrar<'a> {
+    fn new(domain: &'a Domain) -> Self {
+        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let socket = domain.names().intern(b"udp:127.0.0.1:5060").unwrap_or(NameId::NONE);
+        Registrar {
+            domain,
+            policy: Policy::default(),
+            flags: SaveFlags::default(),
+            socket,
+            now_s,
+            headers: Vec::new(),
+            reply: Vec::new(),
+        }
+    }
+
+    fn serve(&mut self, message: &mut Message) -> Result<(), Error> {
+        let is_sound = message.scan_in_place(Framing::Datagram).is_ok() && validate::request(message).is_ok();
+        let source = Source {
+            received: b"",
+            socket: self.socket,
+            flags: 0,
+            cflags: 0,
+            attr: b"",
+            is_own: &|uri: &Uri<'_>| uri.port == Some(5060),
+            random: 0,
+        };
+        let save =
+            Save { now_s: self.now_s, policy: &self.policy, flags: &self.flags, domain: self.domain, source };
+        self.headers.clear();
+        self.reply.clear();
+        let outcome = save.handle(message, None, &mut self.headers, &mut ());
+        let response = Response {
+            to_tag: Some(b"a-tag-of-the-server"),
+            via_fix: Some(ViaFix { received: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), rport: Some(40_000) }),
+            extra_headers: &self.headers,
+            ..Response::new(outcome.status, outcome.reason.as_bytes())
+        };
+        response.write(message, &mut self.reply);
+        if is_sound && outcome.status == 200 && outcome.changed {
+            return Ok(());
+        }
+        Err(Error::Usage(format!("a REGISTER was answered {} {}", outcome.status, outcome.reason)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_register_of_every_pass_is_answered_200() {
+        cli(PureArgs { users: 200, passes: 3, dry: false }).unwrap();
+    }
+
+    #[test]
+    fn no_users_are_refused() {
+        assert!(cli(PureArgs { users: 0, passes: 1, dry: false }).is_err());
+    }
+}

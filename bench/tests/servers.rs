@@ -1,0 +1,48 @@
+//! Servers of the comparison are started, measured and stopped; one that does not come up is reported.
+
+#![allow(clippy::unwrap_used, reason = "a test may fail by panicking")]
+
+use std::path::PathBuf;
+
+use seawall_bench::load::{self, Generator, Operation, Options, Work};
+use seawall_bench::process;
+use seawall_bench::server::{Contender, Programs, Server, Setup};
+
+fn programs() -> Programs {
+    Programs {
+        echo: PathBuf::from(env!("CARGO_BIN_EXE_seawall-bench")),
+        kamailio: PathBuf::from("/bin/false"),
+        seawall: PathBuf::from("/nowhere/seawall"),
+    }
+}
+
+fn start(contender: Contender) -> Result<Server, seawall_bench::Error> {
+    let setup = Setup { contender, cpu: None, workers: 1, record_route: false, count_instructions: false };
+    Server::start(&setup, &programs(), load::probe_request)
+}
+
+#[test]
+fn the_echo_answers_and_its_work_shows_in_its_processor_time() {
+    let server = start(Contender::Echo).unwrap();
+    let mut generator = Generator::open(Options::new(server.address())).unwrap();
+    let before_ns = process::cpu_ns(server.pid()).unwrap();
+    let report = generator.run(&Work::once(Operation::Register, 5_000)).unwrap();
+    let cpu_ns = process::cpu_ns(server.pid()).unwrap() - before_ns;
+    assert_eq!(report.succeeded, 5_000, "{report}");
+    assert!(cpu_ns > 5_000 * 200, "5000 answers in {cpu_ns} ns of processor time");
+    let pid = server.pid();
+    server.stop().unwrap();
+    assert!(process::cpu_ns(pid).is_err(), "it is gone");
+}
+
+#[test]
+fn a_server_that_ends_at_once_is_reported() {
+    let error = start(Contender::Kamailio).unwrap_err().to_string();
+    assert!(error.contains("Kamailio, tuned: it ended by itself"), "{error}");
+}
+
+#[test]
+fn a_program_that_is_not_there_is_reported() {
+    let error = start(Contender::Seawall).unwrap_err().to_string();
+    assert!(error.contains("cannot start /nowhere/seawall"), "{error}");
+}

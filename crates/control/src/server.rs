@@ -1,0 +1,235 @@
+//! What the management plane asks of the running server.
+//!
+//! The engine implements [`Server`]; nothing in this crate knows how a statistic is counted or how a binding is
+//! stored, and the engine knows nothing of JSON. Every method may be called from any control thread, at any time,
+//! several at once, and must return soon: no method may wait for the network or for a client.
+
+/// One process-like unit of the server as the MI command `ps` lists it: a worker thread, the control runtime.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Process {
+    /// Number of the unit, from 0.
+    pub id: u32,
+    /// The operating system's process or thread id.
+    pub pid: u32,
+    /// What the unit does, for people: `SIP worker 0`, `MI`.
+    pub kind: String,
+}
+
+/// How a statistic moves.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum StatisticKind {
+    /// Only grows; `reset_statistics` sets it to 0. MI calls it `incremental`.
+    Counter,
+    /// Goes up and down with what it measures and cannot be reset. MI calls it `non-incremental`.
+    Gauge,
+}
+
+/// One statistic with its present value.
+#[derive(Clone, Copy, Debug)]
+pub struct Statistic<'a> {
+    /// The module that counts it: `core`, `registrar`, `usrloc`.
+    pub group: &'a str,
+    /// Its name inside the group: `rcv_requests`, `location-contacts`.
+    pub name: &'a str,
+    /// The present value.
+    pub value: u64,
+    /// Whether it can be reset.
+    pub kind: StatisticKind,
+    /// One sentence for people; the `# HELP` line of the metrics page.
+    pub doc: &'a str,
+}
+
+/// A location table: what `ul_dump` shows of it before its records.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Domain {
+    /// The table's name in the script: `location`.
+    pub name: String,
+    /// The number of hash slots, shown as `hash_size`.
+    pub hash_size: usize,
+    /// How many parts [`Server::dump_part`] has for this table. A part is rendered under its lock, so it should
+    /// hold about a thousand bindings at most.
+    pub parts: usize,
+}
+
+/// When a binding ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Expires {
+    /// In so many seconds.
+    In(u32),
+    /// Never.
+    Permanent,
+    /// It is marked for deletion.
+    Deleted,
+    /// It is over and waits for the timer.
+    Expired,
+}
+
+/// The state of a binding with regard to its store, in the words of the `State` field.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum State {
+    /// `CS_NEW`: not stored yet.
+    New,
+    /// `CS_SYNC`: stored as it is.
+    Sync,
+    /// `CS_DIRTY`: changed since it was stored.
+    Dirty,
+}
+
+/// A binding, borrowed from the location table while it is rendered. Bytes come as the client sent them; the
+/// renderer escapes them.
+#[derive(Clone, Copy, Debug)]
+pub struct Contact<'a> {
+    /// The contact URI without angle brackets.
+    pub contact: &'a [u8],
+    /// The stable id of the binding; printed in decimal as a string, since JSON numbers lose 64-bit precision.
+    pub contact_id: u64,
+    /// When it ends.
+    pub expires: Expires,
+    /// Priority from 0 to 1000, if the contact has one.
+    pub q_per_mille: Option<u16>,
+    /// The Call-ID of the REGISTER that made or refreshed it.
+    pub call_id: &'a [u8],
+    /// The CSeq number of that REGISTER.
+    pub cseq: u32,
+    /// The User-Agent, or `n/a`.
+    pub user_agent: &'a [u8],
+    /// The URI that the REGISTER really came from, when it differs (NAT).
+    pub received: Option<&'a [u8]>,
+    /// The Path vector, joined with commas.
+    pub path: Option<&'a [u8]>,
+    /// The state with regard to the store.
+    pub state: State,
+    /// Internal flags.
+    pub flags: u32,
+    /// Names of the branch flags, separated by spaces.
+    pub cflags: &'a [u8],
+    /// The local socket the REGISTER came in on: `udp:192.0.2.1:5060`.
+    pub socket: Option<&'a [u8]>,
+    /// Bit mask of the methods the contact allows.
+    pub methods: u32,
+    /// The `attr` value of the script.
+    pub attr: Option<&'a [u8]>,
+    /// `+sip.instance`.
+    pub sip_instance: Option<&'a [u8]>,
+    /// The last measured ping latency in microseconds.
+    pub ping_latency_us: Option<u32>,
+}
+
+/// Takes records as the location table is walked: an AoR, then its contacts, then the next AoR.
+///
+/// It is called with a lock held: it only writes to memory and never blocks.
+pub trait RecordSink {
+    /// A new record begins; the contacts that follow are its bindings.
+    fn aor(&mut self, aor: &[u8]);
+    /// A binding of the record that began last.
+    fn contact(&mut self, contact: &Contact<'_>);
+}
+
+/// A binding to be added by `ul_add`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct NewContact<'a> {
+    /// The contact URI. It has no control characters; whether it is a URI is for the server to check.
+    pub contact: &'a [u8],
+    /// Life in seconds; 0 means permanent.
+    pub expires_s: u32,
+    /// Priority from 0 to 1000, if given.
+    pub q_per_mille: Option<u16>,
+    /// Internal flags.
+    pub flags: u32,
+    /// The branch flags: a number or names separated by spaces.
+    pub cflags: &'a str,
+    /// Bit mask of allowed methods.
+    pub methods: u32,
+}
+
+/// Why an operation on the location table was not done. [`crate::MiError`] gives each its code and text.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub enum LocationError {
+    /// No table of that name: 404.
+    #[error("Table not found")]
+    TableNotFound,
+    /// No such address-of-record: 404.
+    #[error("AOR not found")]
+    AorNotFound,
+    /// The record exists but not the contact: 404.
+    #[error("Contact not found")]
+    ContactNotFound,
+    /// The values cannot be accepted (bad URI, too long): 400.
+    #[error("{0}")]
+    Refused(&'static str),
+    /// The server could not do it: 500.
+    #[error("{0}")]
+    Failed(&'static str),
+}
+
+/// The running server, as the management plane sees it.
+pub trait Server: Send + Sync + 'static {
+    /// The product and its version as MI `version` shows it: `Seawall (0.1.0 (x86_64/linux))`.
+    fn version(&self) -> String;
+
+    /// Present time in unix seconds.
+    fn now_s(&self) -> u64;
+
+    /// When the server started, in unix seconds.
+    fn started_s(&self) -> u64;
+
+    /// Workers and other threads worth listing.
+    fn processes(&self) -> Vec<Process>;
+
+    /// The present log level, -3 (alerts only) to 4 (debug).
+    fn log_level(&self) -> i8;
+
+    /// Sets the log level. `level` is from -3 to 4.
+    fn set_log_level(&self, level: i8);
+
+    /// Shows every statistic, those of one group together.
+    fn statistics(&self, each: &mut dyn FnMut(&Statistic<'_>));
+
+    /// Sets a counter back to 0. A gauge stays as it is.
+    fn reset_statistic(&self, group: &str, name: &str);
+
+    /// Further lines for the metrics page in Prometheus text form (histograms of latency and the like).
+    fn metrics(&self, _text: &mut String) {}
+
+    /// Loads the script anew and swaps it in. Gives a sentence about what was done.
+    ///
+    /// # Errors
+    /// The diagnostics of the new script; the old one goes on.
+    fn reload(&self) -> Result<String, String>;
+
+    /// The location tables.
+    fn domains(&self) -> Vec<Domain>;
+
+    /// Shows the records of part `part` of a table. Shows nothing when there is no such table or part.
+    fn dump_part(&self, domain: &str, part: usize, sink: &mut dyn RecordSink);
+
+    /// Shows one record.
+    ///
+    /// # Errors
+    /// The table or the address-of-record is not known.
+    fn show_aor(&self, domain: &str, aor: &[u8], sink: &mut dyn RecordSink) -> Result<(), LocationError>;
+
+    /// Removes a record with all its bindings.
+    ///
+    /// # Errors
+    /// The table or the address-of-record is not known.
+    fn remove_aor(&self, domain: &str, aor: &[u8]) -> Result<(), LocationError>;
+
+    /// Removes one binding.
+    ///
+    /// # Errors
+    /// The table, the address-of-record or the contact is not known.
+    fn remove_contact(&self, domain: &str, aor: &[u8], contact: &[u8]) -> Result<(), LocationError>;
+
+    /// Adds a binding, or updates the one with that contact.
+    ///
+    /// # Errors
+    /// The table is not known, or the values are refused.
+    fn add_contact(&self, domain: &str, aor: &[u8], contact: &NewContact<'_>) -> Result<(), LocationError>;
+
+    /// Writes what is pending to the store. Without a store there is nothing to do.
+    ///
+    /// # Errors
+    /// The store failed.
+    fn flush(&self) -> Result<(), LocationError>;
+}

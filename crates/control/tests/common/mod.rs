@@ -1,0 +1,204 @@
+//! A made-up server: a small location table, a few statistics, a clock that stands still.
+
+#![allow(dead_code)] // Each test file uses its own part of this.
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI8, AtomicU64, Ordering};
+
+use seawall_control::server::{
+    Contact, Domain, Expires, LocationError, NewContact, Process, RecordSink, Server, State, Statistic,
+    StatisticKind,
+};
+
+/// 1 January 2026, 00:00:00 UTC.
+pub const NOW_S: u64 = 1_767_225_600;
+
+#[derive(Clone)]
+pub struct Stored {
+    pub contact: Vec<u8>,
+    pub expires: Expires,
+    pub q_per_mille: Option<u16>,
+    pub user_agent: Vec<u8>,
+    pub flags: u32,
+    pub methods: u32,
+}
+
+impl Stored {
+    pub fn new(contact: &[u8]) -> Self {
+        Stored {
+            contact: contact.to_vec(),
+            expires: Expires::In(3600),
+            q_per_mille: None,
+            user_agent: b"phone/1".to_vec(),
+            flags: 0,
+            methods: 5951,
+        }
+    }
+}
+
+#[derive(Default)]
+pub struct FakeServer {
+    pub table: Mutex<BTreeMap<Vec<u8>, Vec<Stored>>>,
+    /// Further bindings that are made up as they are dumped, so many in each part.
+    pub synthetic_in_part: usize,
+    /// Parts of the table beyond the first four.
+    pub more_parts: usize,
+    pub level: AtomicI8,
+    pub requests: AtomicU64,
+    pub reload_error: Option<String>,
+}
+
+impl FakeServer {
+    /// Two addresses-of-record with three bindings, and statistics that are not 0.
+    pub fn with_bindings() -> Self {
+        let server =
+            FakeServer { requests: AtomicU64::new(7), level: AtomicI8::new(3), ..FakeServer::default() };
+        let mut table = server.table.lock().unwrap();
+        let mut desk = Stored::new(b"sip:alice@192.0.2.1:5060;transport=tcp");
+        desk.q_per_mille = Some(500);
+        table.insert(b"alice@example.org".to_vec(), vec![desk, Stored::new(b"sip:alice@192.0.2.2")]);
+        let mut strange = Stored::new(b"sip:bob@192.0.2.3");
+        strange.user_agent = b"\"x\\\x1b[31m\xff".to_vec();
+        strange.expires = Expires::Permanent;
+        table.insert(b"bob@example.org".to_vec(), vec![strange]);
+        drop(table);
+        server
+    }
+
+    fn check_table(domain: &str) -> Result<(), LocationError> {
+        if domain == "location" { Ok(()) } else { Err(LocationError::TableNotFound) }
+    }
+}
+
+fn part_of(aor: &[u8], parts: usize) -> usize {
+    aor.iter().map(|byte| usize::from(*byte)).sum::<usize>() % parts
+}
+
+fn show(aor: &[u8], contacts: &[Stored], sink: &mut dyn RecordSink) {
+    sink.aor(aor);
+    for stored in contacts {
+        sink.contact(&Contact {
+            contact: &stored.contact,
+            contact_id: 3_846_035_968_840_385_594,
+            expires: stored.expires,
+            q_per_mille: stored.q_per_mille,
+            call_id: b"call-1",
+            cseq: 42,
+            user_agent: &stored.user_agent,
+            received: None,
+            path: None,
+            state: State::New,
+            flags: stored.flags,
+            cflags: b"",
+            socket: Some(b"udp:192.0.2.9:5060"),
+            methods: stored.methods,
+            attr: None,
+            sip_instance: None,
+            ping_latency_us: None,
+        });
+    }
+}
+
+impl Server for FakeServer {
+    fn version(&self) -> String {
+        "Seawall (0.1.0 (test))".to_owned()
+    }
+
+    fn now_s(&self) -> u64 {
+        NOW_S
+    }
+
+    fn started_s(&self) -> u64 {
+        NOW_S - 90
+    }
+
+    fn processes(&self) -> Vec<Process> {
+        vec![
+            Process { id: 0, pid: 100, kind: "main".to_owned() },
+            Process { id: 1, pid: 101, kind: "SIP worker 0".to_owned() },
+        ]
+    }
+
+    fn log_level(&self) -> i8 {
+        self.level.load(Ordering::Relaxed)
+    }
+
+    fn set_log_level(&self, level: i8) {
+        self.level.store(level, Ordering::Relaxed);
+    }
+
+    fn statistics(&self, each: &mut dyn FnMut(&Statistic<'_>)) {
+        let contacts = self.table.lock().unwrap().values().map(Vec::len).sum::<usize>() as u64;
+        let requests = self.requests.load(Ordering::Relaxed);
+        for (group, name, value, kind) in [
+            ("core", "rcv_requests", requests, StatisticKind::Counter),
+            ("usrloc", "location-contacts", contacts, StatisticKind::Gauge),
+            ("usrloc", "registered_users", 2, StatisticKind::Gauge),
+        ] {
+            each(&Statistic { group, name, value, kind, doc: "A test." });
+        }
+    }
+
+    fn reset_statistic(&self, group: &str, name: &str) {
+        assert_eq!((group, name), ("core", "rcv_requests"), "only counters are reset");
+        self.requests.store(0, Ordering::Relaxed);
+    }
+
+    fn reload(&self) -> Result<String, String> {
+        self.reload_error.clone().map_or_else(|| Ok("the script is loaded".to_owned()), Err)
+    }
+
+    fn domains(&self) -> Vec<Domain> {
+        vec![Domain { name: "location".to_owned(), hash_size: 512, parts: 4 + self.more_parts }]
+    }
+
+    fn dump_part(&self, _: &str, part: usize, sink: &mut dyn RecordSink) {
+        for (aor, contacts) in self.table.lock().unwrap().iter().filter(|(aor, _)| part_of(aor, 4) == part) {
+            show(aor, contacts, sink);
+        }
+        for at in 0..self.synthetic_in_part {
+            let aor = format!("user-{part}-{at}@example.org");
+            show(aor.as_bytes(), &[Stored::new(format!("sip:{aor};transport=udp").as_bytes())], sink);
+        }
+    }
+
+    fn show_aor(&self, domain: &str, aor: &[u8], sink: &mut dyn RecordSink) -> Result<(), LocationError> {
+        Self::check_table(domain)?;
+        let table = self.table.lock().unwrap();
+        let contacts = table.get(aor).ok_or(LocationError::AorNotFound)?;
+        show(aor, contacts, sink);
+        Ok(())
+    }
+
+    fn remove_aor(&self, domain: &str, aor: &[u8]) -> Result<(), LocationError> {
+        Self::check_table(domain)?;
+        assert_ne!(aor, b"panic@example.org", "a command that panics");
+        self.table.lock().unwrap().remove(aor).map(|_| ()).ok_or(LocationError::AorNotFound)
+    }
+
+    fn remove_contact(&self, domain: &str, aor: &[u8], contact: &[u8]) -> Result<(), LocationError> {
+        Self::check_table(domain)?;
+        let mut table = self.table.lock().unwrap();
+        let contacts = table.get_mut(aor).ok_or(LocationError::AorNotFound)?;
+        let before = contacts.len();
+        contacts.retain(|stored| stored.contact != contact);
+        if contacts.len() < before { Ok(()) } else { Err(LocationError::ContactNotFound) }
+    }
+
+    fn add_contact(&self, domain: &str, aor: &[u8], new: &NewContact<'_>) -> Result<(), LocationError> {
+        Self::check_table(domain)?;
+        if !new.contact.starts_with(b"sip:") {
+            return Err(LocationError::Refused("Bad contact URI"));
+        }
+        let expires = if new.expires_s == 0 { Expires::Permanent } else { Expires::In(new.expires_s) };
+        let (q_per_mille, flags, methods) = (new.q_per_mille, new.flags, new.methods);
+        let stored = Stored { expires, q_per_mille, flags, methods, ..Stored::new(new.contact) };
+        self.table.lock().unwrap().entry(aor.to_vec()).or_default().push(stored);
+        Ok(())
+    }
+
+    fn flush(&self) -> Result<(), LocationError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,40 @@
+//! Every bound of the engine, with its reason.
+
+/// Runs of the script that may wait on one worker. Each keeps its message, so this is some tens of megabytes at most;
+/// a name server that is down parks this many requests, and the next are answered 503.
+pub const PARKED_PER_WORKER: usize = 10_000;
+
+/// Contexts that a worker keeps for reuse. A worker runs one route at a time; a failure route may run inside the
+/// handling of a reply, and an event route after it.
+pub const SPARE_CONTEXTS: usize = 8;
+
+/// Event and launched routes that may follow from one message, so that an event route which raises its own event
+/// ends.
+pub const FOLLOWING_ROUTES: usize = 4096;
+
+/// How often a worker with transactions looks at their timers, in milliseconds. The shortest timer of RFC 3261 is
+/// T1 = 500 ms, which this keeps to a few per cent.
+pub const TICK_MS: u64 = 10;
+
+/// How often a worker without transactions does so: another worker may have made one in a shard that this one
+/// watches.
+pub const IDLE_TICK_MS: u64 = 100;
+
+/// Bindings of one shard of the location table that may expire in one step, so that a million that end in the same
+/// second do not hold up the requests of that shard.
+pub const EXPIRE_BUDGET: usize = 512;
+
+/// Host names that are being resolved at a time. Each takes a thread for as long as the name server takes.
+pub const RESOLVING: usize = 64;
+
+/// Host names whose addresses are remembered.
+pub const RESOLVED_NAMES: usize = 4096;
+
+/// For how long the addresses of a name are used again, in seconds. The system's resolver gives no time to live.
+pub const RESOLVED_FOR_S: u64 = 30;
+
+/// How long a shutdown waits for transactions to end, in milliseconds.
+pub const SHUTDOWN_GRACE_MS: u64 = 5_000;
+
+/// Workers at most. More than any machine has cores that one network card could feed.
+pub const MAX_WORKERS: usize = 64;

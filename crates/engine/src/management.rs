@@ -1,0 +1,462 @@
+//! The server as the management plane sees it.
+
+mod add;
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use seawall_control::Server;
+use seawall_control::config::{Config, Datagram, Fifo, Http, Owner};
+use seawall_control::server::{
+    Contact, Domain, Expires, LocationError, NewContact, Process, RecordSink, State, Statistic, StatisticKind,
+};
+use seawall_location::{self as location, Binding, PERMANENT, Q_NONE, Removal, Sink, Snapshot};
+use seawall_modules::context::Context;
+use seawall_modules::events::Gather;
+use seawall_modules::node::Node;
+use seawall_modules::statistics;
+use seawall_net::{CommandSender, Counters, Running, unix_s};
+use seawall_registrar::aor;
+use seawall_script::{FlagSpace, Program, Value};
+use seawall_sip::Uri;
+
+use crate::sockets::Wanted;
+use crate::start::Options;
+use crate::worker::Command;
+
+/// What the management plane works on.
+pub struct Management {
+    node: Arc<Node>,
+    commands: CommandSender<Command>,
+    net: Arc<Counters>,
+    options: Options,
+    wanted: Vec<Wanted>,
+    /// One reload at a time.
+    reloading: Mutex<()>,
+}
+
+impl Management {
+    /// The management side of a server that runs.
+    #[must_use]
+    pub fn new(node: Arc<Node>, running: &Running<Command>, options: Options, wanted: Vec<Wanted>) -> Self {
+        let (commands, net) = (running.handle(), running.counters());
+        Self { node, commands, net, options, wanted, reloading: Mutex::new(()) }
+    }
+
+    /// The shared state.
+    #[must_use]
+    pub fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    pub(crate) fn options(&self) -> &Options {
+        &self.options
+    }
+
+    pub(crate) fn wanted(&self) -> &[Wanted] {
+        &self.wanted
+    }
+
+    pub(crate) fn commands(&self) -> &CommandSender<Command> {
+        &self.commands
+    }
+
+    fn domain(&self, name: &str) -> Result<Arc<location::Domain>, LocationError> {
+        self.node.location.domain(name).ok_or(LocationError::TableNotFound)
+    }
+
+    /// Makes a change; event routes that wait for it are run by a worker.
+    fn changed<R>(&self, change: impl FnOnce(&mut dyn Sink) -> R) -> R {
+        let mut events = Vec::new();
+        let listens = self.node.configuration.load().routes.location_events;
+        let names = self.node.location.names();
+        let result = change(&mut Gather { events: &mut events, names, listens, now_s: unix_s() });
+        if !events.is_empty() {
+            // A worker whose queue is full is overloaded; the change itself stands.
+            let _ = self.commands.send(0, Command::Raise(events));
+        }
+        result
+    }
+
+    /// The address of record that MI names: `user@host` or a URI.
+    fn canonical(&self, text: &[u8]) -> Result<aor::Aor, LocationError> {
+        let configuration = self.node.configuration.load();
+        let mut name = aor::Aor::new();
+        let uri = if text.starts_with(b"sip:") || text.starts_with(b"sips:") {
+            text.to_vec()
+        } else {
+            [b"sip:", text].concat()
+        };
+        aor::canonical_text(&uri, &configuration.settings.registrar.policy, &mut name)
+            .map_err(|_| LocationError::Refused("Bad AOR"))?;
+        Ok(name)
+    }
+
+    fn show(&self, binding: &Binding<'_>, now_s: u64, sink: &mut dyn RecordSink) {
+        let numbers = &binding.numbers;
+        let configuration = self.node.configuration.load();
+        let names: Vec<&str> = (0..32u8)
+            .filter(|bit| numbers.flags & (1 << bit) != 0)
+            .filter_map(|bit| configuration.program.flag_name(FlagSpace::Branch, bit))
+            .collect();
+        let flags = names.join(" ");
+        let optional = |bytes: &'_ [u8]| if bytes.is_empty() { None } else { Some(bytes.to_vec()) };
+        let (received, path, attr, instance) = (
+            optional(binding.received),
+            optional(binding.path),
+            optional(binding.attr),
+            optional(binding.instance),
+        );
+        let socket = self.node.location.names().name(numbers.socket);
+        sink.contact(&Contact {
+            contact: binding.contact,
+            contact_id: numbers.contact_id,
+            expires: match numbers.expires_s {
+                PERMANENT => Expires::Permanent,
+                at_s if u64::from(at_s) <= now_s => Expires::Expired,
+                at_s => Expires::In(u32::try_from(u64::from(at_s) - now_s).unwrap_or(u32::MAX)),
+            },
+            q_per_mille: Some(numbers.q).filter(|q| *q != Q_NONE),
+            call_id: binding.callid,
+            cseq: numbers.cseq,
+            user_agent: binding.user_agent,
+            received: received.as_deref(),
+            path: path.as_deref(),
+            state: State::New,
+            flags: numbers.cflags,
+            cflags: flags.as_bytes(),
+            socket: Some(socket).filter(|socket| !socket.is_empty()),
+            methods: numbers.methods,
+            attr: attr.as_deref(),
+            sip_instance: instance.as_deref(),
+            ping_latency_us: Some(numbers.latency_us).filter(|latency| *latency > 0),
+        });
+    }
+
+    fn tm_statistics(&self, each: &mut dyn FnMut(&Statistic<'_>)) {
+        let mut sum = seawall_transaction::Counters::default();
+        let mut in_use = 0;
+        for shard in &self.node.transactions {
+            let layer = shard.lock();
+            in_use += layer.len() as u64;
+            sum.add(&layer.counters());
+        }
+        let counted = [
+            ("received_replies", sum.received_replies, "Replies received for a transaction."),
+            ("relayed_replies", sum.relayed_replies, "Replies relayed by a transaction."),
+            ("local_replies", sum.local_replies, "Replies that a transaction made itself."),
+            ("UAS_transactions", sum.uas_transactions, "Server transactions made."),
+            ("UAC_transactions", sum.uac_transactions, "Client transactions made."),
+            ("2xx_transactions", sum.completed_class(2), "Transactions completed with a 2xx code."),
+            ("3xx_transactions", sum.completed_class(3), "Transactions completed with a 3xx code."),
+            ("4xx_transactions", sum.completed_class(4), "Transactions completed with a 4xx code."),
+            ("5xx_transactions", sum.completed_class(5), "Transactions completed with a 5xx code."),
+            ("6xx_transactions", sum.completed_class(6), "Transactions completed with a 6xx code."),
+            ("absorbed_requests", sum.absorbed_requests, "Requests recognised as retransmissions."),
+            ("retransmissions", sum.retransmissions, "Messages that were sent again."),
+            ("refused_full", sum.refused_full, "Transactions refused because there were too many."),
+        ];
+        for (name, value, doc) in counted {
+            each(&Statistic { group: "tm", name, value, kind: StatisticKind::Counter, doc });
+        }
+        let doc = "Transactions in memory.";
+        each(&Statistic {
+            group: "tm",
+            name: "inuse_transactions",
+            value: in_use,
+            kind: StatisticKind::Gauge,
+            doc,
+        });
+    }
+
+    fn location_statistics(&self, each: &mut dyn FnMut(&Statistic<'_>)) {
+        let mut users = 0;
+        for domain in self.node.location.domains() {
+            let found = domain.statistics();
+            users += found.users;
+            for (suffix, value, kind, doc) in [
+                (
+                    "users",
+                    found.users,
+                    StatisticKind::Gauge,
+                    "Addresses of record with a binding in this table.",
+                ),
+                ("contacts", found.contacts, StatisticKind::Gauge, "Bindings in this table."),
+                (
+                    "expires",
+                    found.expires,
+                    StatisticKind::Counter,
+                    "Bindings of this table that have expired.",
+                ),
+            ] {
+                each(&Statistic {
+                    group: "usrloc",
+                    name: &format!("{}-{suffix}", domain.name()),
+                    value,
+                    kind,
+                    doc,
+                });
+            }
+        }
+        let doc = "Addresses of record with a binding, in all tables.";
+        each(&Statistic {
+            group: "usrloc",
+            name: "registered_users",
+            value: users,
+            kind: StatisticKind::Gauge,
+            doc,
+        });
+    }
+
+    fn parameter_statistics(&self, each: &mut dyn FnMut(&Statistic<'_>)) {
+        let configuration = self.node.configuration.load();
+        if !configuration.program.is_loaded("registrar") {
+            return;
+        }
+        let policy = &configuration.settings.registrar.policy;
+        for (name, value, doc) in [
+            ("max_expires", policy.max_expires_s, "The parameter max_expires."),
+            ("max_contacts", policy.max_contacts, "The parameter max_contacts."),
+            ("defaults_expires", policy.default_expires_s, "The parameter default_expires."),
+        ] {
+            each(&Statistic {
+                group: "registrar",
+                name,
+                value: u64::from(value),
+                kind: StatisticKind::Gauge,
+                doc,
+            });
+        }
+    }
+}
+
+impl Server for Management {
+    fn version(&self) -> String {
+        format!(
+            "Seawall ({} ({}/{}))",
+            env!("CARGO_PKG_VERSION"),
+            std::env::consts::ARCH,
+            std::env::consts::OS
+        )
+    }
+
+    fn now_s(&self) -> u64 {
+        unix_s()
+    }
+
+    fn started_s(&self) -> u64 {
+        self.node.started_s
+    }
+
+    fn processes(&self) -> Vec<Process> {
+        let pid = std::process::id();
+        let workers = (0..self.node.workers).map(|index| format!("SIP worker {index}"));
+        workers
+            .chain(["management".to_owned()])
+            .enumerate()
+            .map(|(index, kind)| Process { id: u32::try_from(index).unwrap_or(u32::MAX), pid, kind })
+            .collect()
+    }
+
+    fn log_level(&self) -> i8 {
+        self.node.configuration.load().log_level.load(Ordering::Relaxed)
+    }
+
+    fn set_log_level(&self, level: i8) {
+        self.node.configuration.load().log_level.store(level, Ordering::Relaxed);
+        (self.options.on_log_level)(level);
+    }
+
+    fn statistics(&self, each: &mut dyn FnMut(&Statistic<'_>)) {
+        let mut group = "";
+        for (index, &(of, name, doc)) in statistics::COUNTED.iter().enumerate() {
+            if group == "core" && of != "core" {
+                let up_s = unix_s().saturating_sub(self.node.started_s);
+                let doc = "Seconds since the start.";
+                each(&Statistic {
+                    group: "core",
+                    name: "timestamp",
+                    value: up_s,
+                    kind: StatisticKind::Gauge,
+                    doc,
+                });
+            }
+            group = of;
+            each(&Statistic {
+                group: of,
+                name,
+                value: self.node.counters.value(index),
+                kind: StatisticKind::Counter,
+                doc,
+            });
+        }
+        self.parameter_statistics(each);
+        self.tm_statistics(each);
+        self.location_statistics(each);
+        for (name, doc, value) in self.net.snapshot().entries() {
+            each(&Statistic { group: "net", name, value, kind: StatisticKind::Counter, doc });
+        }
+    }
+
+    fn reset_statistic(&self, group: &str, name: &str) {
+        let found = statistics::COUNTED.iter().position(|(of, known, _)| *of == group && *known == name);
+        if let Some(index) = found {
+            self.node.counters.reset(index);
+        } else if group == "tm" {
+            for shard in &self.node.transactions {
+                shard.lock().reset_counter(name);
+            }
+        } else if group == "usrloc"
+            && let Some(domain) =
+                name.strip_suffix("-expires").and_then(|name| self.node.location.domain(name))
+        {
+            domain.reset_expires();
+        }
+    }
+
+    fn reload(&self) -> Result<String, String> {
+        let _one = self.reloading.lock();
+        crate::reload::reload(self)
+    }
+
+    fn domains(&self) -> Vec<Domain> {
+        let describe = |domain: &Arc<location::Domain>| Domain {
+            name: domain.name().to_owned(),
+            hash_size: domain.shard_count(),
+            parts: domain.shard_count(),
+        };
+        self.node.location.domains().iter().map(describe).collect()
+    }
+
+    fn dump_part(&self, domain: &str, part: usize, sink: &mut dyn RecordSink) {
+        let Some(domain) = self.node.location.domain(domain).filter(|domain| part < domain.shard_count())
+        else {
+            return;
+        };
+        // The shard is locked while its bytes are copied, and free again while they are shown.
+        let mut copy = Snapshot::default();
+        domain.snapshot(part, &mut copy);
+        let now_s = unix_s();
+        for record in copy.records(domain.names()) {
+            sink.aor(record.aor());
+            for binding in record.bindings() {
+                self.show(&binding, now_s, sink);
+            }
+        }
+    }
+
+    fn show_aor(&self, domain: &str, aor: &[u8], sink: &mut dyn RecordSink) -> Result<(), LocationError> {
+        let domain = self.domain(domain)?;
+        let name = self.canonical(aor)?;
+        let now_s = unix_s();
+        let entry = domain.lock(&name, now_s);
+        if entry.is_empty() {
+            return Err(LocationError::AorNotFound);
+        }
+        sink.aor(&name);
+        for binding in entry.bindings() {
+            self.show(&binding, now_s, sink);
+        }
+        Ok(())
+    }
+
+    fn remove_aor(&self, domain: &str, aor: &[u8]) -> Result<(), LocationError> {
+        let domain = self.domain(domain)?;
+        let name = self.canonical(aor)?;
+        let all = |_: usize, _: &Binding<'_>| Some(Removal::Administrative);
+        let removed = self.changed(|sink| domain.lock(&name, unix_s()).remove(sink, all));
+        if removed == 0 { Err(LocationError::AorNotFound) } else { Ok(()) }
+    }
+
+    fn remove_contact(&self, domain: &str, aor: &[u8], contact: &[u8]) -> Result<(), LocationError> {
+        let domain = self.domain(domain)?;
+        let name = self.canonical(aor)?;
+        let wanted = Uri::parse(contact).ok();
+        let which = |_: usize, binding: &Binding<'_>| {
+            let same = match (&wanted, Uri::parse(binding.contact)) {
+                (Some(wanted), Ok(known)) => wanted.equals(&known),
+                _ => binding.contact == contact,
+            };
+            same.then_some(Removal::Administrative)
+        };
+        self.changed(|sink| {
+            let mut entry = domain.lock(&name, unix_s());
+            if entry.is_empty() {
+                return Err(LocationError::AorNotFound);
+            }
+            if entry.remove(sink, which) == 0 { Err(LocationError::ContactNotFound) } else { Ok(()) }
+        })
+    }
+
+    fn add_contact(&self, domain: &str, aor: &[u8], contact: &NewContact<'_>) -> Result<(), LocationError> {
+        let domain = self.domain(domain)?;
+        let name = self.canonical(aor)?;
+        self.changed(|sink| add::add(&self.node, &domain, &name, contact, sink))
+    }
+
+    fn flush(&self) -> Result<(), LocationError> {
+        // Bindings are in memory only: there is nothing to write.
+        Ok(())
+    }
+}
+
+/// What the management modules of a script say.
+///
+/// # Errors
+/// A parameter that is not usable, as a sentence.
+pub fn control_config(program: &Program<Context>) -> Result<Config, String> {
+    let parameters = &program.parameters;
+    let text = |module: &str, name: &str| {
+        parameters
+            .str(module, name)
+            .map(|text| String::from_utf8_lossy(text).into_owned())
+            .unwrap_or_default()
+    };
+    let owner = |module: &str, name: &str| match parameters.value(module, name) {
+        Value::Int(id) => u32::try_from(*id).ok().map(Owner::Id),
+        Value::Str(name) if !name.is_empty() => Some(Owner::Name(String::from_utf8_lossy(name).into_owned())),
+        _ => None,
+    };
+    let mode = |module: &str, name: &str| u32::try_from(parameters.int(module, name)).unwrap_or(0o660);
+    let mut config = Config::default();
+    if program.is_loaded("httpd") {
+        let port = parameters.int("httpd", "port");
+        let port = u16::try_from(port).map_err(|_| format!("httpd: {port} is no port"))?;
+        let ip = text("httpd", "ip");
+        let listen = Http::addresses(if ip.is_empty() { "127.0.0.1" } else { &ip }, port)
+            .map_err(|_| format!("httpd: \"{ip}\" is no address"))?;
+        let mut http = Http { listen, ..Http::default() };
+        if program.is_loaded("mi_http") {
+            http.root = text("mi_http", "root");
+            http.token = Some(text("mi_http", "token")).filter(|token| !token.is_empty());
+        }
+        config.http = Some(http);
+    }
+    if program.is_loaded("mi_fifo") && !text("mi_fifo", "fifo_name").is_empty() {
+        config.fifo = Some(Fifo {
+            path: text("mi_fifo", "fifo_name").into(),
+            mode: mode("mi_fifo", "fifo_mode"),
+            user: owner("mi_fifo", "fifo_user"),
+            group: owner("mi_fifo", "fifo_group"),
+            reply_dir: text("mi_fifo", "reply_dir").into(),
+            pretty: parameters.bool("mi_fifo", "pretty_printing"),
+        });
+    }
+    let socket = text("mi_datagram", "socket_name");
+    if program.is_loaded("mi_datagram") && !socket.is_empty() {
+        let parsed =
+            Datagram::parse_socket(&socket).map_err(|_| format!("mi_datagram: \"{socket}\" is no socket"))?;
+        let timeout_ms = u64::try_from(parameters.int("mi_datagram", "socket_timeout")).unwrap_or(2000);
+        config.datagram = Some(Datagram {
+            mode: mode("mi_datagram", "unix_socket_mode"),
+            user: owner("mi_datagram", "unix_socket_user"),
+            group: owner("mi_datagram", "unix_socket_group"),
+            timeout: Duration::from_millis(timeout_ms),
+            pretty: parameters.bool("mi_datagram", "pretty_printing"),
+            ..Datagram::new(parsed)
+        });
+    }
+    Ok(config)
+}

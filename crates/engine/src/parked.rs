@@ -1,0 +1,115 @@
+//! Scripts that wait: their frames and contexts, until an answer or the end of patience.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use seawall_modules::context::Context;
+use seawall_modules::reply;
+use seawall_modules::statistics::Stat;
+use seawall_modules::tm::relay;
+use seawall_net::Io;
+use seawall_script::{Flow, Frame, Outcome};
+
+use crate::limits::PARKED_PER_WORKER;
+use crate::worker::Worker;
+
+/// How long a script waits for anything, in milliseconds, before it goes on without. Longer than any name server that
+/// will ever answer, shorter than timer B.
+const PATIENCE_MS: u64 = 10_000;
+
+/// The waiting scripts of one worker, by ticket. A ticket is never used twice.
+#[derive(Default)]
+pub struct Parked {
+    waiting: HashMap<u64, Waiting>,
+    last_ticket: u64,
+}
+
+struct Waiting {
+    host: String,
+    frame: Frame,
+    context: Box<Context>,
+    until_ms: u64,
+}
+
+impl Parked {
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    fn add(&mut self, host: String, frame: Frame, context: Box<Context>) -> u64 {
+        self.last_ticket += 1;
+        let until_ms = context.now_ms + PATIENCE_MS;
+        self.waiting.insert(self.last_ticket, Waiting { host, frame, context, until_ms });
+        self.last_ticket
+    }
+}
+
+impl Worker {
+    /// Parks a script whose function has answered "pending".
+    pub(crate) fn park(&mut self, io: &mut Io, mut context: Box<Context>, frame: Frame) {
+        let Some(host) = context.waiting_for.take() else {
+            // Nothing says when it would go on: end it rather than keep it for ever.
+            self.finish(io, context, frame, Outcome::Error { line: 0 });
+            return;
+        };
+        if self.parked.waiting.len() >= PARKED_PER_WORKER {
+            self.node.counters.bump(self.index, Stat::ParkedFull);
+            reply::send(&mut context, 503, b"Service Unavailable", b"Retry-After: 5\r\n");
+            self.finish(io, context, frame, Outcome::Done { exit: true, drop: false, code: 0 });
+            return;
+        }
+        // A message that waits gets a buffer of its own size; the large one goes on receiving.
+        context.share_packet();
+        self.node.counters.bump(self.index, Stat::Parked);
+        let ticket = self.parked.add(host.clone(), frame, context);
+        if !self.links.resolve(self.index, ticket, host.clone()) {
+            self.resolved(io, ticket, host, Vec::new());
+        }
+    }
+
+    /// A name was resolved: its script goes on.
+    pub(crate) fn resolved(&mut self, io: &mut Io, ticket: u64, host: String, addresses: Vec<IpAddr>) {
+        let Some(Waiting { mut frame, mut context, .. }) = self.parked.waiting.remove(&ticket) else {
+            return;
+        };
+        context.now_ms = io.now_ms();
+        context.now_s = io.unix_s();
+        context.resolved.push((host, addresses));
+        let flow = relay::go_on(&mut context);
+        let outcome = match flow {
+            Flow::Pending => Outcome::Parked,
+            Flow::Value(value) => {
+                let configuration = Arc::clone(&context.configuration);
+                seawall_script::resume(&configuration.program, &mut frame, &mut *context, value)
+            }
+            Flow::Exit => Outcome::Done { exit: true, drop: false, code: 0 },
+            Flow::Drop => Outcome::Done { exit: true, drop: true, code: 0 },
+            Flow::Error => Outcome::Error { line: 0 },
+        };
+        if matches!(outcome, Outcome::Parked) {
+            self.park(io, context, frame);
+        } else {
+            self.finish(io, context, frame, outcome);
+        }
+    }
+
+    /// Lets scripts go on that have waited long enough, as if the name had no address.
+    pub(crate) fn give_up_waiting(&mut self, io: &mut Io) {
+        if self.parked.is_empty() {
+            return;
+        }
+        let now_ms = io.now_ms();
+        let late: Vec<(u64, String)> = self
+            .parked
+            .waiting
+            .iter()
+            .filter(|(_, waiting)| waiting.until_ms <= now_ms)
+            .map(|(ticket, waiting)| (*ticket, waiting.host.clone()))
+            .collect();
+        for (ticket, host) in late {
+            self.resolved(io, ticket, host, Vec::new());
+        }
+    }
+}

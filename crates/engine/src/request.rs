@@ -1,0 +1,168 @@
+//! A request on its way: checks, transaction matching, the script, and what follows.
+
+use std::sync::Arc;
+
+use seawall_modules::context::Context;
+use seawall_modules::reply;
+use seawall_modules::statistics::Stat;
+use seawall_modules::tm::relay;
+use seawall_net::Io;
+use seawall_script::{Frame, Outcome, RouteKind};
+use seawall_sip::{Method, Name, name_addr, validate};
+use seawall_transaction::RequestMatch;
+
+use crate::worker::Worker;
+
+impl Worker {
+    /// Handles a request that was scanned.
+    pub(crate) fn request(&mut self, io: &mut Io, mut context: Box<Context>) {
+        self.node.counters.bump(self.index, Stat::RcvRequests);
+        if let Err(objection) = validate::request(context.message()) {
+            self.object(io, context, objection);
+            return;
+        }
+        let method = context.message().method_id();
+        if method == Method::Other {
+            self.node.counters.bump(self.index, Stat::UnsupportedMethods);
+        }
+        // A REGISTER is answered without a transaction as a rule, and its repetition is recognised by the location
+        // table; if a script does relay it, `create` finds the transaction.
+        if method != Method::Register && self.absorb(&mut context, method) {
+            self.finish_quietly(io, context);
+            return;
+        }
+        let Some(main) = self.configuration.routes.main else {
+            self.node.counters.bump(self.index, Stat::DropRequests);
+            self.recycle(context);
+            return;
+        };
+        let frame = self.take_frame(main);
+        self.run(io, context, frame);
+    }
+
+    /// Takes what needs no script: retransmissions, and ACKs of replies that were made here.
+    fn absorb(&mut self, context: &mut Context, method: Method) -> bool {
+        match method {
+            Method::Cancel => false,
+            Method::Ack => {
+                if matches!(relay::matching(context), RequestMatch::AckForFinal(_)) {
+                    return true;
+                }
+                let stateless = is_for_stateless_reply(context);
+                if stateless {
+                    self.node.counters.bump(self.index, Stat::ReceivedAcks);
+                }
+                stateless
+            }
+            _ => matches!(relay::matching(context), RequestMatch::Retransmission(_)),
+        }
+    }
+
+    /// Answers a request that breaks a rule.
+    fn object(&mut self, io: &mut Io, mut context: Box<Context>, objection: validate::Objection) {
+        self.node.counters.bump(self.index, Stat::ErrRequests);
+        match objection.status {
+            416 => self.node.counters.bump(self.index, Stat::BadUris),
+            400 => self.node.counters.bump(self.index, Stat::BadHeaders),
+            _ => {}
+        }
+        // Without a Via nobody can be answered.
+        let answerable = context.message().header(Name::Via).is_some();
+        if let (Some(route), true) = (self.configuration.routes.error, answerable) {
+            context.route = RouteKind::Error;
+            context.error = Some((objection.status, objection.text));
+            let frame = self.take_frame(route);
+            self.run(io, context, frame);
+            return;
+        }
+        if answerable {
+            let mut headers = Vec::new();
+            if context.message().method_id() == Method::Register {
+                headers = reply::header_line("P-Registrar-Error", objection.text.as_bytes());
+            }
+            reply::stateless(&mut context, objection.status, objection.reason, &headers);
+        } else {
+            self.node.counters.bump(self.index, Stat::DropRequests);
+        }
+        self.finish_quietly(io, context);
+    }
+
+    /// Runs a route and carries out what it decided.
+    pub(crate) fn run(&mut self, io: &mut Io, mut context: Box<Context>, mut frame: Frame) {
+        let configuration = Arc::clone(&context.configuration);
+        match seawall_script::run(&configuration.program, &mut frame, &mut *context) {
+            Outcome::Parked => self.park(io, context, frame),
+            outcome => self.finish(io, context, frame, outcome),
+        }
+    }
+
+    /// Carries out what a route decided that has ended.
+    pub(crate) fn finish(&mut self, io: &mut Io, mut context: Box<Context>, frame: Frame, outcome: Outcome) {
+        if let Outcome::StepLimit { line } | Outcome::Error { line } = outcome {
+            self.node.counters.bump(self.index, Stat::ScriptErrors);
+            tracing::error!("the script was stopped at line {line}: {}", reason(&outcome));
+            self.answer_for_stopped_script(&mut context);
+        }
+        self.recycle_frame(frame);
+        self.leave_transaction(&mut context);
+        self.follow_up(io, &mut context);
+        self.finish_quietly(io, context);
+    }
+
+    /// A client must not wait for a script that was stopped: it is answered 500 if nothing was said yet.
+    fn answer_for_stopped_script(&mut self, context: &mut Context) {
+        if context.route == RouteKind::Request && context.replied == 0 {
+            reply::send(context, 500, b"Server Internal Error", b"");
+        }
+    }
+
+    /// Puts back what the route changed in its transaction, and lets go of one that nothing came of.
+    fn leave_transaction(&mut self, context: &mut Context) {
+        let Some((id, state)) = context.transaction.take() else { return };
+        if matches!(context.route, RouteKind::Request | RouteKind::Failure) {
+            let mut inner = state.lock();
+            inner.avps = std::mem::take(&mut context.avps);
+            inner.flags = context.flags;
+            inner.accounting = context.accounting;
+            drop(inner);
+            if let Some(shard) = self.node.shard(id.shard) {
+                let mut layer = shard.lock();
+                if context.route == RouteKind::Failure {
+                    layer.finish(context.now_ms, id, &mut context.effects);
+                } else {
+                    layer.abandon(id, &mut context.effects);
+                }
+            }
+        }
+    }
+
+    /// Sends what the context has ready and gives it back.
+    pub(crate) fn finish_quietly(&mut self, io: &mut Io, mut context: Box<Context>) {
+        if !context.outbox.is_empty() {
+            let mut outbox = std::mem::take(&mut context.outbox);
+            outbox.drain(|target, bytes| self.transmit(io, target, bytes));
+            context.outbox = outbox;
+        }
+        self.effects.append(&mut context.effects);
+        if let Some((connection, until_s)) = context.keep_connection.take() {
+            io.connection_lifetime(connection, until_s);
+        }
+        self.recycle(context);
+    }
+}
+
+/// Whether an ACK carries the To tag of a stateless reply of ours: it has the branch of its INVITE, from which the tag
+/// was made (RFC 3261 section 17.1.1.3).
+fn is_for_stateless_reply(context: &Context) -> bool {
+    let message = context.message();
+    let Some(key) = context.node.keys.server_key(message) else { return false };
+    let to = name_addr::address(message, Name::To);
+    to.is_ok_and(|to| to.tag() == Some(context.node.keys.tag(&key).as_slice()))
+}
+
+fn reason(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::StepLimit { .. } => "it ran for too long",
+        _ => "a function failed",
+    }
+}

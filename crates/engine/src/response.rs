@@ -1,0 +1,180 @@
+//! A response on its way: matching, reply routes, and the way back.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use seawall_modules::context::{Context, Packet, Target};
+use seawall_modules::statistics::Stat;
+use seawall_modules::tm::state::TransactionState;
+use seawall_net::{Io, Transport};
+use seawall_script::{Outcome, RouteId, RouteKind};
+use seawall_sip::{Message, Name, NameAddr, validate};
+use seawall_transaction::proxy::reply;
+use seawall_transaction::{BranchToken, OwnBranch, Relay, ResponseMatch};
+
+use crate::worker::Worker;
+
+impl Worker {
+    /// Handles a response that was scanned.
+    pub(crate) fn response(&mut self, io: &mut Io, context: Box<Context>) {
+        self.node.counters.bump(self.index, Stat::RcvReplies);
+        if validate::response(context.message()).is_err() {
+            self.node.counters.bump(self.index, Stat::ErrReplies);
+            self.recycle(context);
+            return;
+        }
+        match self.node.keys.response_branch(context.message()) {
+            Some(OwnBranch::Transaction(token)) => self.transaction_response(io, context, token),
+            Some(OwnBranch::Stateless) => self.stateless_response(io, context),
+            // RFC 3261 section 16.7 step 3: the topmost Via is not ours, so the response is not for us to relay.
+            None => self.discard(context),
+        }
+    }
+
+    fn discard(&mut self, context: Box<Context>) {
+        self.node.counters.bump(self.index, Stat::DropReplies);
+        self.recycle(context);
+    }
+
+    fn transaction_response(&mut self, io: &mut Io, mut context: Box<Context>, token: BranchToken) {
+        let node = Arc::clone(&self.node);
+        let matched = node
+            .shard(token.id.shard)
+            .and_then(|shard| shard.lock().match_response(token, context.message()));
+        // RFC 6026 section 8.9: a response whose transaction is over is not forwarded.
+        let Some(matched) = matched else { return self.discard(context) };
+        let message = Arc::new(context.message().clone());
+        let relay =
+            if matched.fresh { self.reply_routes(io, &mut context, &matched) } else { Relay::AsReceived };
+        if relay == Relay::Drop && message.status() < 200 {
+            self.node.counters.bump(self.index, Stat::DropReplies);
+        }
+        if message.status() >= 200 {
+            remember_final(&matched.context, &message);
+        }
+        if let Some(shard) = node.shard(token.id.shard) {
+            shard.lock().response(context.now_ms, token, message, relay, &mut self.effects);
+        }
+        self.finish_quietly(io, context);
+    }
+
+    /// Runs `onreply_route{}` and the one that was armed. What they leave is what goes upstream.
+    fn reply_routes(
+        &mut self,
+        io: &mut Io,
+        context: &mut Context,
+        matched: &ResponseMatch<Arc<TransactionState>>,
+    ) -> Relay {
+        let state = &matched.context;
+        let general = state.configuration.routes.reply;
+        let (armed, branch) = {
+            let inner = state.lock();
+            let sent = inner.branches.get(usize::from(matched.branch));
+            let own = sent.and_then(|sent| sent.reply_route);
+            (own.or(inner.armed.reply), sent.map(|sent| sent.branch.clone()))
+        };
+        if general.is_none() && armed.is_none() {
+            return Relay::AsReceived;
+        }
+        context.configuration = Arc::clone(&state.configuration);
+        context.route = RouteKind::Reply;
+        context.transaction = Some((matched.id, Arc::clone(state)));
+        context.branch_index = matched.branch;
+        context.target = branch.unwrap_or_default();
+        let shares_values = context.configuration.settings.tm.onreply_avp_mode;
+        if shares_values {
+            context.avps = std::mem::take(&mut state.lock().avps);
+        }
+        context.flags = state.lock().flags;
+        let kept = [general, armed].into_iter().flatten().all(|route| self.reply_route(io, context, route));
+        if shares_values {
+            let mut inner = state.lock();
+            inner.avps = std::mem::take(&mut context.avps);
+            inner.flags = context.flags;
+        }
+        context.transaction = None;
+        if !kept {
+            return Relay::Drop;
+        }
+        if context.edits.is_empty() {
+            return Relay::AsReceived;
+        }
+        Relay::Edited(edited(context))
+    }
+
+    /// Runs one reply route. False when it dropped the reply.
+    fn reply_route(&mut self, io: &mut Io, context: &mut Context, route: RouteId) -> bool {
+        let configuration = Arc::clone(&context.configuration);
+        let mut frame = self.take_frame(route);
+        let outcome = seawall_script::run(&configuration.program, &mut frame, context);
+        self.recycle_frame(frame);
+        let events = std::mem::take(&mut context.events);
+        if !events.is_empty() {
+            self.raise(io, events);
+        }
+        match outcome {
+            Outcome::Done { drop, .. } => !drop,
+            // A reply cannot wait: it goes on as if the route had ended.
+            Outcome::Parked => true,
+            Outcome::StepLimit { line } | Outcome::Error { line } => {
+                self.node.counters.bump(self.index, Stat::ScriptErrors);
+                tracing::error!("the reply route was stopped at line {line}");
+                true
+            }
+        }
+    }
+
+    /// Sends a response back whose request was forwarded without state (RFC 3261 section 16.11).
+    fn stateless_response(&mut self, io: &mut Io, mut context: Box<Context>) {
+        if let Some(route) = self.configuration.routes.reply {
+            context.route = RouteKind::Reply;
+            if !self.reply_route(io, &mut context, route) {
+                return self.discard(context);
+            }
+        }
+        let Some(target) = self.way_back(&context) else { return self.discard(context) };
+        let mut bytes = context.outbox.buffer();
+        bytes.extend_from_slice(&edited(&mut context));
+        context.outbox.push(target, bytes);
+        self.node.counters.bump(self.index, Stat::FwdReplies);
+        self.finish_quietly(io, context);
+    }
+
+    /// Where a stateless response goes: what the second Via says, over one of our sockets.
+    fn way_back(&self, context: &Context) -> Option<Target> {
+        let hop = reply::next_hop(context.message())?;
+        let transport =
+            if hop.transport.eq_ignore_ascii_case(b"UDP") { Transport::Udp } else { Transport::Tcp };
+        let address = hop.ip?;
+        // RFC 4475 section 3.3.10: never to a broadcast or multicast address.
+        let broadcast = matches!(address, std::net::IpAddr::V4(v4) if v4.is_broadcast());
+        if address.is_multicast() || address.is_unspecified() || broadcast {
+            return None;
+        }
+        let peer = SocketAddr::new(address, hop.port);
+        let socket = self.node.socket_for(transport, peer, context.origin.socket)?;
+        Some(Target { transport, socket: socket.id, peer, connection: None })
+    }
+}
+
+/// The response with the route's changes and without our Via.
+fn edited(context: &mut Context) -> Vec<u8> {
+    let Packet::Owned(message) = &context.packet else { return Vec::new() };
+    if let Some(via) = reply::top_via_extent(message) {
+        context.edits.delete(via);
+    }
+    let mut out = Vec::with_capacity(message.bytes().len() + 256);
+    context.edits.write(message, &mut out);
+    out
+}
+
+/// Leaves with the transaction what accounting wants to know of its final reply.
+fn remember_final(state: &TransactionState, message: &Message) {
+    let mut inner = state.lock();
+    if !inner.accounting.log && !inner.accounting.missed {
+        return;
+    }
+    let to = message.value(Name::To).and_then(|to| NameAddr::parse(to).ok());
+    inner.to_tag = to.and_then(|to| to.tag()).unwrap_or_default().to_vec();
+    inner.reason = message.reason().to_vec();
+}

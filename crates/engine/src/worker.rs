@@ -1,0 +1,305 @@
+//! One worker: what the net calls with everything that arrives.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use seawall_modules::configuration::Configuration;
+use seawall_modules::context::{Context, EventParameters, Packet, Target};
+use seawall_modules::node::Node;
+use seawall_modules::statistics::Stat;
+use seawall_modules::tm::state::TransactionState;
+use seawall_net::{CommandSender, ConnectionId, Handler, Io, Origin, StreamFramer, StreamTarget, Transport};
+use seawall_script::{Frame, RouteId, RouteKind};
+use seawall_sip::{Framing, ScanError};
+use seawall_transaction::{Effect, Effects, OwnBranch};
+
+use crate::framer::SipFramer;
+use crate::limits::{IDLE_TICK_MS, SPARE_CONTEXTS, TICK_MS};
+use crate::parked::Parked;
+use crate::resolver::Resolver;
+use crate::start::Links;
+
+/// What other threads send to a worker.
+pub enum Command {
+    /// A host name was resolved for a parked script.
+    Resolved {
+        /// The parked script.
+        ticket: u64,
+        /// The name.
+        host: String,
+        /// Its addresses; empty when there are none.
+        addresses: Vec<IpAddr>,
+    },
+    /// The configuration was replaced.
+    Reconfigured,
+    /// The location table was changed from outside.
+    Raise(Vec<EventParameters>),
+}
+
+/// A worker's state.
+pub struct Worker {
+    pub(crate) node: Arc<Node>,
+    pub(crate) index: usize,
+    pub(crate) configuration: Arc<Configuration>,
+    pub(crate) parked: Parked,
+    pub(crate) links: Arc<Links>,
+    contexts: Vec<Box<Context>>,
+    frames: Vec<Frame>,
+    /// Effects that wait to be carried out.
+    pub(crate) effects: Effects<Arc<TransactionState>, Target>,
+    next_tick_ms: u64,
+    expired_until_s: u64,
+    timers: Vec<Timer>,
+}
+
+/// A `timer_route` and when it is due.
+struct Timer {
+    route: RouteId,
+    interval_s: u32,
+    due_s: u64,
+}
+
+impl Worker {
+    /// A worker that starts with the node's present configuration.
+    #[must_use]
+    pub fn new(node: Arc<Node>, index: usize, links: Arc<Links>) -> Self {
+        let configuration = node.configuration.load_full();
+        let mut worker = Self {
+            node,
+            index,
+            configuration,
+            parked: Parked::default(),
+            links,
+            contexts: Vec::new(),
+            frames: Vec::new(),
+            effects: Vec::new(),
+            next_tick_ms: 0,
+            expired_until_s: 0,
+            timers: Vec::new(),
+        };
+        worker.set_timers(seawall_net::unix_s());
+        worker
+    }
+
+    /// Takes a context, empty but for the time and the configuration.
+    pub(crate) fn take_context(&mut self, io: &Io, origin: &Origin, route: RouteKind) -> Box<Context> {
+        let mut context = match self.contexts.pop() {
+            Some(context) => context,
+            None => Box::new(Context::new(Arc::clone(&self.node), self.index)),
+        };
+        if !Arc::ptr_eq(&context.configuration, &self.configuration) {
+            context.configuration = Arc::clone(&self.configuration);
+        }
+        context.now_ms = io.now_ms();
+        context.now_s = io.unix_s();
+        context.origin = *origin;
+        context.route = route;
+        context
+    }
+
+    /// Gives a context back.
+    pub(crate) fn recycle(&mut self, mut context: Box<Context>) {
+        if self.contexts.len() < SPARE_CONTEXTS {
+            context.reset();
+            self.contexts.push(context);
+        }
+    }
+
+    /// Takes a frame that will run `route`.
+    pub(crate) fn take_frame(&mut self, route: RouteId) -> Frame {
+        match self.frames.pop() {
+            Some(mut frame) => {
+                frame.clear(route);
+                frame
+            }
+            None => Frame::new(route),
+        }
+    }
+
+    /// Gives a frame back.
+    pub(crate) fn recycle_frame(&mut self, frame: Frame) {
+        if self.frames.len() < SPARE_CONTEXTS {
+            self.frames.push(frame);
+        }
+    }
+
+    /// Hands a packet to the net. `bytes` may be swapped for another buffer.
+    pub(crate) fn transmit(&mut self, io: &mut Io, target: Target, bytes: &mut Vec<u8>) {
+        if target.transport == Transport::Udp {
+            let slot = io.datagram_slot(target.socket, target.peer);
+            std::mem::swap(slot, bytes);
+        } else {
+            self.transmit_on_stream(io, target, bytes);
+        }
+    }
+
+    /// Hands a message to a connection.
+    pub(crate) fn transmit_on_stream(&mut self, io: &mut Io, target: Target, bytes: &[u8]) {
+        if io.send_stream(stream_target(target), bytes).is_err() {
+            self.not_sent(io, bytes);
+        }
+    }
+
+    /// A request that could not be sent ends its branch with 503 (RFC 3261 section 16.9); a reply is lost.
+    fn not_sent(&mut self, io: &Io, bytes: &[u8]) {
+        let Ok(message) = seawall_sip::Message::parse(bytes.to_vec()) else { return };
+        if !message.is_request() || message.method_id() == seawall_sip::Method::Ack {
+            return;
+        }
+        let Ok(via) = seawall_sip::Via::top(&message) else { return };
+        let branch = via.branch().and_then(|branch| self.node.keys.read_branch(branch));
+        let Some(OwnBranch::Transaction(token)) = branch else { return };
+        if let Some(shard) = self.node.shard(token.id.shard) {
+            shard.lock().branch_failed(io.now_ms(), token, &mut self.effects);
+        }
+    }
+
+    /// Scans and handles one message. `bytes` is taken and another buffer left in its place.
+    fn message(&mut self, io: &mut Io, origin: &Origin, bytes: &mut Vec<u8>, framing: Framing) {
+        let mut context = self.take_context(io, origin, RouteKind::Request);
+        let scanned = match &mut context.packet {
+            Packet::Owned(message) => {
+                std::mem::swap(message.buffer_mut(), bytes);
+                message.scan_in_place(framing)
+            }
+            Packet::Shared(_) => Err(ScanError::Empty),
+        };
+        let counters = &self.node.counters;
+        match scanned {
+            Ok(()) if context.message().is_request() => self.request(io, context),
+            Ok(()) => self.response(io, context),
+            Err(error) => {
+                let stat = if error == ScanError::Empty { Stat::KeepAlives } else { Stat::NotSip };
+                counters.bump(self.index, stat);
+                self.recycle(context);
+            }
+        }
+        self.carry_out(io);
+    }
+
+    fn set_timers(&mut self, now_s: u64) {
+        // One worker runs the timer routes; they are not for work that needs more.
+        let timers = if self.index == 0 { self.configuration.routes.timers.as_slice() } else { &[] };
+        self.timers = timers
+            .iter()
+            .map(|&(interval_s, route)| Timer {
+                route,
+                interval_s,
+                due_s: now_s + u64::from(interval_s.max(1)),
+            })
+            .collect();
+    }
+
+    fn run_timer_routes(&mut self, io: &mut Io) {
+        let now_s = io.unix_s();
+        for index in 0..self.timers.len() {
+            let Some(timer) = self.timers.get_mut(index).filter(|timer| timer.due_s <= now_s) else {
+                continue;
+            };
+            timer.due_s = now_s + u64::from(timer.interval_s.max(1));
+            let route = timer.route;
+            let context = self.take_context(io, &seawall_modules::context::nowhere(), RouteKind::Timer);
+            let frame = self.take_frame(route);
+            self.run(io, context, frame);
+        }
+    }
+
+    /// Lets the timers of this worker's transaction shards run. Whether there are any transactions in them.
+    fn run_transaction_timers(&mut self, io: &Io) -> bool {
+        let now_ms = io.now_ms();
+        let mut busy = false;
+        for shard in self.node.transactions.iter().skip(self.index).step_by(self.node.workers.max(1)) {
+            let mut layer = shard.lock();
+            if layer.poll_timeout().is_some_and(|due_ms| due_ms <= now_ms) {
+                layer.timeout(now_ms, &mut self.effects);
+            }
+            busy |= !layer.is_empty();
+        }
+        busy
+    }
+}
+
+fn stream_target(target: Target) -> StreamTarget {
+    match target.connection {
+        Some(id) => StreamTarget::Connection { id, fallback: Some(target.peer) },
+        None => StreamTarget::Peer { peer: target.peer, socket: target.socket },
+    }
+}
+
+impl Handler for Worker {
+    type Command = Command;
+
+    fn datagram(&mut self, io: &mut Io, origin: &Origin, bytes: &mut Vec<u8>) {
+        self.message(io, origin, bytes, Framing::Datagram);
+    }
+
+    fn stream_message(&mut self, io: &mut Io, origin: &Origin, bytes: &mut Vec<u8>) {
+        self.message(io, origin, bytes, Framing::Stream);
+    }
+
+    fn connection_closed(&mut self, _: &mut Io, _: ConnectionId, _: SocketAddr) {}
+
+    fn send_failed(&mut self, io: &mut Io, _: SocketAddr, bytes: &[u8]) {
+        self.not_sent(io, bytes);
+        self.carry_out(io);
+    }
+
+    fn batch_end(&mut self, _: &mut Io) {}
+
+    fn command(&mut self, io: &mut Io, command: Command) {
+        match command {
+            Command::Resolved { ticket, host, addresses } => self.resolved(io, ticket, host, addresses),
+            Command::Raise(events) => self.raise(io, events),
+            Command::Reconfigured => {
+                self.configuration = self.node.configuration.load_full();
+                self.set_timers(io.unix_s());
+            }
+        }
+        self.carry_out(io);
+    }
+
+    fn next_deadline_ms(&self) -> Option<u64> {
+        Some(self.next_tick_ms)
+    }
+
+    fn timer(&mut self, io: &mut Io) {
+        let busy = self.run_transaction_timers(io) || !self.parked.is_empty();
+        self.next_tick_ms = io.now_ms() + if busy { TICK_MS } else { IDLE_TICK_MS };
+        self.give_up_waiting(io);
+        if self.expired_until_s < io.unix_s() {
+            self.expired_until_s = io.unix_s();
+            if self.expire(io) {
+                // More has expired than one step may remove: go on in the next tick.
+                self.expired_until_s -= 1;
+            }
+            self.run_timer_routes(io);
+        }
+        self.carry_out(io);
+    }
+
+    fn idle(&self) -> bool {
+        let mut own = self.node.transactions.iter().skip(self.index).step_by(self.node.workers.max(1));
+        self.parked.is_empty() && own.all(|shard| shard.lock().is_settled())
+    }
+
+    fn framer(&self) -> Box<dyn StreamFramer> {
+        Box::<SipFramer>::default()
+    }
+}
+
+/// What a worker needs of the threads around it; set once they run.
+impl Links {
+    /// Asks for the addresses of a name on behalf of a parked script.
+    pub(crate) fn resolve(&self, worker: usize, ticket: u64, host: String) -> bool {
+        let (Some(resolver), Some(commands)) = (self.resolver.get(), self.commands.get()) else {
+            return false;
+        };
+        let resolver: &Resolver = resolver;
+        let commands: &CommandSender<Command> = commands;
+        resolver.resolve(commands.clone(), worker, ticket, host);
+        true
+    }
+}
+
+/// Shown to the compiler so that an effect that is added is not forgotten in `effects.rs`.
+pub(crate) type WorkerEffect = Effect<Arc<TransactionState>, Target>;

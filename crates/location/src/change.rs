@@ -1,0 +1,47 @@
+//! What changed in the table, for those who listen: the E_UL_* events, the mid-registrar, and later a store.
+
+use crate::binding::Binding;
+
+/// Why a binding went away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Removal {
+    /// Its owner asked for it (`expires=0` or `*`), or another binding took its place.
+    Asked,
+    /// Its time was over.
+    Expired,
+    /// A new contact needed its place (`force-registration`).
+    Evicted,
+    /// An operator or the script removed it.
+    Administrative,
+}
+
+/// One change, told while the shard is locked: copy what you need and return.
+#[derive(Clone, Copy, Debug)]
+pub enum Change<'a> {
+    /// The first binding of an address of record is about to be inserted (E_UL_AOR_INSERT).
+    AorInsert,
+    /// The last binding of an address of record went away (E_UL_AOR_DELETE).
+    AorDelete,
+    /// A new binding, after it was stored (E_UL_CONTACT_INSERT).
+    ContactInsert(Binding<'a>),
+    /// A refreshed binding, as it is now (E_UL_CONTACT_UPDATE).
+    ContactUpdate(Binding<'a>),
+    /// A binding that went away, as it was (E_UL_CONTACT_DELETE).
+    ContactDelete(Binding<'a>, Removal),
+}
+
+/// Someone who is told of changes. `()` is nobody, and costs nothing.
+pub trait Sink {
+    /// Whether anybody listens. When not, changes are not even put together.
+    fn listens(&self) -> bool;
+    /// Takes one change of `aor` in `domain`.
+    fn change(&mut self, domain: &str, aor: &[u8], change: Change<'_>);
+}
+
+impl Sink for () {
+    fn listens(&self) -> bool {
+        false
+    }
+
+    fn change(&mut self, _domain: &str, _aor: &[u8], _change: Change<'_>) {}
+}

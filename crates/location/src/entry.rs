@@ -1,0 +1,232 @@
+//! One address of record under its lock: read it, match against it, change it.
+
+use parking_lot::MutexGuard;
+
+use crate::binding::{Binding, Numbers, TooLong};
+use crate::change::{Change, Removal, Sink};
+use crate::domain::{Domain, Shard, clamp_s};
+use crate::identity::AorHash;
+use crate::limits::{MAX_AOR_LEN, MAX_BINDINGS_PER_AOR};
+use crate::record::Record;
+
+/// Why a binding was not stored. Nothing has changed then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// A part does not fit into a record.
+    #[error(transparent)]
+    TooLong(#[from] TooLong),
+    /// The address of record does not fit into a record.
+    #[error("address of record too long")]
+    AorTooLong,
+    /// The address of record has as many bindings as one may have ([`MAX_BINDINGS_PER_AOR`]).
+    #[error("too many bindings")]
+    TooMany,
+    /// There is no binding at that position.
+    #[error("no such binding")]
+    NoSuchBinding,
+}
+
+/// The entry of one address of record, while its shard is locked. Positions count its bindings in the order of their
+/// arrival; inserting and replacing leave them as they are, removing moves those behind.
+pub struct Entry<'d> {
+    domain: &'d Domain,
+    shard: MutexGuard<'d, Shard>,
+    aor: &'d [u8],
+    hash: AorHash,
+    bucket: Option<usize>,
+    now_s: u64,
+}
+
+impl<'d> Entry<'d> {
+    pub(crate) fn new(
+        domain: &'d Domain,
+        shard: MutexGuard<'d, Shard>,
+        aor: &'d [u8],
+        hash: AorHash,
+        bucket: Option<usize>,
+        now_s: u64,
+    ) -> Entry<'d> {
+        Entry { domain, shard, aor, hash, bucket, now_s }
+    }
+
+    /// The address of record.
+    pub fn aor(&self) -> &'d [u8] {
+        self.aor
+    }
+
+    /// The second for which the entry was locked.
+    pub fn now_s(&self) -> u64 {
+        self.now_s
+    }
+
+    /// How many bindings are stored, expired ones that the wheel has not come to included.
+    pub fn len(&self) -> usize {
+        self.record().map_or(0, Record::len)
+    }
+
+    /// Whether no binding is stored.
+    pub fn is_empty(&self) -> bool {
+        self.record().is_none()
+    }
+
+    /// The stored bindings by position, expired ones included.
+    #[inline]
+    pub fn bindings(&self) -> impl Iterator<Item = Binding<'_>> + Clone {
+        self.record().into_iter().flat_map(|record| record.view(self.domain.names()).bindings())
+    }
+
+    /// The bindings that count at the second for which the entry was locked, with their positions.
+    pub fn valid(&self) -> impl Iterator<Item = (usize, Binding<'_>)> + Clone {
+        let now_s = self.now_s;
+        self.bindings().enumerate().filter(move |(_, binding)| binding.is_valid(now_s))
+    }
+
+    /// Whether a stored binding does not count any more. Cheaper than to look at the bindings.
+    #[inline]
+    pub fn has_expired(&self) -> bool {
+        self.record().is_some_and(|record| u64::from(record.earliest_expiry_s()) <= self.now_s)
+    }
+
+    /// The binding at `position`.
+    pub fn binding(&self, position: usize) -> Option<Binding<'_>> {
+        self.bindings().nth(position)
+    }
+
+    /// Removes the bindings whose time is over, as the wheel would do a little later. Positions change.
+    pub fn purge(&mut self, sink: &mut dyn Sink) {
+        if let Some(bucket) = self.bucket {
+            self.domain.purge(&mut self.shard, bucket, self.now_s, sink);
+            self.forget_if_gone();
+        }
+    }
+
+    /// A contact id for a new binding: over `contact`, and over `callid` where the Call-ID tells bindings apart
+    /// (else empty). Unique in its domain.
+    pub fn fresh_contact_id(&self, contact: &[u8], callid: &[u8]) -> u64 {
+        let identity = self.domain.identity();
+        let mut attempt = 0;
+        loop {
+            let id = identity.contact_id(self.hash, contact, callid, attempt);
+            if id != 0 && self.bindings().all(|binding| binding.numbers.contact_id != id) {
+                return id;
+            }
+            attempt += 1;
+        }
+    }
+
+    /// Stores a new binding behind the others and gives its contact id, which is made here when
+    /// `binding.numbers.contact_id` is 0.
+    pub fn insert(&mut self, binding: &Binding<'_>, sink: &mut dyn Sink) -> Result<u64, Refused> {
+        binding.check()?;
+        if self.aor.len() > MAX_AOR_LEN {
+            return Err(Refused::AorTooLong);
+        }
+        if self.len() >= MAX_BINDINGS_PER_AOR {
+            return Err(Refused::TooMany);
+        }
+        let contact_id = match binding.numbers.contact_id {
+            0 => self.fresh_contact_id(binding.contact, &[]),
+            given => given,
+        };
+        let binding = Binding { numbers: Numbers { contact_id, ..binding.numbers }, ..*binding };
+        if self.bucket.is_none() && sink.listens() {
+            sink.change(self.domain.name(), self.aor, Change::AorInsert);
+        }
+        self.store(&binding);
+        self.shard.contacts += 1;
+        self.arm();
+        self.tell(sink, Change::ContactInsert(binding));
+        Ok(contact_id)
+    }
+
+    /// Stores `binding` in the place of the one at `position`. Without a change of its byte strings this touches its
+    /// numbers only. A contact id of 0 keeps the id that is there.
+    pub fn replace(
+        &mut self,
+        position: usize,
+        binding: &Binding<'_>,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Refused> {
+        binding.check()?;
+        if binding.numbers.contact_id == 0 {
+            let old = self.binding(position).ok_or(Refused::NoSuchBinding)?;
+            let numbers = Numbers { contact_id: old.numbers.contact_id, ..binding.numbers };
+            return self.replace(position, &Binding { numbers, ..*binding }, sink);
+        }
+        let domain = self.domain;
+        let record = self.record_mut().filter(|record| position < record.len());
+        record.ok_or(Refused::NoSuchBinding)?.replace(position, binding, domain.names());
+        self.arm();
+        self.tell(sink, Change::ContactUpdate(*binding));
+        Ok(())
+    }
+
+    /// Writes new numbers into the binding at `position`.
+    pub fn set_numbers(
+        &mut self,
+        position: usize,
+        numbers: &Numbers,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Refused> {
+        self.binding(position).ok_or(Refused::NoSuchBinding)?;
+        if let Some(record) = self.record_mut() {
+            record.set_numbers(position, numbers);
+        }
+        self.arm();
+        if let Some(binding) = self.binding(position).filter(|_| sink.listens()) {
+            self.tell(sink, Change::ContactUpdate(binding));
+        }
+        Ok(())
+    }
+
+    /// Removes the bindings for which `which` gives a reason, and gives their number.
+    pub fn remove(
+        &mut self,
+        sink: &mut dyn Sink,
+        which: impl Fn(usize, &Binding<'_>) -> Option<Removal>,
+    ) -> usize {
+        let Some(bucket) = self.bucket else { return 0 };
+        let removed = self.domain.remove_where(&mut self.shard, bucket, sink, which);
+        self.forget_if_gone();
+        removed
+    }
+
+    fn record(&self) -> Option<&Record> {
+        self.shard.table.get_bucket(self.bucket?)
+    }
+
+    fn record_mut(&mut self) -> Option<&mut Record> {
+        self.shard.table.get_bucket_mut(self.bucket?)
+    }
+
+    fn forget_if_gone(&mut self) {
+        // The shard is locked, so an empty bucket can only mean that this record was removed.
+        if self.record().is_none() {
+            self.bucket = None;
+        }
+    }
+
+    fn store(&mut self, binding: &Binding<'_>) {
+        let domain = self.domain;
+        if let Some(record) = self.record_mut() {
+            record.push(binding, domain.names());
+            return;
+        }
+        let record = Record::first(self.aor, binding, domain.names());
+        let hash = domain.table_hash(self.hash);
+        let slot = self.shard.table.insert_unique(hash, record, |record| domain.rehash(record));
+        self.bucket = Some(slot.bucket_index());
+    }
+
+    fn arm(&mut self) {
+        if let Some(bucket) = self.bucket {
+            self.domain.arm(&mut self.shard, bucket, self.hash, clamp_s(self.now_s));
+        }
+    }
+
+    fn tell(&self, sink: &mut dyn Sink, change: Change<'_>) {
+        if sink.listens() {
+            sink.change(self.domain.name(), self.aor, change);
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! What a script and its parameters set: everything that a reload replaces.
+
+use std::sync::atomic::{AtomicI8, Ordering};
+
+use seawall_registrar::Policy;
+use seawall_script::{Program, RouteId, RouteKind, VariableId};
+use seawall_transaction::Timers;
+
+use crate::context::Context;
+use crate::usrloc::event;
+
+/// A loaded script with its parameters in the form in which functions use them.
+pub struct Configuration {
+    /// The script.
+    pub program: Program<Context>,
+    /// The parameters.
+    pub settings: Settings,
+    /// The routes that the worker starts itself.
+    pub routes: Routes,
+    /// The present level of the log, from `log_level` or MI.
+    pub log_level: AtomicI8,
+    /// The present level of `xlog`.
+    pub xlog_level: AtomicI8,
+}
+
+/// The routes that are not called by name.
+#[derive(Debug, Default)]
+pub struct Routes {
+    /// `route{}`.
+    pub main: Option<RouteId>,
+    /// `onreply_route{}`.
+    pub reply: Option<RouteId>,
+    /// `error_route{}`.
+    pub error: Option<RouteId>,
+    /// `local_route{}`.
+    pub local: Option<RouteId>,
+    /// `startup_route{}`.
+    pub startup: Option<RouteId>,
+    /// `timer_route`: interval in seconds and route.
+    pub timers: Vec<(u32, RouteId)>,
+    /// `event_route`: event and route.
+    pub events: Vec<(String, RouteId)>,
+    /// Whether any event of the location table is waited for, so that nothing is gathered for nobody.
+    pub location_events: bool,
+}
+
+/// The module parameters.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// `registrar` and what it takes from `usrloc`.
+    pub registrar: RegistrarSettings,
+    /// `tm`.
+    pub tm: TmSettings,
+    /// `rr`.
+    pub rr: RrSettings,
+    /// `max_limit` of `maxfwd`.
+    pub max_forwards_limit: u32,
+    /// `acc`.
+    pub acc: AccSettings,
+    /// `nat_bflag` of `usrloc` as a mask, 0 for none.
+    pub nat_flag: u32,
+    /// The value of the Server header, if replies carry one.
+    pub server_header: Option<Vec<u8>>,
+}
+
+/// Parameters of `registrar`.
+#[derive(Debug, Clone)]
+pub struct RegistrarSettings {
+    /// What the pure part needs.
+    pub policy: Policy,
+    /// `received_avp`.
+    pub received: Option<VariableId>,
+    /// `attr_avp`.
+    pub attribute: Option<VariableId>,
+    /// The name under which lookup attaches the attribute to a branch.
+    pub attribute_name: Vec<u8>,
+    /// `tcp_persistent_flag` as a mask, 0 for none.
+    pub tcp_persistent_flag: u32,
+}
+
+/// Parameters of `tm`.
+#[derive(Debug, Clone, Copy)]
+pub struct TmSettings {
+    /// All timers.
+    pub timers: Timers,
+    /// `onreply_avp_mode`: whether an onreply_route sees the values of its transaction.
+    pub onreply_avp_mode: bool,
+    /// `pass_provisional_replies`: whether failure statistics see them; kept for `t_on_reply` routes.
+    pub pass_provisional_replies: bool,
+    /// `auto_100trying`.
+    pub auto_100_trying: bool,
+}
+
+/// Parameters of `rr`.
+#[derive(Debug, Clone, Copy)]
+pub struct RrSettings {
+    /// `append_fromtag`.
+    pub append_from_tag: bool,
+    /// `enable_double_rr`.
+    pub double: bool,
+    /// `add_username`.
+    pub add_user: bool,
+}
+
+/// Parameters of `acc`.
+#[derive(Debug, Clone, Copy)]
+pub struct AccSettings {
+    /// `early_media`.
+    pub early_media: bool,
+    /// `report_cancels`.
+    pub report_cancels: bool,
+    /// `detect_direction`.
+    pub detect_direction: bool,
+}
+
+impl Configuration {
+    /// Reads the parameters of a loaded script.
+    #[must_use]
+    pub fn new(program: Program<Context>) -> Self {
+        let events: Vec<_> = program.event_routes().map(|(name, route)| (name.to_owned(), route)).collect();
+        let location = [
+            event::AOR_INSERT,
+            event::AOR_DELETE,
+            event::CONTACT_INSERT,
+            event::CONTACT_UPDATE,
+            event::CONTACT_DELETE,
+        ];
+        let routes = Routes {
+            main: program.main(),
+            reply: program.route(RouteKind::Reply, ""),
+            error: program.route(RouteKind::Error, ""),
+            local: program.route(RouteKind::Local, ""),
+            startup: program.route(RouteKind::Startup, ""),
+            timers: program.timers().map(|(_, interval_s, route)| (interval_s, route)).collect(),
+            location_events: events.iter().any(|(name, _)| location.contains(&name.as_str())),
+            events,
+        };
+        let level = |name: &str, default: i8| {
+            if program.globals.is_set(name) {
+                i8::try_from(program.globals.int(name)).unwrap_or(default).clamp(-3, 4)
+            } else {
+                default
+            }
+        };
+        Self {
+            log_level: AtomicI8::new(level("log_level", 2)),
+            xlog_level: AtomicI8::new(level("xlog_level", 2)),
+            settings: Settings::new(&program),
+            routes,
+            program,
+        }
+    }
+
+    /// The route that waits for an event.
+    #[must_use]
+    pub fn event_route(&self, name: &str) -> Option<RouteId> {
+        self.routes.events.iter().find(|(known, _)| known == name).map(|(_, route)| *route)
+    }
+
+    /// Whether a line of this level is written by `xlog`.
+    #[must_use]
+    pub fn logs(&self, level: i8) -> bool {
+        level <= self.xlog_level.load(Ordering::Relaxed)
+    }
+}
+
+impl Settings {
+    /// Reads every parameter once.
+    fn new(program: &Program<Context>) -> Self {
+        let parameters = &program.parameters;
+        let header = program.globals.str("server_header");
+        let shown = !program.globals.is_set("server_signature") || program.globals.bool("server_signature");
+        Self {
+            registrar: RegistrarSettings::new(program),
+            tm: TmSettings::new(program),
+            rr: RrSettings {
+                append_from_tag: parameters.bool("rr", "append_fromtag"),
+                double: parameters.bool("rr", "enable_double_rr"),
+                add_user: parameters.bool("rr", "add_username"),
+            },
+            max_forwards_limit: u32::try_from(parameters.int("maxfwd", "max_limit")).unwrap_or(256),
+            acc: AccSettings {
+                early_media: parameters.bool("acc", "early_media"),
+                report_cancels: parameters.bool("acc", "report_cancels"),
+                detect_direction: parameters.bool("acc", "detect_direction"),
+            },
+            nat_flag: mask(parameters.flag("usrloc", "nat_bflag")),
+            server_header: shown.then(|| server_line(header.as_deref())),
+        }
+    }
+}
+
+/// The Server header line. The script gives either the whole header or its value.
+fn server_line(header: Option<&str>) -> Vec<u8> {
+    let text = header.unwrap_or(concat!("Server: Seawall/", env!("CARGO_PKG_VERSION")));
+    let clean: String = text.chars().filter(|character| !character.is_control()).collect();
+    let clean = clean.trim();
+    if clean.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("server:")) {
+        format!("{clean}\r\n").into_bytes()
+    } else {
+        format!("Server: {clean}\r\n").into_bytes()
+    }
+}
+
+/// The mask of a flag, 0 when there is none.
+fn mask(flag: Option<u8>) -> u32 {
+    flag.and_then(|bit| 1u32.checked_shl(u32::from(bit))).unwrap_or(0)
+}
+
+impl TmSettings {
+    fn new(program: &Program<Context>) -> Self {
+        let parameters = &program.parameters;
+        let seconds =
+            |name: &str| u32::try_from(parameters.int("tm", name)).unwrap_or(0).saturating_mul(1000);
+        let milliseconds = |name: &str| u32::try_from(parameters.int("tm", name)).unwrap_or(0);
+        let mut timers = Timers::tm();
+        timers.fr_timeout_ms = seconds("fr_timeout");
+        timers.fr_inv_timeout_ms = seconds("fr_inv_timeout");
+        timers.t1_ms = milliseconds("T1_timer");
+        timers.t2_ms = milliseconds("T2_timer");
+        timers.restart_fr_on_each_reply = parameters.bool("tm", "restart_fr_on_each_reply");
+        timers.set_wait(seconds("wt_timer"));
+        let auto_100_trying = parameters.bool("tm", "auto_100trying");
+        timers.trying_ms = auto_100_trying.then_some(0);
+        Self {
+            timers,
+            onreply_avp_mode: parameters.bool("tm", "onreply_avp_mode"),
+            pass_provisional_replies: parameters.bool("tm", "pass_provisional_replies"),
+            auto_100_trying,
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! What a script function works on: one message and everything that the script has decided about it so far.
+//!
+//! A worker keeps a few contexts and reuses them, so that a plain REGISTER allocates nothing. A context is a
+//! plain value: it can be parked together with the frame of the script and go on later.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use seawall_net::{ConnectionId, Origin, SocketId, Transport};
+use seawall_script::RouteKind;
+use seawall_sip::Message;
+use seawall_sip::edit::Edits;
+use seawall_transaction::{Effects, Request, TransactionId};
+
+use crate::avps::Avps;
+use crate::branch::Branch;
+use crate::configuration::Configuration;
+use crate::node::Node;
+use crate::outbox::Outbox;
+use crate::tm::state::{Armed, TransactionState};
+
+/// The message that a route works on.
+#[derive(Debug)]
+pub enum Packet {
+    /// The worker's own: it goes back to the pool after the route.
+    Owned(Message),
+    /// Kept by a transaction too.
+    Shared(Arc<Request<Target>>),
+}
+
+impl Packet {
+    /// The message itself.
+    #[must_use]
+    pub fn message(&self) -> &Message {
+        match self {
+            Packet::Owned(message) => message,
+            Packet::Shared(request) => &request.message,
+        }
+    }
+}
+
+impl Default for Packet {
+    fn default() -> Self {
+        Packet::Owned(Message::empty())
+    }
+}
+
+/// The parameters of the event that an `event_route` handles, as `$param(name)` reads them.
+#[derive(Debug, Clone, Default)]
+pub struct EventParameters {
+    /// The event, `E_UL_CONTACT_INSERT`.
+    pub name: Box<str>,
+    /// Names and values in the order of the event's declaration.
+    pub values: Vec<(Box<str>, seawall_script::Value)>,
+}
+
+/// What a `failure_route` was called for.
+#[derive(Debug, Clone, Copy)]
+pub struct Failure {
+    /// The code of the best reply.
+    pub code: u16,
+    /// The branch that gave it.
+    pub branch: u16,
+}
+
+/// The state of one run of a route.
+pub struct Context {
+    /// The server.
+    pub node: Arc<Node>,
+    /// The script and the parameters that were in force when this message came.
+    pub configuration: Arc<Configuration>,
+    /// The number of the worker that runs the route.
+    pub worker: usize,
+    /// Monotonic time in milliseconds.
+    pub now_ms: u64,
+    /// Seconds since the Unix epoch.
+    pub now_s: u64,
+    /// The kind of route that runs.
+    pub route: RouteKind,
+    /// The message.
+    pub packet: Packet,
+    /// The receive buffer while the packet is shared.
+    spare: Message,
+    /// Where it came from.
+    pub origin: Origin,
+    /// Changes to the message, applied when it is forwarded.
+    pub edits: Edits,
+    /// The first destination: the Request-URI and what belongs to it.
+    pub target: Branch,
+    /// Further destinations.
+    pub branches: Vec<Branch>,
+    /// Message flags (`setflag`).
+    pub flags: u32,
+    /// `$avp` values.
+    pub avps: Avps,
+    /// Header lines for replies (`append_to_reply`).
+    pub reply_headers: Vec<u8>,
+    /// Parameters for the Record-Route that `record_route` asked for.
+    pub record_route: Option<crate::rr::RecordRoute>,
+    /// What `loose_route` found out about the Route set.
+    pub loose_route: crate::rr::LooseRoute,
+    /// The transaction, once there is one.
+    pub transaction: Option<(TransactionId, Arc<TransactionState>)>,
+    /// The branch whose branch, reply or failure route runs.
+    pub branch_index: u16,
+    /// Set in a failure route.
+    pub failure: Option<Failure>,
+    /// Routes armed for the transaction that is to come.
+    pub armed: Armed,
+    /// What `do_accounting` asked for.
+    pub accounting: crate::acc::Accounting,
+    /// Set in an event route.
+    pub event: Option<EventParameters>,
+    /// Packets to send when the route has ended.
+    pub outbox: Outbox,
+    /// What the transaction layer asked for and the worker has yet to do.
+    pub effects: Effects<Arc<TransactionState>, Target>,
+    /// Location changes that event routes wait for.
+    pub events: Vec<EventParameters>,
+    /// A connection to keep, with the Unix time in seconds until when (`tcp_persistent_flag`).
+    pub keep_connection: Option<(ConnectionId, u64)>,
+    /// The code that the last local reply had, 0 for none; `$rs` in a request route and the statistics use it.
+    pub replied: u16,
+    /// Addresses that were resolved for this message, by host name.
+    pub resolved: Vec<(String, Vec<std::net::IpAddr>)>,
+    /// The Max-Forwards to send, when the script has lowered it.
+    pub max_forwards: Option<u32>,
+    /// What the last function that failed would answer (`sl_reply_error`).
+    pub error: Option<(u16, &'static str)>,
+    /// Whether replies go to the source port even if the request did not ask for it (`force_rport`).
+    pub force_rport: bool,
+    /// Whether our own Via asks for rport (`add_local_rport`).
+    pub add_local_rport: bool,
+    /// Headers that `t_add_hdrs` wants before there is a transaction.
+    pub added_headers: Vec<u8>,
+    /// Routes to run after this one (`launch`).
+    pub launched: Vec<crate::host::Launched>,
+    /// Contacts that the last lookup found.
+    pub targets: seawall_registrar::Targets,
+    /// The Date header line of the present second, and that second.
+    date: (u64, Vec<u8>),
+    /// State of the random numbers; seeded from the system at the start of the worker.
+    random: u64,
+    /// The host name that the parked function waits for.
+    pub waiting_for: Option<String>,
+    /// What a parked function still has to do.
+    pub pending: Option<crate::tm::relay::Pending>,
+    /// Scratch space for output, kept for its capacity.
+    pub scratch: Vec<u8>,
+}
+
+impl Context {
+    /// A context for the given worker, with nothing in it.
+    #[must_use]
+    pub fn new(node: Arc<Node>, worker: usize) -> Self {
+        let configuration = node.configuration.load_full();
+        Self {
+            node,
+            configuration,
+            worker,
+            now_ms: 0,
+            now_s: 0,
+            route: RouteKind::Request,
+            packet: Packet::default(),
+            spare: Message::empty(),
+            origin: nowhere(),
+            edits: Edits::default(),
+            target: Branch::default(),
+            branches: Vec::new(),
+            flags: 0,
+            avps: Avps::default(),
+            reply_headers: Vec::new(),
+            record_route: None,
+            loose_route: crate::rr::LooseRoute::default(),
+            transaction: None,
+            branch_index: 0,
+            failure: None,
+            armed: Armed::default(),
+            accounting: crate::acc::Accounting::default(),
+            event: None,
+            outbox: Outbox::default(),
+            effects: Effects::default(),
+            events: Vec::new(),
+            keep_connection: None,
+            replied: 0,
+            resolved: Vec::new(),
+            max_forwards: None,
+            error: None,
+            force_rport: false,
+            add_local_rport: false,
+            added_headers: Vec::new(),
+            launched: Vec::new(),
+            targets: seawall_registrar::Targets::default(),
+            date: (0, Vec::new()),
+            random: seed(),
+            waiting_for: None,
+            pending: None,
+            scratch: Vec::new(),
+        }
+    }
+
+    /// Forgets everything about the last message; allocations stay.
+    pub fn reset(&mut self) {
+        if let Packet::Shared(_) = &self.packet {
+            self.packet = Packet::Owned(std::mem::take(&mut self.spare));
+        }
+        self.edits.clear();
+        self.target.clear();
+        self.branches.clear();
+        self.flags = 0;
+        self.avps.clear();
+        self.reply_headers.clear();
+        self.record_route = None;
+        self.loose_route = crate::rr::LooseRoute::default();
+        self.transaction = None;
+        self.branch_index = 0;
+        self.failure = None;
+        self.armed = Armed::default();
+        self.accounting = crate::acc::Accounting::default();
+        self.event = None;
+        self.keep_connection = None;
+        self.replied = 0;
+        self.resolved.clear();
+        self.max_forwards = None;
+        self.error = None;
+        self.force_rport = false;
+        self.add_local_rport = false;
+        self.added_headers.clear();
+        self.waiting_for = None;
+        self.pending = None;
+    }
+
+    /// Appends a Date header line. The text is made once a second.
+    pub fn push_date(&mut self, out: &mut Vec<u8>) {
+        if self.date.0 != self.now_s {
+            self.date =
+                (self.now_s, format!("Date: {}\r\n", crate::calendar::sip_date(self.now_s)).into_bytes());
+        }
+        out.extend_from_slice(&self.date.1);
+    }
+
+    /// A random number for spreading expiries, not for secrets (SplitMix64).
+    pub fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// The message that the route works on.
+    #[must_use]
+    pub fn message(&self) -> &Message {
+        self.packet.message()
+    }
+
+    /// The Request-URI as the script has set it, else as it came.
+    #[must_use]
+    pub fn request_uri(&self) -> &[u8] {
+        if self.target.uri.is_empty() { self.message().request_uri() } else { &self.target.uri }
+    }
+
+    /// Gives the message to a transaction: from now on it is shared with the transaction layer.
+    pub fn share_packet(&mut self) -> Arc<Request<Target>> {
+        if let Packet::Shared(request) = &self.packet {
+            return Arc::clone(request);
+        }
+        let (reply_to, via_fix) = crate::reply::way_back(self);
+        let request = Arc::new(Request { message: self.packet.message().clone(), reply_to, via_fix });
+        // The copy has the size of the message; the buffer that it was received into goes on receiving.
+        if let Packet::Owned(message) =
+            std::mem::replace(&mut self.packet, Packet::Shared(Arc::clone(&request)))
+        {
+            self.spare = message;
+        }
+        request
+    }
+}
+
+/// A start for the random numbers of a context.
+fn seed() -> u64 {
+    let mut bytes = [0; 8];
+    // Without a system source the numbers are still usable for what they are for.
+    let _ = getrandom::fill(&mut bytes);
+    u64::from_ne_bytes(bytes)
+}
+
+/// An origin that stands for "not from the network", for timer and event routes.
+#[must_use]
+pub fn nowhere() -> Origin {
+    let unspecified = SocketAddr::from(([0, 0, 0, 0], 0));
+    Origin { transport: Transport::Udp, socket: 0, local: unspecified, peer: unspecified, connection: None }
+}
+
+/// Where packets go: the transport address of the next hop and the socket to send from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    /// The transport.
+    pub transport: Transport,
+    /// The socket to send from.
+    pub socket: SocketId,
+    /// The next hop.
+    pub peer: SocketAddr,
+    /// The connection to use while it is open.
+    pub connection: Option<ConnectionId>,
+}
+
+impl seawall_transaction::Target for Target {
+    fn is_reliable(&self) -> bool {
+        self.transport != Transport::Udp
+    }
+}

@@ -1,0 +1,100 @@
+//! Events that routes of the script wait for: changes of the location table, and the script's own.
+
+use seawall_location::{Binding, Change, Names, PERMANENT, Q_NONE, Sink};
+use seawall_script::{Call, Flow, Value};
+
+use crate::context::{Context, EventParameters};
+use crate::usrloc::event;
+
+/// How many events one message may raise. A REGISTER with many contacts raises a few dozen.
+const MAX_EVENTS: usize = 4096;
+
+/// Gathers the changes of the location table that an event route waits for.
+pub struct Gather<'a> {
+    /// Where they go.
+    pub events: &'a mut Vec<EventParameters>,
+    /// The names that bindings refer to.
+    pub names: &'a Names,
+    /// Whether any route waits.
+    pub listens: bool,
+    /// The present time in seconds since the Unix epoch.
+    pub now_s: u64,
+}
+
+impl Sink for Gather<'_> {
+    fn listens(&self) -> bool {
+        self.listens
+    }
+
+    fn change(&mut self, domain: &str, aor: &[u8], change: Change<'_>) {
+        if self.events.len() >= MAX_EVENTS {
+            return;
+        }
+        let (name, binding) = match change {
+            Change::AorInsert => (event::AOR_INSERT, None),
+            Change::AorDelete => (event::AOR_DELETE, None),
+            Change::ContactInsert(binding) => (event::CONTACT_INSERT, Some(binding)),
+            Change::ContactUpdate(binding) => (event::CONTACT_UPDATE, Some(binding)),
+            Change::ContactDelete(binding, _) => (event::CONTACT_DELETE, Some(binding)),
+        };
+        let mut values = vec![(key("domain"), Value::from(domain)), (key("aor"), Value::str(aor))];
+        if let Some(binding) = binding {
+            describe(&binding, self.names, self.now_s, &mut values);
+        }
+        self.events.push(EventParameters { name: name.into(), values });
+    }
+}
+
+fn key(name: &str) -> Box<str> {
+    name.into()
+}
+
+/// The parameters of a binding, as `usrloc` documents them.
+fn describe(binding: &Binding<'_>, names: &Names, now_s: u64, values: &mut Vec<(Box<str>, Value)>) {
+    let numbers = &binding.numbers;
+    let text = |bytes: &[u8]| Value::optional(Some(bytes).filter(|bytes| !bytes.is_empty()));
+    let expires_s = match numbers.expires_s {
+        PERMANENT => 0,
+        expires_s => i64::from(expires_s) - i64::try_from(now_s).unwrap_or(0),
+    };
+    let q = if numbers.q == Q_NONE { Value::Int(-1) } else { Value::Int(i64::from(numbers.q)) };
+    for (name, value) in [
+        ("uri", text(binding.contact)),
+        ("received", text(binding.received)),
+        ("path", text(binding.path)),
+        ("qval", q),
+        ("user_agent", text(binding.user_agent)),
+        ("socket", text(names.name(numbers.socket))),
+        ("bflags", Value::Int(i64::from(numbers.flags))),
+        ("expires", Value::Int(expires_s)),
+        ("callid", text(binding.callid)),
+        ("cseq", Value::Int(i64::from(numbers.cseq))),
+        ("attr", text(binding.attr)),
+        ("latency", Value::Int(i64::from(numbers.latency_us))),
+        ("shtag", Value::Null),
+    ] {
+        values.push((key(name), value));
+    }
+}
+
+/// `raise_event(name, names, values)`: the event routes of that name run after this route.
+pub fn raise(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
+    let Some(name) = call.str(0).and_then(|name| std::str::from_utf8(name).ok()) else { return Flow::FALSE };
+    if context.events.len() >= MAX_EVENTS {
+        return Flow::FALSE;
+    }
+    // The newest value of an AVP comes first; parameters are named in the order in which they were added.
+    let mut names = if call.present(1) { call.read_all(context, 1) } else { Vec::new() };
+    let mut values = if call.present(2) { call.read_all(context, 2) } else { Vec::new() };
+    names.reverse();
+    values.reverse();
+    let named = names.into_iter().zip(values.into_iter().chain(std::iter::repeat(Value::Null)));
+    let values = named
+        .filter_map(|(name, value)| {
+            let name = name.into_bytes()?;
+            Some((String::from_utf8_lossy(&name).into(), value))
+        })
+        .collect();
+    context.events.push(EventParameters { name: name.into(), values });
+    Flow::TRUE
+}

@@ -1,0 +1,94 @@
+//! Modules that OpenSIPS has and Seawall does not provide yet, so that a script which needs them is refused by name.
+
+use seawall_script::LaterModule;
+
+/// The modules and the functions that scripts in the field call.
+pub const MODULES: &[LaterModule] = &[
+    LaterModule { name: "alias_db", functions: &["alias_db_lookup", "alias_db_find"] },
+    LaterModule {
+        name: "auth",
+        functions: &[
+            "www_challenge",
+            "proxy_challenge",
+            "consume_credentials",
+            "pv_www_authorize",
+            "pv_proxy_authorize",
+            "is_rpid_user_e164",
+            "append_rpid_hf",
+        ],
+    },
+    LaterModule {
+        name: "auth_db",
+        functions: &["www_authorize", "proxy_authorize", "db_does_uri_exist", "db_is_to_authorized"],
+    },
+    LaterModule {
+        name: "avpops",
+        functions: &["avp_db_query", "avp_db_load", "avp_db_store", "avp_check", "avp_subst"],
+    },
+    LaterModule { name: "clusterer", functions: &["cluster_broadcast_req", "cluster_send_req"] },
+    LaterModule { name: "db_mysql", functions: &[] },
+    LaterModule { name: "db_postgres", functions: &[] },
+    LaterModule { name: "db_sqlite", functions: &[] },
+    LaterModule {
+        name: "dialog",
+        functions: &[
+            "create_dialog",
+            "match_dialog",
+            "validate_dialog",
+            "fix_route_dialog",
+            "get_dialog_info",
+        ],
+    },
+    LaterModule { name: "dialplan", functions: &["dp_translate"] },
+    LaterModule {
+        name: "dispatcher",
+        functions: &["ds_select_dst", "ds_select_domain", "ds_next_dst", "ds_is_in_list"],
+    },
+    LaterModule { name: "domain", functions: &["is_from_local", "is_uri_host_local", "is_domain_local"] },
+    LaterModule {
+        name: "drouting",
+        functions: &["do_routing", "route_to_gw", "use_next_gw", "is_from_gw", "goes_to_gw"],
+    },
+    LaterModule { name: "event_routing", functions: &["notify_on_event", "wait_for_event"] },
+    LaterModule { name: "load_balancer", functions: &["lb_start", "lb_next", "lb_is_destination"] },
+    LaterModule { name: "mid_registrar", functions: &["mid_registrar_save", "mid_registrar_lookup"] },
+    LaterModule {
+        name: "nathelper",
+        functions: &[
+            "nat_uac_test",
+            "fix_nated_register",
+            "fix_nated_contact",
+            "fix_nated_sdp",
+            "add_rcv_param",
+        ],
+    },
+    LaterModule { name: "path", functions: &["add_path", "add_path_received"] },
+    LaterModule {
+        name: "permissions",
+        functions: &["check_source_address", "check_address", "allow_register", "allow_routing"],
+    },
+    LaterModule { name: "pike", functions: &["pike_check_req"] },
+    LaterModule { name: "presence", functions: &["handle_publish", "handle_subscribe"] },
+    LaterModule { name: "presence_xml", functions: &[] },
+    LaterModule { name: "proto_tls", functions: &[] },
+    LaterModule { name: "proto_ws", functions: &[] },
+    LaterModule { name: "proto_wss", functions: &[] },
+    LaterModule { name: "ratelimit", functions: &["rl_check", "rl_dec_count", "rl_reset_count"] },
+    LaterModule { name: "rest_client", functions: &["rest_get", "rest_post", "rest_put"] },
+    LaterModule {
+        name: "rtpengine",
+        functions: &["rtpengine_offer", "rtpengine_answer", "rtpengine_delete", "rtpengine_manage"],
+    },
+    LaterModule {
+        name: "rtpproxy",
+        functions: &["rtpproxy_offer", "rtpproxy_answer", "rtpproxy_unforce", "rtpproxy_engage"],
+    },
+    LaterModule { name: "statistics", functions: &["update_stat", "reset_stat"] },
+    LaterModule { name: "textops", functions: &["search", "subst", "subst_uri", "subst_user", "replace"] },
+    LaterModule { name: "tls_mgm", functions: &[] },
+    LaterModule { name: "tls_wolfssl", functions: &[] },
+    LaterModule { name: "tls_openssl", functions: &[] },
+    LaterModule { name: "uac", functions: &["uac_replace_from", "uac_replace_to", "uac_auth"] },
+    LaterModule { name: "uac_registrant", functions: &[] },
+    LaterModule { name: "xcap", functions: &[] },
+];

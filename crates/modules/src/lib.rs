@@ -1,0 +1,74 @@
+//! The OpenSIPS modules that Seawall provides, each declared once in a table.
+//!
+//! A module is one file with one table: its parameters, functions, statistics and events, each with its default, the
+//! section of the document that it comes from, and the function that does it. The check at load, the generated
+//! reference and the parity tests read these tables; nothing is declared a second time.
+//!
+//! Functions see a [`Context`](context::Context): one message and what the script has decided about it. What they send
+//! goes into its outbox and effects; the engine carries that out when the route has ended. No function waits: one that
+//! has to answers "pending", and its script is parked.
+
+pub mod acc;
+pub mod avps;
+pub mod branch;
+pub mod calendar;
+pub mod configuration;
+pub mod context;
+pub mod core;
+pub mod events;
+pub mod forward;
+pub mod host;
+pub mod management;
+pub mod maxfwd;
+pub mod node;
+pub mod outbox;
+pub mod protocols;
+pub mod registrar;
+pub mod reply;
+pub mod rr;
+pub mod signaling;
+pub mod sipmsgops;
+pub mod sl;
+pub mod statistics;
+pub mod tm;
+pub mod uris;
+pub mod usrloc;
+pub mod variables;
+
+mod later;
+
+use seawall_script::{Catalog, Module};
+
+use crate::context::Context;
+
+/// Every module that is provided.
+pub static MODULES: &[&Module<Context>] = &[
+    &core::MODULE,
+    &variables::ADDRESSES,
+    &variables::BRANCHES,
+    &variables::HEADERS,
+    &variables::MESSAGE,
+    &variables::TRANSPORT,
+    &variables::VALUES,
+    &acc::MODULE,
+    &management::HTTPD,
+    &management::MI_DATAGRAM,
+    &management::MI_FIFO,
+    &management::MI_HTTP,
+    &maxfwd::MODULE,
+    &protocols::TCP,
+    &protocols::UDP,
+    &registrar::MODULE,
+    &rr::MODULE,
+    &signaling::MODULE,
+    &sipmsgops::MODULE,
+    &sl::MODULE,
+    &tm::MODULE,
+    &usrloc::MODULE,
+];
+
+/// What a script can use, for loading it.
+#[must_use]
+pub fn catalog() -> Catalog<'static, Context> {
+    Catalog { modules: MODULES, later: later::MODULES }
+}

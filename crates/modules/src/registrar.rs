@@ -1,0 +1,490 @@
+//! Module `registrar`: REGISTER requests and the way to registered contacts.
+
+mod parameters;
+
+use std::net::IpAddr;
+use std::sync::{Arc, OnceLock};
+
+use regex::bytes::{Regex, RegexBuilder};
+use seawall_location::{Domain, Q_NONE};
+use seawall_registrar::{Found, Lookup, LookupFlags, Reject, Save, SaveFlags, Source, aor};
+use seawall_script::{
+    Argument, ArgumentKind, Call, Flow, Function, Module, Prepared, Routes, Statistic, Value,
+};
+use seawall_sip::{Method, Name, NameAddr, Uri};
+
+use crate::branch::{Branch, NO_Q};
+use crate::context::Context;
+use crate::events::Gather;
+use crate::reply;
+use crate::statistics::Stat;
+
+const DOMAIN: Argument = Argument::new("domain", ArgumentKind::StaticStr, "The name of the location table.");
+const AOR: Argument = Argument::new(
+    "aor",
+    ArgumentKind::Str,
+    "The address of record as a URI; where it is taken from if left out stands in the text.",
+)
+.optional();
+const ASKING: Routes =
+    Routes::REQUEST.or(Routes::FAILURE).or(Routes::BRANCH).or(Routes::ONREPLY).or(Routes::LOCAL);
+
+/// The module's table.
+pub static MODULE: Module<Context> = Module {
+    parameters: parameters::ALL,
+    functions: &[
+        Function::<Context>::new(
+            "save",
+            &[
+                DOMAIN,
+                Argument::new("flags", ArgumentKind::Str, "What to do differently, comma separated.").optional(),
+                Argument::new("aor", ArgumentKind::Str, "The address of record; that of To if left out.").optional(),
+                Argument::new("ownership_tag", ArgumentKind::Str, "The sharing tag that owns the contacts.").optional(),
+            ],
+            Routes::REQUEST,
+            "Serves a REGISTER: changes its address of record's contacts and answers.",
+            save,
+        )
+        .section("1.4.1")
+        .returns(&[(1, "The request was served and answered."), (-1, "It was refused and answered.")])
+        .prepare(prepare_save),
+        Function::<Context>::new(
+            "lookup",
+            &[
+                DOMAIN,
+                Argument::new("flags", ArgumentKind::Str, "What to do differently, comma separated.").optional(),
+                Argument::new("aor", ArgumentKind::Str, "The address of record; the Request-URI if left out.").optional(),
+            ],
+            Routes::REQUEST.or(Routes::FAILURE),
+            "Makes the contacts of an address of record the destinations of the request.",
+            lookup,
+        )
+        .section("1.4.4")
+        .returns(&[
+            (1, "Contacts were found."),
+            (-1, "There is no contact."),
+            (-2, "There are contacts, but none supports the method."),
+            (-3, "Internal error: the address of record cannot be read."),
+        ])
+        .prepare(prepare_lookup),
+        Function::<Context>::new(
+            "is_registered",
+            &[DOMAIN, AOR],
+            ASKING,
+            "Whether an address of record has a contact. Taken from To of a REGISTER and From of others if left out.",
+            is_registered,
+        )
+        .section("1.4.5")
+        .returns(&[(1, "It has."), (-1, "It has none.")])
+        .prepare(prepare_domain),
+        Function::<Context>::new(
+            "is_contact_registered",
+            &[
+                DOMAIN,
+                AOR,
+                Argument::new("contact", ArgumentKind::Str, "The contact URI; that of Contact if left out, without a Call-ID.").optional(),
+                Argument::new("callid", ArgumentKind::Str, "The Call-ID that the contact was registered with.").optional(),
+            ],
+            ASKING,
+            "Whether an address of record has this contact.",
+            is_contact_registered,
+        )
+        .section("1.4.6")
+        .returns(&[(1, "It has."), (-1, "It has not.")])
+        .prepare(prepare_domain),
+        Function::<Context>::new(
+            "is_ip_registered",
+            &[
+                DOMAIN,
+                AOR,
+                Argument::new("ip", ArgumentKind::Variable, "A variable with addresses."),
+                Argument::new("port", ArgumentKind::Variable, "A variable with as many ports.").optional(),
+            ],
+            ASKING,
+            "Whether a contact of an address of record is at one of these addresses.",
+            is_ip_registered,
+        )
+        .section("1.4.7")
+        .returns(&[(1, "One is."), (-1, "None is.")])
+        .prepare(prepare_domain),
+        Function::<Context>::new(
+            "add_sock_hdr",
+            &[Argument::new("hdr_name", ArgumentKind::Str, "The name of the header.")],
+            Routes::REQUEST,
+            "Adds a header that names the socket which received the REGISTER.",
+            add_socket_header,
+        )
+        .section("1.4.8")
+        .returns(&[(1, "It will be added."), (-1, "The name is no header name.")]),
+    ],
+    statistics: &[
+        Statistic { name: "max_expires", doc: "The parameter max_expires.", resettable: false },
+        Statistic { name: "max_contacts", doc: "The parameter max_contacts.", resettable: false },
+        Statistic { name: "defaults_expires", doc: "The parameter default_expires.", resettable: false },
+        Statistic { name: "accepted_regs", doc: "Registrations accepted.", resettable: true },
+        Statistic { name: "rejected_regs", doc: "Registrations rejected.", resettable: true },
+    ],
+    requires: &["usrloc", "signaling"],
+    ..Module::new("registrar", "https://docs.opensips.org/modules/devel/registrar/")
+};
+
+/// A location table named by a script, found at its first use.
+struct Table {
+    name: String,
+    domain: OnceLock<Arc<Domain>>,
+}
+
+impl Table {
+    fn domain(&self, context: &Context) -> Option<&Arc<Domain>> {
+        if let Some(domain) = self.domain.get() {
+            return Some(domain);
+        }
+        let declared = context.node.location.declare(&self.name)?;
+        Some(self.domain.get_or_init(|| declared))
+    }
+}
+
+/// The flags of a lookup with its compiled expression.
+#[derive(Default)]
+struct LookupPlan {
+    flags: LookupFlags,
+    user_agent: Option<Regex>,
+}
+
+fn prepare_domain(argument: usize, value: &Value) -> Result<Prepared, String> {
+    if argument != 0 {
+        return Ok(Prepared::new(()));
+    }
+    match value {
+        Value::Str(name)
+            if !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_') =>
+        {
+            let name = String::from_utf8_lossy(name).into_owned();
+            Ok(Prepared::new(Table { name, domain: OnceLock::new() }))
+        }
+        _ => Err("a location table has a name of letters, digits and _".to_owned()),
+    }
+}
+
+fn flags_text(value: &Value) -> Result<String, String> {
+    match value {
+        Value::Str(text) => Ok(String::from_utf8_lossy(text).into_owned()),
+        _ => Err("flags are names, comma separated".to_owned()),
+    }
+}
+
+fn prepare_save(argument: usize, value: &Value) -> Result<Prepared, String> {
+    match argument {
+        1 => {
+            let text = flags_text(value)?;
+            SaveFlags::parse(&text).map(Prepared::new).map_err(|error| error.to_string())
+        }
+        3 => Err("sharing tags need the module clusterer, which is not provided yet".to_owned()),
+        _ => prepare_domain(argument, value),
+    }
+}
+
+fn prepare_lookup(argument: usize, value: &Value) -> Result<Prepared, String> {
+    match argument {
+        1 => lookup_plan(&flags_text(value)?).map(Prepared::new),
+        _ => prepare_domain(argument, value),
+    }
+}
+
+fn lookup_plan(text: &str) -> Result<LookupPlan, String> {
+    let flags = LookupFlags::parse(text).map_err(|error| error.to_string())?;
+    let user_agent = match &flags.user_agent {
+        None => None,
+        Some(filter) => Some(
+            RegexBuilder::new(&filter.pattern)
+                .case_insensitive(filter.case_insensitive)
+                .unicode(false)
+                .size_limit(1 << 20)
+                .build()
+                .map_err(|error| format!("the expression cannot be used: {error}"))?,
+        ),
+    };
+    Ok(LookupPlan { flags, user_agent })
+}
+
+fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
+    let Some(domain) = call.prepared::<Table>(0).and_then(|table| table.domain(context)) else {
+        return Flow::FALSE;
+    };
+    let domain: &Domain = domain;
+    if context.message().method_id() != Method::Register {
+        return Flow::FALSE;
+    }
+    let parsed;
+    let flags = match call.prepared::<SaveFlags>(1) {
+        Some(flags) => flags,
+        None => match call.str(1).map(|text| SaveFlags::parse(std::str::from_utf8(text).unwrap_or("?"))) {
+            None => &SaveFlags::default(),
+            Some(Ok(flags)) => {
+                parsed = flags;
+                &parsed
+            }
+            Some(Err(error)) => {
+                tracing::error!("line {}: save: {error}", call.line());
+                return Flow::FALSE;
+            }
+        },
+    };
+    let mut headers = std::mem::take(&mut context.scratch);
+    headers.clear();
+    let outcome = run_save(context, domain, flags, call.str(2), &mut headers);
+    let accepted = outcome.reject.is_none();
+    context
+        .node
+        .counters
+        .bump(context.worker, if accepted { Stat::AcceptedRegs } else { Stat::RejectedRegs });
+    if accepted
+        && outcome.expires_s > 0
+        && context.flags & context.configuration.settings.registrar.tcp_persistent_flag != 0
+    {
+        context.keep_connection =
+            context.origin.connection.map(|connection| (connection, u64::from(outcome.expires_s)));
+    }
+    if !flags.no_reply {
+        if outcome.status == 200 {
+            context.push_date(&mut headers);
+        }
+        reply::send(context, outcome.status, outcome.reason.as_bytes(), &headers);
+    }
+    context.scratch = headers;
+    Flow::bool(accepted)
+}
+
+fn run_save(
+    context: &mut Context,
+    domain: &Domain,
+    flags: &SaveFlags,
+    aor: Option<&[u8]>,
+    headers: &mut Vec<u8>,
+) -> seawall_registrar::Outcome {
+    let configuration = Arc::clone(&context.configuration);
+    let settings = &configuration.settings.registrar;
+    let program = &configuration.program;
+    let text = |variable: Option<seawall_script::VariableId>| {
+        variable
+            .and_then(|variable| program.read_variable(context, variable).into_bytes())
+            .unwrap_or_default()
+    };
+    let received = text(settings.received);
+    let attr = text(settings.attribute);
+    let node = Arc::clone(&context.node);
+    let is_own = |uri: &Uri<'_>| is_own_socket(&node, uri);
+    let save = Save {
+        now_s: context.now_s,
+        policy: &settings.policy,
+        flags,
+        domain,
+        source: Source {
+            received: &received,
+            socket: context.node.socket_name(context.origin.socket),
+            flags: context.target.flags,
+            cflags: 0,
+            attr: &attr,
+            is_own: &is_own,
+            random: context.random(),
+        },
+    };
+    let listens = configuration.routes.location_events;
+    let mut sink =
+        Gather { events: &mut context.events, names: node.location.names(), listens, now_s: context.now_s };
+    save.handle(context.packet.message(), aor, headers, &mut sink)
+}
+
+/// Whether a contact points at one of our own sockets: calls to it would come back for ever.
+fn is_own_socket(node: &crate::node::Node, uri: &Uri<'_>) -> bool {
+    let port = uri.port.unwrap_or(5060);
+    match uri.host_ip() {
+        Some(address) => node.identity.is_own_address(std::net::SocketAddr::new(address, port)),
+        None => false,
+    }
+}
+
+fn lookup(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
+    let Some(domain) = call.prepared::<Table>(0).and_then(|table| table.domain(context)) else {
+        return Flow::Value(-3);
+    };
+    let domain = Arc::clone(domain);
+    let parsed;
+    let plan = match call.prepared::<LookupPlan>(1) {
+        Some(plan) => plan,
+        None => match call.str(1).map(|text| lookup_plan(std::str::from_utf8(text).unwrap_or("?"))) {
+            None => &LookupPlan::default(),
+            Some(Ok(plan)) => {
+                parsed = plan;
+                &parsed
+            }
+            Some(Err(error)) => {
+                tracing::error!("line {}: lookup: {error}", call.line());
+                return Flow::Value(-3);
+            }
+        },
+    };
+    let given = call.str(2).map(<[u8]>::to_vec);
+    let old_branches = if plan.flags.branch { std::mem::take(&mut context.branches) } else { Vec::new() };
+    let uri = given.unwrap_or_else(|| context.request_uri().to_vec());
+    let found = find(context, &domain, plan, &uri);
+    let mut place = Place { main: !plan.flags.to_branches_only };
+    if matches!(found, Ok(Found::Contacts(_))) {
+        place.take(context);
+    }
+    let mut extra = false;
+    for branch in old_branches {
+        if matches!(find(context, &domain, plan, &branch.uri), Ok(Found::Contacts(_))) {
+            place.take(context);
+            extra = true;
+        }
+    }
+    match found {
+        _ if extra => Flow::TRUE,
+        Ok(Found::Contacts(_)) => Flow::TRUE,
+        Ok(Found::Nothing) => Flow::FALSE,
+        Ok(Found::NoMethod) => Flow::Value(-2),
+        Err(_) => Flow::Value(-3),
+    }
+}
+
+fn find(context: &mut Context, domain: &Domain, plan: &LookupPlan, uri: &[u8]) -> Result<Found, Reject> {
+    let configuration = Arc::clone(&context.configuration);
+    let policy = &configuration.settings.registrar.policy;
+    let mut name = aor::Aor::new();
+    match aor::canonical_text(uri, policy, &mut name) {
+        Ok(()) => {}
+        // A request for no user is a request for nobody.
+        Err(Reject::NoUsername) => return Ok(Found::Nothing),
+        Err(reject) => return Err(reject),
+    }
+    let passes = plan.user_agent.as_ref().map(|regex| |agent: &[u8]| regex.is_match(agent));
+    let lookup = Lookup {
+        now_s: context.now_s,
+        policy,
+        flags: &plan.flags,
+        domain,
+        method: context.message().method_id(),
+        user_agent: passes.as_ref().map(|passes| passes as &dyn Fn(&[u8]) -> bool),
+    };
+    context.targets.clear();
+    Ok(lookup.run(&name, &mut context.targets))
+}
+
+/// Where the next contact goes: into the Request-URI first, unless that is to stay.
+struct Place {
+    main: bool,
+}
+
+impl Place {
+    /// Makes the contacts that were found destinations of the request.
+    fn take(&mut self, context: &mut Context) {
+        let targets = std::mem::take(&mut context.targets);
+        let settings = &context.configuration.settings.registrar;
+        let attribute = settings.attribute_name.clone();
+        for found in targets.iter() {
+            let mut branch = Branch {
+                uri: found.uri.to_vec(),
+                destination: found.destination().map(<[u8]>::to_vec).unwrap_or_default(),
+                path: found.path.to_vec(),
+                socket: context.node.socket_by_name(found.socket),
+                q: if found.q == Q_NONE { NO_Q } else { found.q },
+                flags: found.flags,
+                ..Branch::default()
+            };
+            if !attribute.is_empty() && !found.attr.is_empty() {
+                branch.set_attribute(&attribute, Value::str(found.attr));
+            }
+            if std::mem::take(&mut self.main) {
+                context.target = branch;
+            } else if context.branches.len() < crate::core::MAX_BRANCHES {
+                context.branches.push(branch);
+            }
+        }
+        context.targets = targets;
+    }
+}
+
+/// The address of record of an argument, else of To in a REGISTER, else of From.
+fn asked_aor(context: &Context, given: Option<&[u8]>) -> Option<aor::Aor> {
+    let message = context.message();
+    let uri = match given {
+        Some(uri) => uri,
+        None if !message.is_request() => return None,
+        None => {
+            let name = if message.method_id() == Method::Register { Name::To } else { Name::From };
+            NameAddr::parse(message.value(name)?).ok()?.uri
+        }
+    };
+    let mut name = aor::Aor::new();
+    aor::canonical_text(uri, &context.configuration.settings.registrar.policy, &mut name).ok()?;
+    Some(name)
+}
+
+fn is_registered(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
+    let Some(domain) = call.prepared::<Table>(0).and_then(|table| table.domain(context)) else {
+        return Flow::FALSE;
+    };
+    let Some(name) = asked_aor(context, call.str(1)) else { return Flow::FALSE };
+    Flow::bool(seawall_registrar::is_registered(domain, context.now_s, &name))
+}
+
+fn is_contact_registered(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
+    let Some(domain) = call.prepared::<Table>(0).and_then(|table| table.domain(context)) else {
+        return Flow::FALSE;
+    };
+    let Some(name) = asked_aor(context, call.str(1)) else { return Flow::FALSE };
+    let callid = call.str(3);
+    let own;
+    let contact = match (call.str(2), callid) {
+        (Some(contact), _) => Some(contact),
+        (None, Some(_)) => None,
+        (None, None) => {
+            let first = seawall_sip::name_addr::contacts(context.message()).next();
+            let Some(Ok(seawall_sip::Contact::Address(address))) = first else { return Flow::FALSE };
+            own = address.uri;
+            Some(own)
+        }
+    };
+    Flow::bool(seawall_registrar::is_contact_registered(domain, context.now_s, &name, contact, callid))
+}
+
+fn is_ip_registered(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
+    let Some(domain) = call.prepared::<Table>(0).and_then(|table| table.domain(context)) else {
+        return Flow::FALSE;
+    };
+    let Some(name) = asked_aor(context, call.str(1)) else { return Flow::FALSE };
+    let addresses = call.read_all(context, 2);
+    let ports = if call.present(3) { Some(call.read_all(context, 3)) } else { None };
+    if ports.as_ref().is_some_and(|ports| ports.len() != addresses.len()) {
+        return Flow::FALSE;
+    }
+    let found = addresses.into_iter().enumerate().any(|(index, address)| {
+        let Some(address) = address.into_bytes() else { return false };
+        let Some(ip) = std::str::from_utf8(&address).ok().and_then(|text| text.parse::<IpAddr>().ok()) else {
+            return false;
+        };
+        let port = match &ports {
+            None => None,
+            Some(ports) => {
+                match ports.get(index).and_then(Value::as_int).and_then(|port| u16::try_from(port).ok()) {
+                    Some(port) => Some(port),
+                    None => return false,
+                }
+            }
+        };
+        seawall_registrar::is_ip_registered(domain, context.now_s, &name, ip, port)
+    });
+    Flow::bool(found)
+}
+
+fn add_socket_header(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
+    let name = call.str(0).unwrap_or_default();
+    let Some(socket) = context.node.socket(context.origin.socket) else { return Flow::FALSE };
+    if !seawall_sip::ascii::is_token(name) {
+        return Flow::FALSE;
+    }
+    let line = [name, b": ", socket.description.as_bytes(), b"\r\n"].concat();
+    context.edits.append_header(context.packet.message(), &line);
+    Flow::TRUE
+}

@@ -1,0 +1,315 @@
+//! The parameters of `registrar`, and how they become a policy.
+
+use seawall_location::Order;
+use seawall_registrar::{MatchingMode, MinExpiresMode, Policy};
+use seawall_script::{FlagSpace, Parameter, ParameterKind, Program, Value};
+
+use crate::configuration::RegistrarSettings;
+use crate::context::Context;
+
+/// Said of what push notifications need.
+const NO_PUSH: &str = "push notifications are not provided yet";
+
+/// Every parameter of the document, in its order, then ours.
+pub const ALL: &[Parameter] = &[
+    Parameter::new(
+        "default_expires",
+        ParameterKind::Int,
+        "3600",
+        "The life of a contact whose request names none.",
+    )
+    .unit("s")
+    .section("1.3.1")
+    .check(not_negative),
+    Parameter::new(
+        "min_expires",
+        ParameterKind::Int,
+        "60",
+        "The shortest life; a shorter one is raised to it. 0 for no limit.",
+    )
+    .unit("s")
+    .section("1.3.2")
+    .check(not_negative),
+    Parameter::new(
+        "max_expires",
+        ParameterKind::Int,
+        "0",
+        "The longest life; a longer one is lowered to it. 0 for no limit.",
+    )
+    .unit("s")
+    .section("1.3.3")
+    .check(not_negative),
+    Parameter::new(
+        "default_q",
+        ParameterKind::Int,
+        "0",
+        "The q value of a contact that has none, in thousandths.",
+    )
+    .section("1.3.4")
+    .check(check_q),
+    Parameter::new(
+        "tcp_persistent_flag",
+        ParameterKind::Flag(FlagSpace::Message),
+        "",
+        "The message flag with which save() keeps the TCP connection as long as the contact.",
+    )
+    .section("1.3.5"),
+    Parameter::new("realm_prefix", ParameterKind::Str, "", "A prefix of the host that does not count.")
+        .section("1.3.6"),
+    Parameter::new("case_sensitive", ParameterKind::Bool, "1", "Whether user names differ by case.")
+        .section("1.3.7"),
+    Parameter::new(
+        "received_avp",
+        ParameterKind::Variable,
+        "",
+        "The variable with the URI that a request came from.",
+    )
+    .section("1.3.8"),
+    Parameter::new(
+        "received_param",
+        ParameterKind::Str,
+        "received",
+        "The Contact parameter of the 200 OK with that URI.",
+    )
+    .section("1.3.9"),
+    Parameter::new(
+        "expires_max_deviation",
+        ParameterKind::Int,
+        "0",
+        "By how much a life may differ at random, either way.",
+    )
+    .unit("s")
+    .section("1.3.10")
+    .check(not_negative),
+    Parameter::new(
+        "max_contacts",
+        ParameterKind::Int,
+        "0",
+        "How many contacts an address of record may have. 0 for no limit.",
+    )
+    .section("1.3.11")
+    .check(not_negative),
+    Parameter::new("max_username_len", ParameterKind::Int, "64", "The longest user part.")
+        .unit("bytes")
+        .section("1.3.12")
+        .check(not_negative),
+    Parameter::new("max_domain_len", ParameterKind::Int, "64", "The longest host.")
+        .unit("bytes")
+        .section("1.3.13")
+        .check(not_negative),
+    Parameter::new("max_aor_len", ParameterKind::Int, "256", "The longest address of record.")
+        .unit("bytes")
+        .section("1.3.14")
+        .check(not_negative),
+    Parameter::new(
+        "max_contact_len",
+        ParameterKind::Int,
+        "512",
+        "The longest contact URI. The document says 255, which locks out phones with push parameters.",
+    )
+    .unit("bytes")
+    .section("1.3.15")
+    .check(not_negative),
+    Parameter::new("retry_after", ParameterKind::Int, "0", "The Retry-After of 5xx replies. 0 for none.")
+        .unit("s")
+        .section("1.3.16")
+        .check(not_negative),
+    Parameter::new(
+        "sock_hdr_name",
+        ParameterKind::Str,
+        "",
+        "The header that names the socket, for save() with socket-header.",
+    )
+    .section("1.3.17"),
+    Parameter::new(
+        "mcontact_avp",
+        ParameterKind::Variable,
+        "",
+        "The variable with the contact that was sent to the main registrar.",
+    )
+    .section("1.3.18")
+    .no_effect("save() in a reply route is not provided yet"),
+    Parameter::new(
+        "attr_avp",
+        ParameterKind::Variable,
+        "",
+        "The variable with further information to keep with a contact.",
+    )
+    .section("1.3.19"),
+    Parameter::new("gruu_secret", ParameterKind::Str, "OpenSIPS", "The secret of temporary GRUUs.")
+        .section("1.3.20")
+        .no_effect("GRUU is not provided yet"),
+    Parameter::new("disable_gruu", ParameterKind::Int, "1", "Whether GRUU is off.")
+        .section("1.3.21")
+        .check(gruu_is_off),
+    Parameter::new("pn_enable", ParameterKind::Bool, "0", "Whether push notifications are on.")
+        .section("1.3.22")
+        .check(push_is_off),
+    Parameter::new("pn_providers", ParameterKind::Str, "", "The push providers.")
+        .section("1.3.23")
+        .no_effect(NO_PUSH),
+    Parameter::new(
+        "pn_ct_match_params",
+        ParameterKind::Str,
+        "pn-provider, pn-prid, pn-param",
+        "The URI parameters that contacts are matched by.",
+    )
+    .section("1.3.24")
+    .no_effect(NO_PUSH),
+    Parameter::new(
+        "pn_pnsreg_interval",
+        ParameterKind::Int,
+        "130",
+        "How long before the end a device refreshes by itself.",
+    )
+    .unit("s")
+    .section("1.3.25")
+    .no_effect(NO_PUSH),
+    Parameter::new(
+        "pn_trigger_interval",
+        ParameterKind::Int,
+        "120",
+        "How long before the end a device is woken.",
+    )
+    .unit("s")
+    .section("1.3.26")
+    .no_effect(NO_PUSH),
+    Parameter::new(
+        "pn_skip_pn_interval",
+        ParameterKind::Int,
+        "0",
+        "How long after a refresh a device counts as awake.",
+    )
+    .unit("s")
+    .section("1.3.27")
+    .no_effect(NO_PUSH),
+    Parameter::new(
+        "pn_refresh_timeout",
+        ParameterKind::Int,
+        "6",
+        "How long a request waits for a device to wake.",
+    )
+    .unit("s")
+    .section("1.3.28")
+    .no_effect(NO_PUSH),
+    Parameter::new("pn_enable_purr", ParameterKind::Bool, "0", "Whether devices are woken inside a dialog.")
+        .section("1.3.29")
+        .no_effect(NO_PUSH),
+    Parameter::new(
+        "min_expires_mode",
+        ParameterKind::Int,
+        "0",
+        "What becomes of a life below min_expires: 0 raised, 1 refused with 423. Not in OpenSIPS.",
+    )
+    .check(zero_or_one),
+    Parameter::new(
+        "trust_contact_received",
+        ParameterKind::Bool,
+        "0",
+        "Whether a client may name its own received URI. Not in OpenSIPS.",
+    ),
+];
+
+fn not_negative(value: &Value) -> Result<(), String> {
+    match value.as_int() {
+        Some(number) if (0..=i64::from(u32::MAX)).contains(&number) => Ok(()),
+        _ => Err("it must not be negative".to_owned()),
+    }
+}
+
+fn check_q(value: &Value) -> Result<(), String> {
+    match value.as_int() {
+        Some(0..=1000) => Ok(()),
+        _ => Err("q in thousandths is from 0 to 1000".to_owned()),
+    }
+}
+
+fn zero_or_one(value: &Value) -> Result<(), String> {
+    match value.as_int() {
+        Some(0 | 1) => Ok(()),
+        _ => Err("it is 0 or 1".to_owned()),
+    }
+}
+
+fn gruu_is_off(value: &Value) -> Result<(), String> {
+    match value.as_int() {
+        Some(0) => Err("GRUU is not provided yet; leave it disabled".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+fn push_is_off(value: &Value) -> Result<(), String> {
+    match value.as_int() {
+        Some(0) => Ok(()),
+        _ => Err("push notifications are not provided yet; leave them off".to_owned()),
+    }
+}
+
+impl RegistrarSettings {
+    /// Reads the parameters of `registrar`, and those of `usrloc` that concern it.
+    pub(crate) fn new(program: &Program<Context>) -> Self {
+        let parameters = &program.parameters;
+        let number = |name: &str| u32::try_from(parameters.int("registrar", name)).unwrap_or(0);
+        let size = |name: &str| usize::try_from(parameters.int("registrar", name)).unwrap_or(0);
+        let text = |name: &str| parameters.str("registrar", name).unwrap_or_default().to_vec();
+        let mask = |flag: Option<u8>| flag.and_then(|bit| 1u32.checked_shl(u32::from(bit))).unwrap_or(0);
+        if !program.is_loaded("registrar") {
+            return Self {
+                policy: Policy::default(),
+                received: None,
+                attribute: None,
+                attribute_name: Vec::new(),
+                tcp_persistent_flag: 0,
+            };
+        }
+        let policy = Policy {
+            default_expires_s: number("default_expires"),
+            min_expires_s: number("min_expires"),
+            max_expires_s: number("max_expires"),
+            min_expires_mode: if number("min_expires_mode") == 1 {
+                MinExpiresMode::Refuse
+            } else {
+                MinExpiresMode::Raise
+            },
+            default_q: u16::try_from(number("default_q")).unwrap_or(0),
+            expires_max_deviation_s: number("expires_max_deviation"),
+            max_contacts: number("max_contacts"),
+            retry_after_s: number("retry_after"),
+            realm_prefix: text("realm_prefix").into(),
+            case_sensitive: parameters.bool("registrar", "case_sensitive"),
+            use_domain: parameters.bool("usrloc", "use_domain"),
+            received_param: text("received_param").into(),
+            trust_contact_received: parameters.bool("registrar", "trust_contact_received"),
+            matching: match parameters.int("usrloc", "matching_mode") {
+                1 => MatchingMode::UriAndCallId,
+                _ => MatchingMode::Uri,
+            },
+            cseq_delay_s: u32::try_from(parameters.int("usrloc", "cseq_delay")).unwrap_or(20),
+            order: if parameters.bool("usrloc", "desc_time_order") {
+                Order::NewestFirst
+            } else {
+                Order::Preference
+            },
+            nat_flag: mask(parameters.flag("usrloc", "nat_bflag")),
+            socket_header: text("sock_hdr_name").into(),
+            max_username_len: size("max_username_len"),
+            max_domain_len: size("max_domain_len"),
+            max_aor_len: size("max_aor_len"),
+            max_contact_len: size("max_contact_len"),
+        };
+        Self {
+            policy,
+            received: parameters.variable("registrar", "received_avp"),
+            attribute: parameters.variable("registrar", "attr_avp"),
+            attribute_name: parameters.all("registrar", "attr_avp").last().map(avp_name).unwrap_or_default(),
+            tcp_persistent_flag: mask(parameters.flag("registrar", "tcp_persistent_flag")),
+        }
+    }
+}
+
+/// The name inside `$avp(name)`: branch attributes have the same.
+fn avp_name(value: &seawall_script::ParameterValue) -> Vec<u8> {
+    let Value::Str(text) = &value.value else { return Vec::new() };
+    let inner = text.strip_prefix(b"$avp(").and_then(|rest| rest.strip_suffix(b")"));
+    inner.unwrap_or(text).to_vec()
+}

@@ -1,0 +1,139 @@
+//! Replies made here: stateless, or by the transaction of the request.
+
+use std::sync::Arc;
+
+use seawall_net::Transport;
+use seawall_sip::build::Response;
+use seawall_sip::{Method, Name, NameAddr, Via, ViaFix};
+
+use crate::context::{Context, Target};
+use crate::uris;
+
+/// The port of a Via that names none (RFC 3261 section 18.2.2).
+const DEFAULT_PORT: u16 = 5060;
+
+/// Where replies to the context's request go, and what its topmost Via gets (RFC 3261 section 18.2, RFC 3581).
+///
+/// A reply over UDP always goes to the address that the request came from; `maddr` of the Via is not followed,
+/// because it would let anybody point replies at anybody.
+#[must_use]
+pub fn way_back(context: &Context) -> (Target, Option<ViaFix>) {
+    let origin = &context.origin;
+    let mut target = Target {
+        transport: origin.transport,
+        socket: origin.socket,
+        peer: origin.peer,
+        connection: origin.connection,
+    };
+    let Ok(via) = Via::top(context.message()) else { return (target, None) };
+    let mut fix = ViaFix::for_source(&via, origin.peer);
+    let to_source = via.params.has(b"rport") || context.force_rport;
+    if context.force_rport {
+        fix =
+            Some(ViaFix { received: Some(origin.peer.ip().to_canonical()), rport: Some(origin.peer.port()) });
+    }
+    if origin.transport == Transport::Udp && !to_source {
+        target.peer.set_port(via.port.unwrap_or(DEFAULT_PORT));
+    }
+    (target, fix)
+}
+
+/// Sends a reply: by the transaction when there is one, stateless otherwise. False when none can be sent.
+pub fn send(context: &mut Context, code: u16, reason: &[u8], extra_headers: &[u8]) -> bool {
+    if context.transaction.is_some() {
+        context.reply_headers.extend_from_slice(extra_headers);
+        stateful(context, code, reason, b"")
+    } else {
+        stateless(context, code, reason, extra_headers)
+    }
+}
+
+/// Sends a reply without a transaction (RFC 3261 section 8.2.7). False for an ACK, which nobody answers.
+pub fn stateless(context: &mut Context, code: u16, reason: &[u8], extra_headers: &[u8]) -> bool {
+    if context.message().method_id() == Method::Ack || !context.message().is_request() {
+        return false;
+    }
+    let (target, via_fix) = way_back(context);
+    let mut bytes = context.outbox.buffer();
+    write(context, code, reason, extra_headers, b"", via_fix, &mut bytes);
+    context.outbox.push(target, bytes);
+    context.node.counters.stateless_reply(context.worker, code);
+    context.replied = code;
+    true
+}
+
+/// Sends a reply by the context's transaction. False when it has ended or is answered already.
+pub fn stateful(context: &mut Context, code: u16, reason: &[u8], body: &[u8]) -> bool {
+    let Some((id, state)) = context.transaction.clone() else { return false };
+    let via_fix = context.share_packet().via_fix;
+    let node = Arc::clone(&context.node);
+    let Some(shard) = node.shard(id.shard) else { return false };
+    let mut bytes = Vec::new();
+    let kept = std::mem::take(&mut state.lock().reply_headers);
+    write(context, code, reason, &kept, body, via_fix, &mut bytes);
+    let sent = shard.lock().reply(context.now_ms, id, code, bytes, &mut context.effects).is_ok();
+    if sent {
+        context.replied = code;
+        let mut inner = state.lock();
+        inner.reason = reason.to_vec();
+        inner.to_tag.clear();
+    }
+    sent
+}
+
+/// Appends the reply to `out`.
+fn write(
+    context: &Context,
+    code: u16,
+    reason: &[u8],
+    extra_headers: &[u8],
+    body: &[u8],
+    via_fix: Option<ViaFix>,
+    out: &mut Vec<u8>,
+) {
+    let message = context.message();
+    let to_tag = if code == 100 { None } else { tag_of(context) };
+    let mut response = Response::new(code, reason);
+    response.to_tag = to_tag.as_ref().map(<[u8; 16]>::as_slice);
+    response.via_fix = via_fix;
+    response.body = body;
+    // RFC 3261 section 12.1.1: replies that can make a dialog carry the route set.
+    response.record_route = (101..300).contains(&code) && message.method_id() == Method::Invite;
+    let server = context.configuration.settings.server_header.as_deref().unwrap_or_default();
+    if context.reply_headers.is_empty() && extra_headers.is_empty() {
+        response.extra_headers = server;
+        response.write(message, out);
+        return;
+    }
+    let headers = [&*context.reply_headers, extra_headers, server].concat();
+    response.extra_headers = &headers;
+    response.write(message, out);
+}
+
+/// The tag for the To of a reply made here: the same for every reply to this request and its retransmissions
+/// (RFC 3261 section 8.2.7), and not to be guessed. None when the request has a To tag.
+fn tag_of(context: &Context) -> Option<[u8; 16]> {
+    let message = context.message();
+    let to = message.value(Name::To)?;
+    if may_have_tag(to) && NameAddr::parse(to).ok()?.tag().is_some() {
+        return None;
+    }
+    let key = context.node.keys.server_key(message)?;
+    Some(context.node.keys.tag(&key))
+}
+
+/// Whether a To value may have a tag at all: most have none, and need not be parsed to know.
+fn may_have_tag(to: &[u8]) -> bool {
+    to.windows(4).any(|window| window.eq_ignore_ascii_case(b"tag="))
+}
+
+/// A reply header line for a text that must not end the line.
+#[must_use]
+pub fn header_line(name: &str, value: &[u8]) -> Vec<u8> {
+    let mut line = Vec::with_capacity(name.len() + value.len() + 4);
+    line.extend_from_slice(name.as_bytes());
+    line.extend_from_slice(b": ");
+    uris::push_clean(&mut line, value);
+    line.extend_from_slice(b"\r\n");
+    line
+}

@@ -1,0 +1,116 @@
+//! The counters, declared once: MI, the metrics page and the reference all read this table.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! statistics {
+    ($($variant:ident $group:literal $name:literal $doc:literal,)*) => {
+        /// A counter.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[allow(missing_docs)]
+        pub enum Stat { $($variant,)* }
+
+        /// Every counter: its group (the module), its name and what it counts.
+        pub const COUNTED: &[(&str, &str, &str)] = &[$(($group, $name, $doc),)*];
+    };
+}
+
+statistics! {
+    RcvRequests "core" "rcv_requests" "Requests received.",
+    RcvReplies "core" "rcv_replies" "Replies received.",
+    FwdRequests "core" "fwd_requests" "Requests forwarded, stateless and stateful.",
+    FwdReplies "core" "fwd_replies" "Replies forwarded.",
+    DropRequests "core" "drop_requests" "Requests dropped before the script or by it.",
+    DropReplies "core" "drop_replies" "Replies dropped before the script or by it.",
+    ErrRequests "core" "err_requests" "Requests that broke a rule of RFC 3261 and were refused.",
+    ErrReplies "core" "err_replies" "Replies that broke a rule of RFC 3261 and were discarded.",
+    BadUris "core" "bad_URIs_rcvd" "Messages refused because of a URI.",
+    UnsupportedMethods "core" "unsupported_methods" "Requests with a method that no RFC defines.",
+    BadHeaders "core" "bad_msg_hdr" "Messages whose header section could not be used.",
+    NotSip "core" "not_sip" "Datagrams that are not SIP messages.",
+    KeepAlives "core" "keepalives" "Keep-alive packets received (RFC 5626 section 3.5).",
+    ScriptErrors "core" "script_errors" "Runs of the script that ended by the step limit or an error.",
+    Parked "core" "parked" "Runs of the script that waited for something.",
+    ParkedFull "core" "parked_full" "Runs of the script refused because too many wait already.",
+    Sent1xx "sl" "1xx_replies" "Stateless replies with a 1xx code.",
+    Sent2xx "sl" "2xx_replies" "Stateless replies with a 2xx code.",
+    Sent200 "sl" "200_replies" "Stateless replies with code 200.",
+    Sent202 "sl" "202_replies" "Stateless replies with code 202.",
+    Sent3xx "sl" "3xx_replies" "Stateless replies with a 3xx code.",
+    Sent4xx "sl" "4xx_replies" "Stateless replies with a 4xx code.",
+    Sent5xx "sl" "5xx_replies" "Stateless replies with a 5xx code.",
+    Sent6xx "sl" "6xx_replies" "Stateless replies with a 6xx code.",
+    SentReplies "sl" "sent_replies" "Stateless replies, all of them.",
+    SentErrors "sl" "sent_err_replies" "Stateless replies that sl_reply_error sent.",
+    ReceivedAcks "sl" "received_ACKs" "ACKs to stateless replies, absorbed.",
+    AcceptedRegs "registrar" "accepted_regs" "Registrations accepted.",
+    RejectedRegs "registrar" "rejected_regs" "Registrations rejected.",
+}
+
+/// How many counters there are.
+pub const COUNT: usize = COUNTED.len();
+
+/// The cells of one worker, away from those of the others in memory.
+#[repr(align(128))]
+#[derive(Debug)]
+struct Cells([AtomicU64; COUNT]);
+
+/// All counters. Each worker writes only its own cells; a reader adds them up.
+#[derive(Debug)]
+pub struct Counters {
+    workers: Vec<Cells>,
+}
+
+impl Counters {
+    /// Counters for this many workers and one more, for the control side.
+    #[must_use]
+    pub fn new(workers: usize) -> Self {
+        Self { workers: (0..=workers).map(|_| Cells(std::array::from_fn(|_| AtomicU64::new(0)))).collect() }
+    }
+
+    /// Adds one.
+    #[inline]
+    pub fn bump(&self, worker: usize, stat: Stat) {
+        self.add(worker, stat, 1);
+    }
+
+    /// Adds `amount`.
+    #[inline]
+    pub fn add(&self, worker: usize, stat: Stat, amount: u64) {
+        if let Some(cell) = self.workers.get(worker).and_then(|cells| cells.0.get(stat as usize)) {
+            cell.fetch_add(amount, Ordering::Relaxed);
+        }
+    }
+
+    /// The sum over all workers.
+    #[must_use]
+    pub fn value(&self, index: usize) -> u64 {
+        self.workers
+            .iter()
+            .filter_map(|cells| cells.0.get(index))
+            .map(|cell| cell.load(Ordering::Relaxed))
+            .sum()
+    }
+
+    /// Sets a counter to 0.
+    pub fn reset(&self, index: usize) {
+        for cell in self.workers.iter().filter_map(|cells| cells.0.get(index)) {
+            cell.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a stateless reply by its code.
+    pub fn stateless_reply(&self, worker: usize, code: u16) {
+        let class = match code {
+            200 => Stat::Sent200,
+            202 => Stat::Sent202,
+            100..=199 => Stat::Sent1xx,
+            201..=299 => Stat::Sent2xx,
+            300..=399 => Stat::Sent3xx,
+            400..=499 => Stat::Sent4xx,
+            500..=599 => Stat::Sent5xx,
+            _ => Stat::Sent6xx,
+        };
+        self.bump(worker, class);
+        self.bump(worker, Stat::SentReplies);
+    }
+}

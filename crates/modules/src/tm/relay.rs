@@ -1,0 +1,269 @@
+//! Relaying a request: making its transaction, preparing its branches and sending them.
+
+use std::sync::Arc;
+
+use seawall_script::{Flow, Frame, Outcome, RouteKind};
+use seawall_transaction::proxy::check;
+use seawall_transaction::{CreateError, NewBranch, RequestMatch};
+
+use super::state::{Inner, Kept, SentBranch, TransactionState};
+use crate::branch::Branch;
+use crate::context::{Context, Target};
+use crate::forward::{self, NoTarget};
+use crate::reply;
+
+/// How `t_relay` was called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Whether 477 is sent when no branch could be sent.
+    pub auto_477: bool,
+    /// A next hop for all branches.
+    pub proxy: Option<Vec<u8>>,
+}
+
+/// What a function that waits for a name does when the name is resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Pending {
+    /// Go on with `t_relay`.
+    Relay(Options),
+    /// Go on with forwarding without a transaction.
+    Stateless,
+}
+
+/// What came of making a transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Created {
+    /// There is one now.
+    New,
+    /// The request is a retransmission; it was absorbed.
+    Absorbed,
+    /// There can be none: the request lacks what one is found by, or there are too many.
+    Failed,
+}
+
+/// Matches the request against the transactions; retransmissions are answered again.
+pub fn matching(context: &mut Context) -> RequestMatch {
+    let node = Arc::clone(&context.node);
+    let Some(key) = node.keys.server_key(context.packet.message()) else { return RequestMatch::New };
+    let Some(shard) = node.shard(key.shard(node.shards())) else { return RequestMatch::New };
+    shard.lock().request(context.now_ms, &key, context.packet.message(), &mut context.effects)
+}
+
+/// Makes the transaction of the context's request.
+pub fn create(context: &mut Context) -> Created {
+    let node = Arc::clone(&context.node);
+    let Some(key) = node.keys.server_key(context.message()) else { return Created::Failed };
+    let Some(shard) = node.shard(key.shard(node.shards())) else { return Created::Failed };
+    let request = context.share_packet();
+    let inner = Inner {
+        armed: context.armed,
+        avps: context.avps.clone(),
+        flags: context.flags,
+        accounting: context.accounting,
+        reply_headers: std::mem::take(&mut context.reply_headers),
+        added_headers: context.added_headers.clone(),
+        ..Inner::default()
+    };
+    let state = Arc::new(TransactionState::new(Arc::clone(&context.configuration), context.origin, inner));
+    let mut layer = shard.lock();
+    match layer.create(context.now_ms, &key, request, Arc::clone(&state), &mut context.effects) {
+        Ok(id) => {
+            layer.hold_failure(id, context.armed.failure.is_some());
+            drop(layer);
+            context.transaction = Some((id, state));
+            Created::New
+        }
+        Err(CreateError::Exists(_)) => Created::Absorbed,
+        Err(CreateError::Full) => {
+            drop(layer);
+            reply::stateless(context, 503, b"Service Unavailable", b"Retry-After: 5\r\n");
+            Created::Absorbed
+        }
+    }
+}
+
+/// Forwards an ACK of a 2xx, which belongs to no transaction (RFC 3261 section 13.2.2.4).
+pub fn acknowledge(context: &mut Context, proxy: Option<&[u8]>) -> Flow {
+    if let Some(proxy) = proxy {
+        context.target.destination = forward::as_uri(proxy);
+    }
+    forward::stateless_to_target(context)
+}
+
+/// Carries out a CANCEL (RFC 3261 section 16.10): its transaction's branches are cancelled; one that matches none is
+/// forwarded without state.
+pub fn cancel(context: &mut Context) -> Flow {
+    let RequestMatch::Cancel(id) = matching(context) else { return forward::stateless_to_target(context) };
+    reply::stateless(context, 200, b"canceling", b"");
+    let node = Arc::clone(&context.node);
+    let Some(shard) = node.shard(id.shard) else { return Flow::FALSE };
+    let mut layer = shard.lock();
+    let state = layer.context(id);
+    let request = layer.request_of(id);
+    layer.cancel(context.now_ms, id, context.packet.message(), &mut context.effects);
+    drop(layer);
+    if let (Some(state), Some(request)) = (state, request)
+        && context.configuration.settings.acc.report_cancels
+    {
+        let accounting = state.lock().accounting;
+        crate::acc::cancelled(accounting, &request.message, context.now_s);
+    }
+    Flow::TRUE
+}
+
+/// Relays the request to all destinations of the context.
+pub fn relay(context: &mut Context, options: Options) -> Flow {
+    let path = context.node.keys.path_hash(context.message());
+    if let Err(objection) = check::check(context.packet.message(), &context.node.keys, path, &[]) {
+        let mut lines = Vec::new();
+        objection.write_headers(context.packet.message(), &[], &mut lines);
+        reply::send(context, objection.status(), objection.reason(), &lines);
+        return Flow::Exit;
+    }
+    let mut branches = Vec::with_capacity(1 + context.branches.len());
+    branches.push(context.target.clone());
+    branches.append(&mut context.branches.clone());
+    if let Some(proxy) = &options.proxy {
+        for branch in &mut branches {
+            branch.destination = forward::as_uri(proxy);
+        }
+    }
+    for branch in &branches {
+        if let Err(NoTarget::Resolve(host)) = forward::target(context, branch) {
+            return wait_for_name(context, host, Pending::Relay(options));
+        }
+    }
+    if context.transaction.is_none() {
+        match create(context) {
+            Created::New => {}
+            Created::Absorbed => return Flow::Value(0),
+            Created::Failed => return Flow::Value(-2),
+        }
+    }
+    send_branches(context, branches, path, &options)
+}
+
+/// Prepares every branch and gives those that are left to the transaction layer.
+fn send_branches(context: &mut Context, branches: Vec<Branch>, path: u64, options: &Options) -> Flow {
+    let Some((id, state)) = context.transaction.clone() else { return Flow::FALSE };
+    let node = Arc::clone(&context.node);
+    let Some(shard) = node.shard(id.shard) else { return Flow::FALSE };
+    let Ok(first) = shard.lock().next_branch(id) else { return Flow::FALSE };
+    keep(context, &state);
+    let mut unusable = None;
+    let mut new = Vec::with_capacity(branches.len());
+    for branch in branches {
+        let index = first.saturating_add(u16::try_from(new.len()).unwrap_or(u16::MAX));
+        match prepare(context, branch, index, path) {
+            Ok((branch, sent)) => {
+                let mut inner = state.lock();
+                inner.branches.truncate(usize::from(index));
+                inner.branches.push(sent);
+                new.push(branch);
+            }
+            Err(Some(fault)) => unusable = Some(fault),
+            // The branch route dropped it.
+            Err(None) => {}
+        }
+    }
+    if new.is_empty() {
+        return match unusable {
+            Some(NoTarget::Unresolved | NoTarget::NotSip | NoTarget::Forbidden) => Flow::Value(-4),
+            Some(NoTarget::NoSocket) => {
+                if options.auto_477 {
+                    reply::send(context, 477, b"Send failed (477/TM)", b"");
+                }
+                Flow::Value(-6)
+            }
+            _ => Flow::Value(-3),
+        };
+    }
+    let forwarded = shard.lock().forward(context.now_ms, id, new, &mut context.effects);
+    Flow::bool(forwarded.is_ok())
+}
+
+/// Leaves with the transaction what its failure route will find.
+fn keep(context: &Context, state: &TransactionState) {
+    let mut inner = state.lock();
+    inner.armed = context.armed;
+    inner.flags = context.flags;
+    inner.avps.clone_from(&context.avps);
+    inner.accounting = context.accounting;
+    inner.kept = Kept {
+        target: context.target.clone(),
+        edits: context.edits.clone(),
+        record_route: context.record_route.clone(),
+        loose_route: context.loose_route.clone(),
+        max_forwards: context.max_forwards,
+        add_local_rport: context.add_local_rport,
+        force_rport: context.force_rport,
+    };
+}
+
+/// Runs the branch route and writes the message of one branch. An error without a fault: the route dropped it.
+fn prepare(
+    context: &mut Context,
+    branch: Branch,
+    index: u16,
+    path: u64,
+) -> Result<(NewBranch<Target>, SentBranch), Option<NoTarget>> {
+    let Some((id, _)) = context.transaction else { return Err(None) };
+    let edits = context.edits.clone();
+    let armed = context.armed;
+    let main = std::mem::replace(&mut context.target, branch);
+    let kept = context.armed.branch.is_none_or(|route| run_branch_route(context, route, index));
+    let branch = std::mem::replace(&mut context.target, main);
+    let result = if kept { written(context, branch, id, index, path) } else { Err(None) };
+    let reply_route = (context.armed.reply != armed.reply).then_some(context.armed.reply).flatten();
+    context.edits = edits;
+    context.armed = armed;
+    result.map(|(new, branch)| (new, SentBranch { branch, reply_route }))
+}
+
+fn written(
+    context: &mut Context,
+    branch: Branch,
+    id: seawall_transaction::TransactionId,
+    index: u16,
+    path: u64,
+) -> Result<(NewBranch<Target>, Branch), Option<NoTarget>> {
+    let target = forward::target(context, &branch).map_err(Some)?;
+    let mut via_branch = Vec::with_capacity(96);
+    context.node.keys.write_branch(id.branch(index), path, &mut via_branch);
+    let mut bytes = Vec::with_capacity(context.message().bytes().len() + 512);
+    forward::write(context, &branch, &target, &via_branch, &mut bytes);
+    Ok((NewBranch { index, target, bytes, timeouts_ms: None }, branch))
+}
+
+/// Runs a branch route for the branch that is `context.target` now. False when the route dropped the branch.
+fn run_branch_route(context: &mut Context, route: seawall_script::RouteId, index: u16) -> bool {
+    let configuration = Arc::clone(&context.configuration);
+    let (kind, branch_index) = (context.route, context.branch_index);
+    context.route = RouteKind::Branch;
+    context.branch_index = index;
+    let mut frame = Frame::new(route);
+    let outcome = seawall_script::run(&configuration.program, &mut frame, context);
+    context.route = kind;
+    context.branch_index = branch_index;
+    match outcome {
+        Outcome::Done { drop, .. } => !drop,
+        // Nothing in a branch route can wait: the branches of a request leave together.
+        Outcome::Parked | Outcome::StepLimit { .. } | Outcome::Error { .. } => false,
+    }
+}
+
+/// Parks the script until a host name is resolved.
+pub fn wait_for_name(context: &mut Context, host: String, pending: Pending) -> Flow {
+    context.waiting_for = Some(host);
+    context.pending = Some(pending);
+    Flow::Pending
+}
+
+/// Goes on after the wait. The flow is the value of the function that had answered "pending".
+pub fn go_on(context: &mut Context) -> Flow {
+    match context.pending.take() {
+        Some(Pending::Relay(options)) => relay(context, options),
+        Some(Pending::Stateless) => forward::stateless_to_target(context),
+        None => Flow::FALSE,
+    }
+}

@@ -1,0 +1,105 @@
+//! What the script keeps with a transaction: values, flags, armed routes and what each branch looked like.
+
+use std::sync::Arc;
+
+use parking_lot::{Mutex, MutexGuard};
+use seawall_net::Origin;
+use seawall_script::RouteId;
+use seawall_sip::Edits;
+
+use crate::acc::Accounting;
+use crate::avps::Avps;
+use crate::branch::Branch;
+use crate::configuration::Configuration;
+
+/// The routes that `t_on_branch`, `t_on_reply` and `t_on_failure` armed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Armed {
+    /// Runs for every branch before it is sent.
+    pub branch: Option<RouteId>,
+    /// Runs for every reply.
+    pub reply: Option<RouteId>,
+    /// Runs when all branches have failed.
+    pub failure: Option<RouteId>,
+}
+
+/// One branch as it was sent.
+#[derive(Debug, Clone, Default)]
+pub struct SentBranch {
+    /// The destination.
+    pub branch: Branch,
+    /// A reply route that was armed for this branch alone.
+    pub reply_route: Option<RouteId>,
+}
+
+/// What the request route left behind for the failure route.
+#[derive(Debug, Clone, Default)]
+pub struct Kept {
+    /// The first destination.
+    pub target: Branch,
+    /// Changes to the message.
+    pub edits: Edits,
+    /// What `record_route` asked for.
+    pub record_route: Option<crate::rr::RecordRoute>,
+    /// What `loose_route` found.
+    pub loose_route: crate::rr::LooseRoute,
+    /// The Max-Forwards to send.
+    pub max_forwards: Option<u32>,
+    /// Whether our Via asks for rport.
+    pub add_local_rport: bool,
+    /// Whether replies go to the source port.
+    pub force_rport: bool,
+}
+
+/// The part of a transaction's state that changes.
+#[derive(Debug, Default)]
+pub struct Inner {
+    /// Armed routes.
+    pub armed: Armed,
+    /// `$avp` values.
+    pub avps: Avps,
+    /// Message flags.
+    pub flags: u32,
+    /// Branches, in the order of their numbers in the transaction layer.
+    pub branches: Vec<SentBranch>,
+    /// What `do_accounting` asked for.
+    pub accounting: Accounting,
+    /// Header lines for local replies.
+    pub reply_headers: Vec<u8>,
+    /// What the failure route starts from.
+    pub kept: Kept,
+    /// The To tag of the last final reply that went upstream, for accounting.
+    pub to_tag: Vec<u8>,
+    /// The reason phrase of that reply.
+    pub reason: Vec<u8>,
+    /// Headers that `t_add_hdrs` adds to the requests of this transaction.
+    pub added_headers: Vec<u8>,
+}
+
+/// A transaction's state, shared between the transaction layer and the routes that run for it.
+pub struct TransactionState {
+    /// The script under which the transaction was made; its routes stay the same over a reload.
+    pub configuration: Arc<Configuration>,
+    /// Where the request came from.
+    pub origin: Origin,
+    inner: Mutex<Inner>,
+}
+
+impl TransactionState {
+    /// The state of a new transaction.
+    #[must_use]
+    pub fn new(configuration: Arc<Configuration>, origin: Origin, inner: Inner) -> Self {
+        Self { configuration, origin, inner: Mutex::new(inner) }
+    }
+
+    /// The part that changes. Held for moments only, never while a route runs.
+    pub fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock()
+    }
+}
+
+impl std::fmt::Debug for TransactionState {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("TransactionState").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,110 @@
+//! The message as a whole: method, status, body, length, and what the server knows about it.
+
+use seawall_script::{RouteKind, Value, VarRef, Variable, VariableArguments};
+
+use crate::context::Context;
+
+/// The variables of this file.
+pub const VARIABLES: &[Variable<Context>] = &[
+    Variable::<Context>::new("rm", "The method; in a reply that of CSeq.", |context, _| {
+        let message = context.message();
+        if message.is_request() {
+            return Value::str(message.method());
+        }
+        seawall_sip::cseq::CSeq::of(message).map_or(Value::Null, |cseq| Value::str(cseq.method))
+    }),
+    Variable::<Context>::new("rs", "The status code of a reply; NULL in a request.", |context, _| {
+        match context.message().status() {
+            0 => Value::Null,
+            code => Value::Int(i64::from(code)),
+        }
+    }),
+    Variable::<Context>::new("rr", "The reason phrase of a reply; NULL in a request.", |context, _| {
+        let message = context.message();
+        if message.is_request() { Value::Null } else { Value::str(message.reason()) }
+    }),
+    Variable::<Context>::new("rv", "The SIP version.", |context, _| Value::str(context.message().version())),
+    Variable::<Context>::new("rT", "The kind of message: request or reply.", |context, _| {
+        Value::from(if context.message().is_request() { "request" } else { "reply" })
+    }),
+    Variable::<Context>::new("rb", "The body.", |context, _| {
+        let body = context.message().body();
+        Value::optional(Some(body).filter(|body| !body.is_empty()))
+    }),
+    Variable::<Context>::new("bs", "The size of the body in bytes.", |context, _| {
+        int(context.message().body().len())
+    }),
+    Variable::<Context>::new("mb", "The whole message.", |context, _| Value::str(context.message().wire())),
+    Variable::<Context>::new("ml", "The size of the message in bytes.", |context, _| {
+        int(context.message().wire().len())
+    }),
+    Variable::<Context>::new("mf", "The message flags, as a number.", |context, _| {
+        Value::Int(i64::from(context.flags))
+    }),
+    Variable::<Context>::new("bf", "The branch flags of the Request-URI, as a number.", |context, _| {
+        Value::Int(i64::from(context.target.flags))
+    }),
+    Variable::<Context>::new("T_id", "A number for the transaction.", |context, _| {
+        match &context.transaction {
+            Some((id, _)) => Value::from(format!("{}:{}", id.shard, id.number()).as_str()),
+            None => Value::Null,
+        }
+    }),
+    Variable::<Context>::new(
+        "T_reply_code",
+        "The code of the reply that a failure or reply route runs for.",
+        reply_code,
+    ),
+    Variable::<Context>::new("T_ruri", "The Request-URI of the branch.", |context, _| {
+        Value::str(context.request_uri())
+    }),
+    Variable::<Context>::new("err.class", "The class of the last error of a message.", |context, _| {
+        match context.error {
+            Some((code, _)) => Value::Int(i64::from(code / 100)),
+            None => Value::Null,
+        }
+    }),
+    Variable::<Context>::new("err.level", "The level of the last error.", |context, _| match context.error {
+        Some(_) => Value::Int(-1),
+        None => Value::Null,
+    }),
+    Variable::<Context>::new("err.info", "What the last error was.", error_text),
+    Variable::<Context>::new(
+        "err.rcode",
+        "The code that the last error would be answered with.",
+        |context, _| match context.error {
+            Some((code, _)) => Value::Int(i64::from(code)),
+            None => Value::Null,
+        },
+    ),
+    Variable::<Context>::new(
+        "err.rreason",
+        "The reason phrase that the last error would be answered with.",
+        error_text,
+    ),
+    Variable::<Context>::new("stat", "A statistic by its name.", |context, reference| {
+        let wanted = std::str::from_utf8(reference.name).unwrap_or_default();
+        let name = wanted.rsplit(':').next().unwrap_or(wanted);
+        let found = crate::statistics::COUNTED.iter().position(|(_, known, _)| *known == name);
+        found.map_or(Value::Null, |index| {
+            Value::Int(i64::try_from(context.node.counters.value(index)).unwrap_or(i64::MAX))
+        })
+    })
+    .arguments(VariableArguments::Name),
+];
+
+fn int(number: usize) -> Value {
+    Value::Int(i64::try_from(number).unwrap_or(i64::MAX))
+}
+
+fn error_text(context: &Context, _: &VarRef<'_>) -> Value {
+    context.error.map_or(Value::Null, |(_, text)| Value::from(text))
+}
+
+fn reply_code(context: &Context, _: &VarRef<'_>) -> Value {
+    match (context.failure, context.route) {
+        (Some(failure), _) => Value::Int(i64::from(failure.code)),
+        (None, RouteKind::Reply) => Value::Int(i64::from(context.message().status())),
+        _ => Value::Int(i64::from(context.replied)),
+    }
+}

@@ -1,0 +1,127 @@
+//! Addresses of record: the one spelling under which a user's bindings are kept (behaviour §2, RFC 3261 §10.3
+//! step 5).
+
+use memchr::memchr;
+use seawall_sip::Uri;
+use seawall_sip::uri::escape;
+use smallvec::SmallVec;
+
+use crate::policy::Policy;
+use crate::reject::Reject;
+
+/// An address of record: `user@host`, or `user` without `use_domain`. The user is unescaped, so these are bytes.
+pub type Aor = SmallVec<[u8; 96]>;
+
+/// The address of record of a SIP or SIPS URI in its canonical form, appended to an emptied `out`: user unescaped
+/// and, unless `case_sensitive`, in lower case; host in lower case without port and `realm_prefix`.
+///
+/// # Errors
+/// The part of the URI that is missing, malformed or too long.
+pub fn canonical(uri: &Uri<'_>, policy: &Policy, out: &mut Aor) -> Result<(), Reject> {
+    out.clear();
+    if !uri.is_sip() {
+        return Err(Reject::AorParse);
+    }
+    append_user(uri.user.ok_or(Reject::NoUsername)?, out)?;
+    if out.len() > policy.max_username_len {
+        return Err(Reject::AorTooLong);
+    }
+    if !policy.case_sensitive {
+        out.make_ascii_lowercase();
+    }
+    if policy.use_domain {
+        let host = without_prefix(uri.host, &policy.realm_prefix);
+        if host.len() > policy.max_domain_len {
+            return Err(Reject::AorTooLong);
+        }
+        out.push(b'@');
+        let start = out.len();
+        out.extend_from_slice(host);
+        if let Some(host) = out.get_mut(start..) {
+            host.make_ascii_lowercase();
+        }
+    }
+    if out.len() > policy.max_aor_len { Err(Reject::AorTooLong) } else { Ok(()) }
+}
+
+/// The address of record of a URI as text (the `aor` argument of script functions).
+///
+/// # Errors
+/// As [`canonical`].
+pub fn canonical_text(text: &[u8], policy: &Policy, out: &mut Aor) -> Result<(), Reject> {
+    match Uri::parse(text) {
+        Ok(uri) => canonical(&uri, policy, out),
+        Err(seawall_sip::uri::UriError::Escape) => Err(Reject::Unescape),
+        Err(_) => Err(Reject::AorParse),
+    }
+}
+
+fn append_user(user: &[u8], out: &mut Aor) -> Result<(), Reject> {
+    if memchr(b'%', user).is_none() {
+        out.extend_from_slice(user);
+        return Ok(());
+    }
+    let mut unescaped = Vec::with_capacity(user.len());
+    escape::unescape_into(user, &mut unescaped).map_err(|_| Reject::Unescape)?;
+    out.extend_from_slice(&unescaped);
+    Ok(())
+}
+
+fn without_prefix<'a>(host: &'a [u8], prefix: &[u8]) -> &'a [u8] {
+    match host.split_at_checked(prefix.len()) {
+        Some((start, rest)) if !rest.is_empty() && start.eq_ignore_ascii_case(prefix) => rest,
+        _ => host,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(policy: &Policy, uri: &str, expected: Result<&str, Reject>) {
+        let mut aor = Aor::new();
+        let found = canonical_text(uri.as_bytes(), policy, &mut aor);
+        assert_eq!(
+            found.map(|()| String::from_utf8_lossy(&aor).into_owned()),
+            expected.map(str::to_owned),
+            "{uri}"
+        );
+    }
+
+    #[test]
+    fn user_is_unescaped_and_host_lower_cased_without_port() {
+        let policy = Policy::default();
+        check(&policy, "sip:Alice@Example.COM:5070;x=y", Ok("Alice@example.com"));
+        check(&policy, "sips:%61lice:pw@example.com", Ok("alice@example.com"));
+        check(&policy, "sip:a%00b@h", Ok("a\0b@h"));
+        check(&policy, "sip:a@[2001:DB8::1]:5060", Ok("a@[2001:db8::1]"));
+    }
+
+    #[test]
+    fn case_domain_and_prefix_follow_the_parameters() {
+        let insensitive = Policy { case_sensitive: false, ..Policy::default() };
+        check(&insensitive, "sip:ALICE@h", Ok("alice@h"));
+        let userless = Policy { use_domain: false, realm_prefix: (*b"sip.").into(), ..Policy::default() };
+        check(&userless, "sip:alice@sip.h", Ok("alice"));
+        let prefix = Policy { realm_prefix: (*b"sip.").into(), ..Policy::default() };
+        check(&prefix, "sip:alice@SIP.example.com", Ok("alice@example.com"));
+        check(&prefix, "sip:alice@sip.", Ok("alice@sip."));
+        check(&prefix, "sip:alice@sipx.org", Ok("alice@sipx.org"));
+    }
+
+    #[test]
+    fn what_is_no_address_of_record_is_refused() {
+        let policy = Policy::default();
+        check(&policy, "sip:example.com", Err(Reject::NoUsername));
+        check(&policy, "tel:+4930", Err(Reject::AorParse));
+        check(&policy, "isbn:2983792873", Err(Reject::AorParse));
+        check(&policy, "alice", Err(Reject::AorParse));
+        check(&policy, "sip:a%zz@h", Err(Reject::Unescape));
+        check(&policy, &format!("sip:{}@h", "u".repeat(64)), Ok(&format!("{}@h", "u".repeat(64))));
+        check(&policy, &format!("sip:{}@h", "u".repeat(65)), Err(Reject::AorTooLong));
+        check(&policy, &format!("sip:a@{}", "h".repeat(65)), Err(Reject::AorTooLong));
+        let short = Policy { max_aor_len: 5, ..Policy::default() };
+        check(&short, "sip:abc@h", Ok("abc@h"));
+        check(&short, "sip:abcd@h", Err(Reject::AorTooLong));
+    }
+}

@@ -1,0 +1,179 @@
+//! `lookup()`: the contacts that a request for an address of record goes to (behaviour §3; registrar 1.4.4).
+
+use seawall_location::{Binding, Domain, NameId, Order, ordered};
+use seawall_sip::{Method, Span};
+
+use crate::flags::LookupFlags;
+use crate::methods;
+use crate::path;
+use crate::policy::Policy;
+
+/// Whether a User-Agent passes a filter.
+pub type UserAgentTest<'a> = dyn Fn(&[u8]) -> bool + 'a;
+
+/// Everything that `lookup()` goes by.
+#[derive(Clone, Copy)]
+pub struct Lookup<'a> {
+    /// Unix seconds.
+    pub now_s: u64,
+    /// The module parameters.
+    pub policy: &'a Policy,
+    /// The flags of this call.
+    pub flags: &'a LookupFlags,
+    /// The table to look into.
+    pub domain: &'a Domain,
+    /// The method of the request, for `method-filtering`.
+    pub method: Method,
+    /// The compiled expression of `ua-filtering`.
+    pub user_agent: Option<&'a UserAgentTest<'a>>,
+}
+
+/// What a lookup found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// So many contacts, appended to the targets (return code 1).
+    Contacts(usize),
+    /// No contact (return code -1).
+    Nothing,
+    /// Contacts, but none that supports the method (return code -2).
+    NoMethod,
+}
+
+/// Contacts copied out of the table, in the order in which to try them. Reusable.
+#[derive(Debug, Default)]
+pub struct Targets {
+    bytes: Vec<u8>,
+    items: Vec<Packed>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Packed {
+    uri: Span,
+    received: Span,
+    path: Span,
+    attr: Span,
+    instance: Span,
+    contact_id: u64,
+    flags: u32,
+    cflags: u32,
+    q: u16,
+    socket: NameId,
+}
+
+/// One contact to send to.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// The Contact URI: the new Request-URI.
+    pub uri: &'a [u8],
+    /// The received URI; empty when there is none.
+    pub received: &'a [u8],
+    /// The joined Path: the Route to insert; empty when there is none.
+    pub path: &'a [u8],
+    /// The `attr` of the registration.
+    pub attr: &'a [u8],
+    /// `+sip.instance`.
+    pub instance: &'a [u8],
+    /// The identifier of the contact.
+    pub contact_id: u64,
+    /// Branch flags.
+    pub flags: u32,
+    /// Internal flags.
+    pub cflags: u32,
+    /// q in thousandths, or [`Q_NONE`](seawall_location::Q_NONE).
+    pub q: u16,
+    /// The socket that received the registration: the one to send from.
+    pub socket: NameId,
+}
+
+impl<'a> Target<'a> {
+    /// The URI to send to instead of the Request-URI (`$du`): the first Path URI, else received, else none.
+    pub fn destination(&self) -> Option<&'a [u8]> {
+        path::first_uri(self.path).or((!self.received.is_empty()).then_some(self.received))
+    }
+}
+
+impl Targets {
+    /// Forgets all targets and keeps the memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.items.clear();
+    }
+
+    /// How many targets there are.
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
+    /// Whether there is no target.
+    pub fn is_empty(&self) -> bool {
+        self.items.is_empty()
+    }
+
+    /// The targets in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Target<'_>> + Clone {
+        self.items.iter().map(|item| Target {
+            uri: item.uri.of(&self.bytes),
+            received: item.received.of(&self.bytes),
+            path: item.path.of(&self.bytes),
+            attr: item.attr.of(&self.bytes),
+            instance: item.instance.of(&self.bytes),
+            contact_id: item.contact_id,
+            flags: item.flags,
+            cflags: item.cflags,
+            q: item.q,
+            socket: item.socket,
+        })
+    }
+
+    fn push(&mut self, binding: &Binding<'_>) {
+        let mut keep = |part: &[u8]| {
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(part);
+            Span::between(start, self.bytes.len())
+        };
+        let numbers = &binding.numbers;
+        let item = Packed {
+            uri: keep(binding.contact),
+            received: keep(binding.received),
+            path: keep(binding.path),
+            attr: keep(binding.attr),
+            instance: keep(binding.instance),
+            contact_id: numbers.contact_id,
+            flags: numbers.flags,
+            cflags: numbers.cflags,
+            q: numbers.q,
+            socket: numbers.socket,
+        };
+        self.items.push(item);
+    }
+}
+
+impl Lookup<'_> {
+    /// Appends the contacts of `aor` (in its canonical form) to `targets`.
+    pub fn run(&self, aor: &[u8], targets: &mut Targets) -> Found {
+        let entry = self.domain.lock(aor, self.now_s);
+        let passing = entry.valid().filter(|(_, binding)| self.passes(binding));
+        let mut found = passing.clone().filter(|(_, binding)| self.supports(binding)).peekable();
+        if found.peek().is_none() {
+            return if passing.count() > 0 { Found::NoMethod } else { Found::Nothing };
+        }
+        let order = if self.flags.sort_by_latency { Order::FastestFirst } else { self.policy.order };
+        let most = if self.flags.no_branches { 1 } else { usize::MAX };
+        let before = targets.len();
+        for position in ordered(found, order).into_iter().take(most) {
+            if let Some(binding) = entry.binding(position) {
+                targets.push(&binding);
+            }
+        }
+        Found::Contacts(targets.len() - before)
+    }
+
+    fn passes(&self, binding: &Binding<'_>) -> bool {
+        let is_fast = self.flags.max_latency_us.is_none_or(|most_us| binding.numbers.latency_us <= most_us);
+        is_fast && self.user_agent.is_none_or(|matches| matches(binding.user_agent))
+    }
+
+    fn supports(&self, binding: &Binding<'_>) -> bool {
+        !self.flags.method_filtering || binding.numbers.methods & methods::bit(self.method) != 0
+    }
+}

@@ -1,0 +1,123 @@
+//! Questions about registrations, and their removal by the script: `is_registered`, `is_contact_registered`,
+//! `is_ip_registered`, `remove`, `remove_ip_port` (registrar 1.4.2–1.4.7).
+
+use std::net::IpAddr;
+
+use seawall_location::{Binding, Candidate, Domain, Matching, Removal, Sink, Snapshot};
+use seawall_sip::Uri;
+
+use crate::path;
+
+/// Whether `aor` has a binding at `now_s` (registrar 1.4.5).
+pub fn is_registered(domain: &Domain, now_s: u64, aor: &[u8]) -> bool {
+    domain.lock(aor, now_s).valid().next().is_some()
+}
+
+/// Whether `aor` has a binding with this contact (by RFC 3261 §19.1.4) and this Call-ID, each where it is given
+/// (registrar 1.4.6).
+pub fn is_contact_registered(
+    domain: &Domain,
+    now_s: u64,
+    aor: &[u8],
+    contact: Option<&[u8]>,
+    callid: Option<&[u8]>,
+) -> bool {
+    let entry = domain.lock(aor, now_s);
+    let mut bindings =
+        entry.valid().filter(|(_, binding)| callid.is_none_or(|callid| binding.callid == callid));
+    match contact {
+        None => bindings.next().is_some(),
+        Some(contact) => candidate(contact).find(bindings, Matching::Uri).is_some(),
+    }
+}
+
+/// Whether `aor` has a binding from `ip`, and from `port` where it is given. The host of received counts, or else
+/// the host of the contact (registrar 1.4.7).
+pub fn is_ip_registered(domain: &Domain, now_s: u64, aor: &[u8], ip: IpAddr, port: Option<u16>) -> bool {
+    let entry = domain.lock(aor, now_s);
+    entry.valid().any(|(_, binding)| {
+        let source = if binding.received.is_empty() { binding.contact } else { binding.received };
+        is_at(source, ip, port)
+    })
+}
+
+/// Which bindings to remove; what is not given does not restrict (registrar 1.4.2).
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filter<'a> {
+    /// The Contact URI.
+    pub contact: Option<&'a [u8]>,
+    /// The addresses of the next hop on the way to the contact, and its name as it was given. A name is resolved by
+    /// the caller.
+    pub next_hop: Option<(&'a [u8], &'a [IpAddr])>,
+    /// `+sip.instance`, with its angle brackets.
+    pub instance: Option<&'a [u8]>,
+    /// A branch flag as a bit mask.
+    pub flag: Option<u32>,
+}
+
+/// Removes the bindings of `aor` that pass the filter, and gives their number (registrar 1.4.2).
+pub fn remove(domain: &Domain, now_s: u64, aor: &[u8], filter: &Filter<'_>, sink: &mut dyn Sink) -> usize {
+    let mut entry = domain.lock(aor, now_s);
+    entry.remove(sink, |_, binding| passes(filter, binding).then_some(Removal::Administrative))
+}
+
+/// Removes the bindings behind `ip` and `port` of one address of record, or of all (registrar 1.4.3). Without one
+/// this goes through the whole table, shard by shard, and copies each.
+pub fn remove_ip_port(
+    domain: &Domain,
+    now_s: u64,
+    aor: Option<&[u8]>,
+    (ip, port): (IpAddr, u16),
+    sink: &mut dyn Sink,
+) -> usize {
+    let is_there = |binding: &Binding<'_>| is_at(next_hop(binding), ip, Some(port));
+    let mut remove = |aor: &[u8]| {
+        let which = |_: usize, binding: &Binding<'_>| is_there(binding).then_some(Removal::Administrative);
+        domain.lock(aor, now_s).remove(sink, which)
+    };
+    if let Some(aor) = aor {
+        return remove(aor);
+    }
+    let mut copy = Snapshot::default();
+    (0..domain.shard_count())
+        .map(|shard| {
+            domain.snapshot(shard, &mut copy);
+            let records = copy.records(domain.names());
+            let hit = records.filter(|record| record.bindings().any(|binding| is_there(&binding)));
+            hit.map(|record| remove(record.aor())).sum::<usize>()
+        })
+        .sum()
+}
+
+fn passes(filter: &Filter<'_>, binding: &Binding<'_>) -> bool {
+    let contact = filter
+        .contact
+        .is_none_or(|contact| candidate(contact).find([(0, *binding)].into_iter(), Matching::Uri).is_some());
+    contact
+        && filter.instance.is_none_or(|instance| binding.instance.eq_ignore_ascii_case(instance))
+        && filter.flag.is_none_or(|flag| binding.numbers.flags & flag == flag)
+        && filter.next_hop.is_none_or(|(name, addresses)| {
+            let host = Uri::parse(next_hop(binding)).map(|uri| uri.host).unwrap_or_default();
+            let address = seawall_sip::uri::host_ip(host);
+            host.eq_ignore_ascii_case(name) || address.is_some_and(|address| addresses.contains(&address))
+        })
+}
+
+/// The next hop on the way to a contact: its first Path URI, else received, else the contact (registrar 1.4.2).
+fn next_hop<'a>(binding: &Binding<'a>) -> &'a [u8] {
+    path::first_uri(binding.path).unwrap_or(match binding.received {
+        b"" => binding.contact,
+        received => received,
+    })
+}
+
+fn is_at(uri: &[u8], ip: IpAddr, port: Option<u16>) -> bool {
+    let Ok(uri) = Uri::parse(uri) else { return false };
+    let default_port = if uri.scheme == seawall_sip::uri::Scheme::Sips { 5061 } else { 5060 };
+    let same_ip = uri.host_ip().is_some_and(|address| address.to_canonical() == ip.to_canonical());
+    same_ip && port.is_none_or(|port| uri.port.unwrap_or(default_port) == port)
+}
+
+fn candidate(contact: &[u8]) -> Candidate<'_> {
+    Candidate { contact, ..Candidate::default() }
+}

@@ -1,0 +1,221 @@
+//! A REGISTER, read and checked as far as that is possible without the bindings (behaviour §1, §2).
+
+use seawall_sip::cseq::CSeq;
+use seawall_sip::name_addr::{self, Contact, NameAddr};
+use seawall_sip::{Message, Name, ascii, cseq, list, validate};
+use smallvec::SmallVec;
+
+use crate::aor::{self, Aor};
+use crate::flags::{PathMode, SaveFlags};
+use crate::limits::{
+    MAX_CALLID_LEN, MAX_CONTACTS_PER_REQUEST, MAX_INSTANCE_LEN, MAX_RECEIVED_LEN, MAX_USER_AGENT_LEN,
+};
+use crate::methods;
+use crate::path::Path;
+use crate::policy::Policy;
+use crate::reject::{Reject, SUPPORTED};
+
+/// What a REGISTER asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// No Contact: tell the bindings (RFC 3261 §10.2.3).
+    Fetch,
+    /// `Contact: *` with `Expires: 0`: remove all (RFC 3261 §10.2.2).
+    RemoveAll,
+    /// Add, refresh or remove the contacts of the request.
+    Contacts,
+}
+
+/// One contact of a REGISTER. Its URI is taken apart later, when it is not one that is stored already.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'m> {
+    /// The Contact URI, without brackets.
+    pub uri: &'m [u8],
+    /// The interval asked for in seconds, from the contact, the Expires header field or `default_expires`.
+    pub expires_s: u32,
+    /// Whether the interval comes from the request.
+    pub expires_is_given: bool,
+    /// The q value in thousandths.
+    pub q: Option<u16>,
+    /// `+sip.instance` without its quotes; empty when there is none.
+    pub instance: &'m [u8],
+    /// `reg-id`; 0 when there is none.
+    pub reg_id: u32,
+    /// The `received` parameter without its quotes; empty when there is none.
+    pub received: &'m [u8],
+    /// The `methods` parameter as a bit mask.
+    pub methods: Option<u32>,
+}
+
+/// A REGISTER, borrowed from its message.
+#[derive(Debug)]
+pub struct Register<'m> {
+    /// The message.
+    pub message: &'m Message,
+    /// The address of record, from To or as given.
+    pub aor: Aor,
+    /// Call-ID.
+    pub callid: &'m [u8],
+    /// The number in CSeq.
+    pub cseq: u32,
+    /// What is asked for.
+    pub wish: Wish,
+    /// The contacts that it names; none for a fetch and for `*`.
+    pub contacts: SmallVec<[Asked<'m>; 2]>,
+    /// The Path, when a path flag is set.
+    pub path: Path,
+    /// Whether `Supported: path` is there.
+    pub supports_path: bool,
+    /// User-Agent, `n/a` when it is too long; empty when there is none.
+    pub user_agent: &'m [u8],
+    /// The methods of Allow as a bit mask.
+    pub methods: u32,
+}
+
+impl<'m> Register<'m> {
+    /// Reads and checks a REGISTER. `aor` is the address of record as a URI, or `None` to take it from To.
+    ///
+    /// # Errors
+    /// The first fault, in the order: message, To, Call-ID, CSeq, Require, address of record, Path, Expires, Contact.
+    pub fn read(
+        message: &'m Message,
+        aor: Option<&[u8]>,
+        policy: &Policy,
+        flags: &SaveFlags,
+    ) -> Result<Register<'m>, Reject> {
+        if message.flaw().is_some() {
+            return Err(Reject::MessageParse);
+        }
+        if message.header(Name::To).is_none() {
+            return Err(Reject::NoTo);
+        }
+        let callid = message.value(Name::CallId).filter(|id| !id.is_empty()).ok_or(Reject::NoCallId)?;
+        if callid.len() > MAX_CALLID_LEN {
+            return Err(Reject::CallIdTooLong);
+        }
+        if message.header(Name::CSeq).is_none() {
+            return Err(Reject::NoCSeq);
+        }
+        let cseq = CSeq::of(message).map_err(|_| Reject::InvalidCSeq)?;
+        if validate::unsupported(message, Name::Require, SUPPORTED).next().is_some() {
+            return Err(Reject::RequireUnsupported);
+        }
+        let mut register = Register {
+            message,
+            aor: Aor::new(),
+            callid,
+            cseq: cseq.number,
+            wish: Wish::Fetch,
+            contacts: SmallVec::new(),
+            path: Path::default(),
+            supports_path: false,
+            user_agent: user_agent(message),
+            methods: methods::allowed(message),
+        };
+        let given = match aor {
+            Some(given) => given,
+            None => name_addr::address(message, Name::To).map_err(|_| Reject::AorParse)?.uri,
+        };
+        aor::canonical_text(given, policy, &mut register.aor)?;
+        if flags.path != PathMode::Ignore {
+            register.read_path(flags)?;
+        }
+        register.read_contacts(policy)?;
+        Ok(register)
+    }
+
+    fn read_path(&mut self, flags: &SaveFlags) -> Result<(), Reject> {
+        self.supports_path = list::lists(self.message, Name::Supported, b"path");
+        if self.message.header(Name::Path).is_none() {
+            return Ok(());
+        }
+        if flags.path == PathMode::Strict && !self.supports_path {
+            return Err(Reject::PathUnsupported);
+        }
+        self.path = Path::read(self.message)?;
+        Ok(())
+    }
+
+    fn read_contacts(&mut self, policy: &Policy) -> Result<(), Reject> {
+        let message = self.message;
+        if message.value(Name::Expires).is_some_and(<[u8]>::is_empty) {
+            return Err(Reject::ExpiresParse);
+        }
+        // RFC 3261 §20.19: a malformed value counts as the default, not as a fault.
+        let general_s = cseq::expires(message).ok().flatten();
+        let mut has_star = false;
+        for contact in name_addr::contacts(message) {
+            match contact.map_err(|_| Reject::ContactParse)? {
+                Contact::Star if has_star || !self.contacts.is_empty() => return Err(Reject::StarContacts),
+                Contact::Star => has_star = true,
+                Contact::Address(_) if has_star => return Err(Reject::StarContacts),
+                Contact::Address(_) if self.contacts.len() == MAX_CONTACTS_PER_REQUEST => {
+                    return Err(Reject::TooManyContacts);
+                }
+                Contact::Address(address) => self.contacts.push(asked(&address, general_s, policy)?),
+            }
+        }
+        self.wish = match (has_star, self.contacts.is_empty()) {
+            (true, _) if general_s == Some(0) => Wish::RemoveAll,
+            (true, _) => return Err(Reject::StarExpires),
+            (false, true) => Wish::Fetch,
+            (false, false) => Wish::Contacts,
+        };
+        Ok(())
+    }
+}
+
+fn user_agent(message: &Message) -> &[u8] {
+    match message.value(Name::UserAgent) {
+        Some(agent) if agent.len() > MAX_USER_AGENT_LEN => b"n/a",
+        Some(agent) => agent,
+        None => b"",
+    }
+}
+
+fn asked<'m>(address: &NameAddr<'m>, general_s: Option<u32>, policy: &Policy) -> Result<Asked<'m>, Reject> {
+    if address.uri.len() > policy.max_contact_len {
+        return Err(Reject::ContactTooLong);
+    }
+    let mut asked = Asked {
+        uri: address.uri,
+        expires_s: general_s.unwrap_or(policy.default_expires_s),
+        expires_is_given: general_s.is_some(),
+        q: None,
+        instance: b"",
+        reg_id: 0,
+        received: b"",
+        methods: None,
+    };
+    for param in address.params {
+        let value = ascii::strip_quotes(param.value.unwrap_or_default());
+        match param.name.len() {
+            1 if is(param.name, b"q") => {
+                asked.q = Some(name_addr::parse_q(value).map_err(|_| Reject::InvalidQ)?)
+            }
+            6 if is(param.name, b"reg-id") => asked.reg_id = ascii::parse_u32(value).unwrap_or(0),
+            7 if is(param.name, b"expires") => expires(&mut asked, value, policy)?,
+            7 if is(param.name, b"methods") => asked.methods = Some(methods::listed(value)),
+            8 if is(param.name, b"received") => asked.received = value,
+            13 if is(param.name, b"+sip.instance") => asked.instance = value,
+            _ => {}
+        }
+    }
+    let is_long = asked.instance.len() > MAX_INSTANCE_LEN || asked.received.len() > MAX_RECEIVED_LEN;
+    if is_long { Err(Reject::ContactTooLong) } else { Ok(asked) }
+}
+
+fn expires(asked: &mut Asked<'_>, value: &[u8], policy: &Policy) -> Result<(), Reject> {
+    if value.is_empty() {
+        return Err(Reject::InvalidExpires);
+    }
+    let given = ascii::parse_u32(value).ok();
+    asked.expires_s = given.unwrap_or(policy.default_expires_s);
+    asked.expires_is_given = given.is_some();
+    Ok(())
+}
+
+#[inline]
+fn is(name: &[u8], wanted: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(wanted)
+}

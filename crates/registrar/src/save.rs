@@ -1,0 +1,287 @@
+//! `save()`: what a REGISTER changes and how it is answered (behaviour §1, §2; registrar 1.4.1).
+
+use seawall_location::{Binding, Domain, Entry, Matching, NameId, Numbers, Q_NONE, Removal, Sink};
+use seawall_sip::{Message, Uri};
+use smallvec::SmallVec;
+
+use crate::flags::{PathMode, SaveFlags};
+use crate::limits::{LATEST_EXPIRY_S, MAX_ATTR_LEN, MAX_RECEIVED_LEN};
+use crate::plan::{Fate, Plan, Step};
+use crate::policy::{MatchingMode, Policy};
+use crate::reject::Reject;
+use crate::reply;
+use crate::request::{Asked, Register, Wish};
+
+/// What is known about a request besides its bytes.
+#[derive(Clone, Copy)]
+pub struct Source<'a> {
+    /// The value of `received_avp`: a SIP URI, or empty.
+    pub received: &'a [u8],
+    /// The socket that the request came in by, interned in the domain's names.
+    pub socket: NameId,
+    /// Branch flags to store.
+    pub flags: u32,
+    /// Internal flags to store.
+    pub cflags: u32,
+    /// The value of `attr_avp`, or empty.
+    pub attr: &'a [u8],
+    /// Whether a URI points at this server itself. Asked for contacts that are not stored yet.
+    pub is_own: &'a dyn Fn(&Uri<'_>) -> bool,
+    /// 64 random bits, for `expires_max_deviation`.
+    pub random: u64,
+}
+
+/// Everything that `save()` goes by.
+#[derive(Clone, Copy)]
+pub struct Save<'a> {
+    /// Unix seconds.
+    pub now_s: u64,
+    /// The module parameters.
+    pub policy: &'a Policy,
+    /// The flags of this call.
+    pub flags: &'a SaveFlags,
+    /// The table to save in.
+    pub domain: &'a Domain,
+    /// What is known about the request besides its bytes.
+    pub source: Source<'a>,
+}
+
+/// How a REGISTER ended. `status` and `reason` make the status line of the reply; its header fields (besides those
+/// that every reply has, and Date) were appended to the reply buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// Status code.
+    pub status: u16,
+    /// Reason phrase.
+    pub reason: &'static str,
+    /// Why it was refused, if it was; then nothing has changed.
+    pub reject: Option<Reject>,
+    /// Whether any binding was added, refreshed or removed.
+    pub changed: bool,
+    /// Whether it repeated a request that had been served: the same answer, and no change.
+    pub retransmission: bool,
+    /// The latest unix second at which a contact of this request ends, 0 when none is bound: the lifetime of its
+    /// connection under `tcp_persistent_flag`.
+    pub expires_s: u32,
+}
+
+impl<'a> Save<'a> {
+    /// Serves a REGISTER. `aor` is the address of record as a URI, or `None` to take it from To. Header fields of
+    /// the reply are appended to `reply`.
+    ///
+    /// The caller compares the size of the reply with that of the request where the sender is not known to be who
+    /// it says (behaviour §9): a fetch of many bindings is longer than the request.
+    pub fn handle(
+        &self,
+        message: &Message,
+        aor: Option<&[u8]>,
+        reply: &mut Vec<u8>,
+        sink: &mut dyn Sink,
+    ) -> Outcome {
+        match Register::read(message, aor, self.policy, self.flags) {
+            Ok(register) => self.run(&register, reply, sink),
+            Err(reject) => self.refuse(message, reject, reply),
+        }
+    }
+
+    /// Serves a REGISTER that was read already.
+    pub fn run(&self, register: &Register<'_>, reply: &mut Vec<u8>, sink: &mut dyn Sink) -> Outcome {
+        match self.try_run(register, reply, sink) {
+            Ok(outcome) => outcome,
+            Err(reject) => self.refuse(register.message, reject, reply),
+        }
+    }
+
+    /// The answer to a request that is refused.
+    pub fn refuse(&self, message: &Message, reject: Reject, reply: &mut Vec<u8>) -> Outcome {
+        let (status, reason, _) = reject.answer();
+        reject.write_headers(message, self.policy, reply);
+        Outcome { status, reason, reject: Some(reject), changed: false, retransmission: false, expires_s: 0 }
+    }
+
+    fn try_run(
+        &self,
+        register: &Register<'_>,
+        reply: &mut Vec<u8>,
+        sink: &mut dyn Sink,
+    ) -> Result<Outcome, Reject> {
+        let mut entry = self.domain.lock(&register.aor, self.now_s);
+        // Expired bindings that the wheel has not come to yet must neither match nor count.
+        if entry.has_expired() {
+            entry.purge(sink);
+        }
+        let plan = Plan::make(self, register, &entry)?;
+        for step in &plan.steps {
+            self.check_sizes(register, step)?;
+        }
+        let done = self.apply(register, &plan, &mut entry, sink);
+        let only = self.flags.only_request_contacts.then_some(done.ids.as_slice());
+        reply::write_contacts(&entry, self.policy, only, reply);
+        if matches!(self.flags.path, PathMode::Lazy | PathMode::Strict) && register.supports_path {
+            reply::write_path(&register.path.joined, reply);
+        }
+        Ok(Outcome {
+            status: 200,
+            reason: "OK",
+            reject: None,
+            changed: done.changed,
+            retransmission: plan.is_retransmission(),
+            expires_s: done.expires_s,
+        })
+    }
+
+    pub(crate) fn matching(&self) -> Matching<'_> {
+        self.flags.matching.as_ref().unwrap_or(&self.policy.matching).matching()
+    }
+
+    /// The q to store for a contact.
+    pub(crate) fn q_of(&self, asked: &Asked<'_>) -> u16 {
+        match (asked.q, self.policy.default_q) {
+            (Some(q), _) => q,
+            (None, 0) => Q_NONE,
+            (None, default_q) => default_q.min(1000),
+        }
+    }
+
+    /// What the table could refuse to hold is refused before anything is changed.
+    fn check_sizes(&self, register: &Register<'_>, step: &Step<'_, '_>) -> Result<(), Reject> {
+        let received = self.received(register, step.asked);
+        if received.len() > MAX_RECEIVED_LEN || self.source.attr.len() > MAX_ATTR_LEN {
+            return Err(Reject::ContactTooLong);
+        }
+        let is_new = matches!(step.fate, Fate::Insert | Fate::Update(_));
+        if is_new && !received.is_empty() && !Uri::parse(received).is_ok_and(|uri| uri.is_sip()) {
+            return Err(Reject::ContactParse);
+        }
+        Ok(())
+    }
+
+    /// Where requests for a contact have to go, when not to its URI: behaviour §2, "received, in order".
+    fn received<'r>(&'r self, register: &'r Register<'_>, asked: &'r Asked<'_>) -> &'r [u8] {
+        if self.flags.path_received && !register.path.received.is_empty() {
+            return &register.path.received;
+        }
+        if !self.source.received.is_empty() {
+            return self.source.received;
+        }
+        if self.policy.trust_contact_received { asked.received } else { b"" }
+    }
+
+    fn binding<'r>(&'r self, register: &'r Register<'_>, step: &'r Step<'_, '_>) -> Binding<'r> {
+        let asked = step.asked;
+        let now_s = u32::try_from(self.now_s).unwrap_or(LATEST_EXPIRY_S);
+        let comes_by_path = self.flags.path_received && !register.path.received.is_empty();
+        let stored = step.stored.unwrap_or_default();
+        let numbers = Numbers {
+            contact_id: stored.contact_id,
+            expires_s: now_s.saturating_add(step.granted_s).min(LATEST_EXPIRY_S),
+            last_modified_s: now_s,
+            cseq: register.cseq,
+            flags: self.source.flags | if comes_by_path { self.policy.nat_flag } else { 0 },
+            cflags: self.source.cflags,
+            methods: asked.methods.unwrap_or(register.methods),
+            reg_id: asked.reg_id,
+            latency_us: stored.latency_us,
+            q: self.q_of(asked),
+            socket: self.socket(register),
+        };
+        Binding {
+            numbers,
+            contact: asked.uri,
+            callid: register.callid,
+            received: self.received(register, asked),
+            path: &register.path.joined,
+            instance: asked.instance,
+            attr: self.source.attr,
+            user_agent: register.user_agent,
+        }
+    }
+
+    /// The socket to store: that of the `sock_hdr_name` header with `socket-header`, else the one that received.
+    fn socket(&self, register: &Register<'_>) -> NameId {
+        if !self.flags.socket_header || self.policy.socket_header.is_empty() {
+            return self.source.socket;
+        }
+        let mut headers = register.message.header_named(&self.policy.socket_header);
+        let named = headers.next().filter(|header| is_socket(header.value));
+        named.and_then(|header| self.domain.names().intern(header.value)).unwrap_or(self.source.socket)
+    }
+
+    /// Does what was planned. Nothing here can fail: sizes and counts were checked.
+    fn apply(
+        &self,
+        register: &Register<'_>,
+        plan: &Plan<'_, '_>,
+        entry: &mut Entry<'_>,
+        sink: &mut dyn Sink,
+    ) -> Done {
+        let mut done = Done::default();
+        if matches!(register.wish, Wish::RemoveAll) {
+            done.changed = entry.remove(sink, |_, _| Some(Removal::Asked)) > 0;
+            return done;
+        }
+        for step in &plan.steps {
+            match step.fate {
+                Fate::Update(position) => {
+                    let binding = self.binding(register, step);
+                    done.changed |= entry.replace(position, &binding, sink).is_ok();
+                    done.bound(&binding.numbers);
+                }
+                Fate::Keep(_) => done.bound(&step.stored.unwrap_or_default()),
+                Fate::Insert | Fate::Remove(_) | Fate::Nothing => {}
+            }
+        }
+        // Positions hold until here: removing moves them. Inserting comes last, when there is room.
+        if plan.removes_any() {
+            done.changed |= entry.remove(sink, |position, _| plan.removal(position)) > 0;
+        }
+        for step in plan.steps.iter().filter(|step| step.fate == Fate::Insert) {
+            self.insert(&self.binding(register, step), entry, sink, &mut done);
+        }
+        done
+    }
+
+    fn insert(&self, binding: &Binding<'_>, entry: &mut Entry<'_>, sink: &mut dyn Sink, done: &mut Done) {
+        let by_callid = matches!(
+            self.flags.matching.as_ref().unwrap_or(&self.policy.matching),
+            MatchingMode::UriAndCallId
+        );
+        let contact_id =
+            entry.fresh_contact_id(binding.contact, if by_callid { binding.callid } else { b"" });
+        let binding = Binding { numbers: Numbers { contact_id, ..binding.numbers }, ..*binding };
+        if entry.insert(&binding, sink).is_ok() {
+            done.changed = true;
+            done.bound(&binding.numbers);
+        }
+    }
+}
+
+/// What a request has left behind.
+#[derive(Default)]
+struct Done {
+    changed: bool,
+    expires_s: u32,
+    /// The contacts of the request that are bound now.
+    ids: SmallVec<[u64; 2]>,
+}
+
+impl Done {
+    fn bound(&mut self, numbers: &Numbers) {
+        self.ids.push(numbers.contact_id);
+        self.expires_s = self.expires_s.max(numbers.expires_s);
+    }
+}
+
+/// Whether a text has the form `proto:host:port`.
+fn is_socket(text: &[u8]) -> bool {
+    let Some((protocol, address)) =
+        text.iter().position(|byte| *byte == b':').and_then(|at| text.split_at_checked(at))
+    else {
+        return false;
+    };
+    let host_port = address.get(1..).unwrap_or_default();
+    let is_protocol = [&b"udp"[..], b"tcp", b"tls", b"ws", b"wss", b"sctp"]
+        .iter()
+        .any(|name| protocol.eq_ignore_ascii_case(name));
+    is_protocol && seawall_sip::uri::split_host_port(host_port).is_ok()
+}

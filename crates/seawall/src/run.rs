@@ -1,0 +1,148 @@
+//! `seawall run`.
+
+use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use seawall_engine::{Engine, Options, Source};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::logging;
+
+/// The script that runs when none is given.
+pub const DEFAULT_SCRIPT: &str = include_str!("../scripts/default.cfg");
+
+/// The sockets of the script above.
+const DEFAULT_LISTEN: [&str; 2] = ["udp:*:5060", "tcp:*:5060"];
+
+/// Arguments of `seawall run`.
+#[derive(Debug, clap::Args)]
+pub struct RunArguments {
+    /// The script, an opensips.cfg; without it a registrar for this machine and its private network.
+    #[arg(short = 'f', long = "file", value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// A socket to listen on besides those of the script, as proto:address[:port]; * is every address, port 0 any port.
+    #[arg(short = 'l', long = "listen", value_name = "SOCKET")]
+    pub listen: Vec<String>,
+    /// Worker threads; what the script says, else one for each core.
+    #[arg(short = 'w', long, value_name = "N")]
+    pub workers: Option<usize>,
+    /// Where the management interface and the metrics page listen, instead of what the script says.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub mi: Option<SocketAddr>,
+}
+
+/// Serves until it is told to stop.
+pub fn run(arguments: &RunArguments) -> ExitCode {
+    logging::start();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&format!("cannot start: {error}")),
+    };
+    let engine = match Engine::start(options(arguments), runtime.handle()) {
+        Ok(engine) => engine,
+        Err(error) => return fail(&error.to_string()),
+    };
+    for warning in engine.warnings() {
+        eprintln!("{}", warning.trim_end());
+    }
+    if greet(&engine, arguments.file.is_none()).is_err() {
+        // Nobody reads what is printed; the server serves all the same.
+        tracing::debug!("standard output is closed");
+    }
+    let stopped = runtime.block_on(serve(&engine));
+    if let Err(error) = stopped {
+        return fail(&format!("cannot wait for signals: {error}"));
+    }
+    tracing::info!("stopping: what was accepted is answered first");
+    if !engine.shutdown() {
+        tracing::warn!("some transactions had not ended when the time was over");
+    }
+    ExitCode::SUCCESS
+}
+
+fn fail(text: &str) -> ExitCode {
+    eprintln!("seawall: {}", text.trim_end());
+    ExitCode::FAILURE
+}
+
+fn options(arguments: &RunArguments) -> Options {
+    let mut listen = arguments.listen.clone();
+    let script = match &arguments.file {
+        Some(path) => Source::File(path.clone()),
+        None => {
+            if listen.is_empty() {
+                listen.extend(DEFAULT_LISTEN.map(str::to_owned));
+            }
+            Source::Text { name: "default.cfg".to_owned(), text: DEFAULT_SCRIPT.to_owned() }
+        }
+    };
+    Options {
+        script,
+        listen,
+        workers: arguments.workers,
+        http: arguments.mi,
+        color: std::io::stderr().is_terminal(),
+        on_log_level: logging::set_level,
+    }
+}
+
+/// Waits for the signal to stop; reloads at SIGHUP.
+async fn serve(engine: &Engine) -> std::io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => return Ok(()),
+            _ = interrupt.recv() => return Ok(()),
+            _ = hangup.recv() => match tokio::task::block_in_place(|| engine.reload()) {
+                Ok(text) => tracing::info!("reload: {text}"),
+                Err(text) => tracing::error!("reload: the old script goes on:\n{}", text.trim_end()),
+            },
+        }
+    }
+}
+
+/// Tells the terminal what is served where.
+fn greet(engine: &Engine, default: bool) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for socket in engine.sockets() {
+        writeln!(out, "listening {}", socket.description)?;
+    }
+    for address in engine.control().http() {
+        writeln!(out, "listening http:{address}")?;
+    }
+    if default {
+        explain(engine, &mut out)?;
+    }
+    writeln!(out, "seawall is ready")?;
+    out.flush()
+}
+
+/// What somebody needs who has started it for the first time.
+fn explain(engine: &Engine, out: &mut impl Write) -> std::io::Result<()> {
+    let sockets = engine.sockets();
+    let outside =
+        sockets.iter().find(|socket| !socket.address.ip().is_loopback() && socket.address.is_ipv4());
+    let Some(socket) = outside.or(sockets.first()) else { return Ok(()) };
+    let server = socket.address;
+    writeln!(out)?;
+    writeln!(out, "  No script was given, so this is a registrar for this machine and its private network.")?;
+    writeln!(out, "  There are no passwords yet: only loopback and private addresses are served, and")?;
+    writeln!(out, "  requests are relayed to registered phones only.")?;
+    writeln!(out)?;
+    writeln!(out, "  Register a phone:  server {server}, any user name, no password")?;
+    writeln!(out, "    baresip:         echo '<sip:alice@{server}>;regint=600' >> ~/.baresip/accounts")?;
+    writeln!(out, "  Call another:      sip:bob@{server}")?;
+    if let Some(url) = engine.control().mi_url() {
+        writeln!(out, "  Who is there:      seawall ctl --mi {url} ul_dump")?;
+        writeln!(out, "  Management (MI):   POST {url}")?;
+    }
+    if let Some(url) = engine.control().metrics_url() {
+        writeln!(out, "  Metrics:           {url}")?;
+    }
+    writeln!(out, "  Your own script:   seawall check opensips.cfg && seawall run -f opensips.cfg")?;
+    writeln!(out)
+}

@@ -1,0 +1,76 @@
+//! baresip, a real phone: two of them register, talk, hang up and unregister.
+
+use crate::harness::scripts::{EXCHANGE, MODULES};
+use crate::harness::server::temporary_folder;
+use crate::harness::{PATIENCE, Server, mi};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A configuration without sound devices: a tone goes out, and what comes in goes into a file.
+const CONFIG: &str = "\
+sip_listen 127.0.0.1:0
+audio_player aufile,FOLDER/heard.wav
+audio_source ausine,440
+ausrc_srate 48000
+ausrc_channels 2
+auplay_srate 48000
+auplay_channels 2
+audio_alert aufile,FOLDER/alert.wav
+module_path /usr/lib/baresip/modules
+module g711.so
+module ausine.so
+module aufile.so
+module_app account.so
+module_app menu.so
+";
+
+/// Starts baresip for a user; it ends by itself after some seconds.
+fn baresip(folder: &Path, server: &Server, user: &str, more: &[&str]) -> Child {
+    fs::create_dir_all(folder).unwrap();
+    fs::write(folder.join("config"), CONFIG.replace("FOLDER", &folder.display().to_string())).unwrap();
+    let account = format!("<sip:{user}@{}>;regint=60;answermode=auto\n", server.udp());
+    fs::write(folder.join("accounts"), account).unwrap();
+    let log = fs::File::create(folder.join("log")).unwrap();
+    let mut command = Command::new("baresip");
+    command.arg("-f").arg(folder).args(more).stdin(Stdio::null());
+    command.stdout(log.try_clone().unwrap()).stderr(log);
+    command.spawn().unwrap_or_else(|error| panic!("baresip: {error}; `cargo xtask setup` installs it"))
+}
+
+fn log(folder: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(folder.join("log")).unwrap()).into_owned()
+}
+
+/// Waits until a user has that many bindings.
+fn wait_for_bindings(server: &Server, user: &str, count: usize, folder: &Path) {
+    let deadline = Instant::now() + PATIENCE;
+    while mi::contacts(server, &format!("{user}@127.0.0.1")).len() != count {
+        assert!(Instant::now() < deadline, "{user} does not have {count} bindings:\n{}", log(folder));
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn two_phones_register_talk_hang_up_and_unregister() {
+    let traced = EXCHANGE.replacen("route {", "route {\n\txlog(\"L_ERR\", \"saw $rm\\n\");", 1);
+    let server = Server::start(&format!("{MODULES}{traced}"));
+    let folder: PathBuf = temporary_folder();
+    let (at_bob, at_alice) = (folder.join("bob"), folder.join("alice"));
+
+    let mut bob = baresip(&at_bob, &server, "bob", &["-t", "7"]);
+    wait_for_bindings(&server, "bob", 1, &at_bob);
+    let dial = format!("/dial sip:bob@{}", server.udp());
+    let mut alice = baresip(&at_alice, &server, "alice", &["-t", "3", "-e", &dial]);
+
+    server.wait_for_log("saw INVITE");
+    server.wait_for_log("saw ACK");
+    assert!(alice.wait().unwrap().success(), "{}", log(&at_alice));
+    assert!(log(&at_alice).contains("Call established"), "{}", log(&at_alice));
+    server.wait_for_log("saw BYE");
+    assert!(bob.wait().unwrap().success(), "{}", log(&at_bob));
+    wait_for_bindings(&server, "alice", 0, &at_alice);
+    wait_for_bindings(&server, "bob", 0, &at_bob);
+    fs::remove_dir_all(folder).unwrap();
+}

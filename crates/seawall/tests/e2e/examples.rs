@@ -1,0 +1,86 @@
+//! Each script in examples/ passes the check, and does what its first lines promise.
+
+use crate::harness::call::talk;
+use crate::harness::scripts::example;
+use crate::harness::server::{run, seawall, temporary_folder};
+use crate::harness::{Phone, Server, mi};
+use std::collections::BTreeSet;
+use std::fs;
+
+/// The examples that the tests below drive.
+const DRIVEN: &[&str] = &["minimal.cfg", "registrar.cfg", "residential.cfg"];
+
+fn start(name: &str) -> Server {
+    Server::start_with(&example(name), &[])
+}
+
+#[test]
+fn every_example_is_driven_and_passes_the_check_without_a_warning() {
+    let folder = format!("{}/../../examples", env!("CARGO_MANIFEST_DIR"));
+    let names = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let names: BTreeSet<String> = names.filter(|name| name.ends_with(".cfg")).collect();
+    assert_eq!(names, DRIVEN.iter().map(|name| (*name).to_owned()).collect());
+    for name in names {
+        let output = run(&["check", &format!("{folder}/{name}")]);
+        let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert!(output.status.success() && !text.contains("warning"), "{name}:\n{text}");
+    }
+}
+
+#[test]
+fn minimal_lets_two_phones_talk() {
+    let server = start("minimal.cfg");
+    let (mut alice, mut bob) = (Phone::udp(&server, "alice"), Phone::udp(&server, "bob"));
+    alice.register();
+    bob.register();
+    talk(&mut alice, &mut bob);
+    assert_eq!(alice.ask(&alice.request("MESSAGE", "sip:nobody@127.0.0.1")).status(), 404);
+}
+
+#[test]
+fn registrar_keeps_five_contacts_of_its_own_domains_and_routes_nothing() {
+    let server = start("registrar.cfg");
+    let mut alice = Phone::udp(&server, "alice");
+    for host in 1..=6 {
+        let answer =
+            alice.ask(&alice.register_request().with(format!("Contact: <sip:alice@192.0.2.{host}>")));
+        assert_eq!(answer.status(), 200);
+    }
+    assert_eq!(mi::contacts(&server, "alice@127.0.0.1").len(), 5);
+    server.wait_for_log("alice@127.0.0.1 is now reachable at sip:alice@192.0.2.1");
+    server.wait_for_log("alice@127.0.0.1 is no longer reachable at sip:alice@192.0.2.1");
+
+    let mut foreign = alice.register_for(600);
+    foreign.to = "<sip:alice@elsewhere.test>".to_owned();
+    assert_eq!(alice.ask(&foreign).status(), 403);
+    let mut named = alice.register_for(600);
+    named.to = "<sip:alice@example.test>".to_owned();
+    assert_eq!(alice.ask(&named).status(), 200);
+    assert_eq!(alice.ask(&alice.request("OPTIONS", "sip:127.0.0.1")).status(), 200);
+    assert_eq!(alice.ask(&alice.request("MESSAGE", "sip:alice@127.0.0.1")).status(), 405);
+}
+
+#[test]
+fn residential_serves_calls_between_transports_and_relays_nowhere_else() {
+    let server = start("residential.cfg");
+    let (mut alice, mut bob) = (Phone::udp(&server, "alice"), Phone::tcp(&server, "bob"));
+    alice.register();
+    bob.register();
+    talk(&mut alice, &mut bob);
+    talk(&mut bob, &mut alice);
+    let ask = |phone: &mut Phone, uri: &str| phone.ask(&phone.request("MESSAGE", uri)).start;
+    assert_eq!(ask(&mut alice, "sip:x@192.0.2.1"), "SIP/2.0 403 Relaying Is Not Offered");
+    assert_eq!(ask(&mut alice, "sip:127.0.0.1"), "SIP/2.0 484 Address Incomplete");
+    assert_eq!(ask(&mut alice, "sip:nobody@127.0.0.1"), "SIP/2.0 404 Not Registered");
+    let preset =
+        alice.request("MESSAGE", "sip:bob@127.0.0.1").with(format!("Route: <sip:{};lr>", server.udp()));
+    assert_eq!(alice.ask(&preset).status(), 403);
+}
+
+#[test]
+fn the_embedded_default_passes_its_own_check() {
+    let folder = temporary_folder();
+    let output = seawall().args(["check", "--default"]).current_dir(&folder).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    fs::remove_dir_all(folder).unwrap();
+}

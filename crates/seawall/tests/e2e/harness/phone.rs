@@ -1,0 +1,226 @@
+//! A phone: one socket, one user, blocking and patient.
+
+use super::{Message, PATIENCE, Request, SILENCE, Server};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+
+/// The domain that the test scripts serve: the server's own address.
+pub const DOMAIN: &str = "127.0.0.1";
+
+enum Wire {
+    Udp(UdpSocket, SocketAddr),
+    /// With what has been read and not yet taken.
+    Tcp(TcpStream, Vec<u8>),
+}
+
+/// A user with a socket.
+pub struct Phone {
+    pub user: String,
+    wire: Wire,
+    /// Own host and port.
+    pub address: SocketAddr,
+}
+
+impl Phone {
+    /// A phone over UDP.
+    pub fn udp(server: &Server, user: &str) -> Phone {
+        Phone::udp_to(server.udp(), user)
+    }
+
+    /// A phone over UDP that talks to a given address.
+    pub fn udp_to(server: SocketAddr, user: &str) -> Phone {
+        let socket = UdpSocket::bind(if server.is_ipv6() { "[::1]:0" } else { "127.0.0.1:0" }).unwrap();
+        let address = socket.local_addr().unwrap();
+        Phone { user: user.to_owned(), wire: Wire::Udp(socket, server), address }
+    }
+
+    /// A phone over TCP.
+    pub fn tcp(server: &Server, user: &str) -> Phone {
+        let stream = TcpStream::connect(server.tcp()).unwrap();
+        stream.set_nodelay(true).unwrap();
+        let address = stream.local_addr().unwrap();
+        Phone { user: user.to_owned(), wire: Wire::Tcp(stream, Vec::new()), address }
+    }
+
+    /// `UDP` or `TCP`, as in Via.
+    pub fn transport(&self) -> &'static str {
+        match self.wire {
+            Wire::Udp(..) => "UDP",
+            Wire::Tcp(..) => "TCP",
+        }
+    }
+
+    /// The address of record.
+    pub fn aor(&self) -> String {
+        format!("sip:{}@{DOMAIN}", self.user)
+    }
+
+    /// The contact URI.
+    pub fn contact(&self) -> String {
+        match self.wire {
+            Wire::Udp(..) => format!("sip:{}@{}", self.user, self.address),
+            Wire::Tcp(..) => format!("sip:{}@{};transport=tcp", self.user, self.address),
+        }
+    }
+
+    /// A request of this phone to any URI.
+    pub fn request(&self, method: &str, uri: &str) -> Request {
+        Request::new(method, uri, &self.aor(), uri, self.transport(), &self.address.to_string())
+    }
+
+    /// A REGISTER of this phone without a Contact.
+    pub fn register_request(&self) -> Request {
+        Request {
+            to: format!("<{}>", self.aor()),
+            ..Request::new(
+                "REGISTER",
+                &format!("sip:{DOMAIN}"),
+                &self.aor(),
+                &self.aor(),
+                self.transport(),
+                &self.address.to_string(),
+            )
+        }
+    }
+
+    /// A REGISTER of this phone's contact.
+    pub fn register_for(&self, expires_s: u32) -> Request {
+        self.register_request().with(format!("Contact: <{}>;expires={expires_s}", self.contact()))
+    }
+
+    /// Registers this phone for an hour and gives the 200.
+    pub fn register(&mut self) -> Message {
+        let answer = self.ask(&self.register_for(3600));
+        assert_eq!(answer.status(), 200, "{}", answer.start);
+        answer
+    }
+
+    /// Sends bytes as they are.
+    pub fn send(&mut self, bytes: &[u8]) {
+        match &mut self.wire {
+            Wire::Udp(socket, server) => drop(socket.send_to(bytes, *server).unwrap()),
+            Wire::Tcp(stream, _) => stream.write_all(bytes).unwrap(),
+        }
+    }
+
+    /// Sends a request and gives its final answer.
+    pub fn ask(&mut self, request: &Request) -> Message {
+        self.send(&request.bytes());
+        loop {
+            let answer = self.answer_to(request);
+            if answer.status() >= 200 {
+                return answer;
+            }
+        }
+    }
+
+    /// The next response to this request, final or not; others are passed over.
+    pub fn answer_to(&mut self, request: &Request) -> Message {
+        let cseq = format!("{} {}", request.cseq, request.method);
+        self.receive_where(&cseq, |message| {
+            message.is_response()
+                && message.need("CSeq") == cseq
+                && message.need("Call-ID") == request.call_id
+        })
+    }
+
+    /// The next request of a method; others are passed over.
+    pub fn expect_request(&mut self, method: &str) -> Message {
+        self.receive_where(method, |message| !message.is_response() && message.method() == method)
+    }
+
+    fn receive_where(&mut self, what: &str, wanted: impl Fn(&Message) -> bool) -> Message {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match self.receive_within(left) {
+                Some(message) if wanted(&message) => return message,
+                Some(_) => {}
+                None => panic!("{} waited in vain for {what}", self.user),
+            }
+        }
+    }
+
+    /// Whatever comes next.
+    pub fn receive(&mut self) -> Message {
+        self.receive_within(PATIENCE).unwrap_or_else(|| panic!("{} received nothing", self.user))
+    }
+
+    /// Nothing comes for a while.
+    pub fn expect_silence(&mut self) {
+        if let Some(message) = self.receive_within(SILENCE) {
+            panic!("{} expected silence and received {}", self.user, String::from_utf8_lossy(&message.bytes));
+        }
+    }
+
+    /// Whatever comes within a time.
+    pub fn receive_within(&mut self, time: Duration) -> Option<Message> {
+        let deadline = Instant::now() + time;
+        match &mut self.wire {
+            Wire::Udp(socket, _) => {
+                let mut buffer = vec![0; 65536];
+                socket.set_read_timeout(Some(time.max(Duration::from_millis(1)))).unwrap();
+                match socket.recv(&mut buffer) {
+                    Ok(length) => Some(Message::parse(&buffer[..length])),
+                    Err(error) if is_timeout(&error) => None,
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            Wire::Tcp(stream, buffered) => loop {
+                if let Some(length) = framed(buffered) {
+                    let message: Vec<u8> = buffered.drain(..length).collect();
+                    return Some(Message::parse(&message));
+                }
+                let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+                stream.set_read_timeout(Some(left)).unwrap();
+                let mut part = [0; 16384];
+                match stream.read(&mut part) {
+                    Ok(0) => return None,
+                    Ok(length) => buffered.extend_from_slice(&part[..length]),
+                    Err(error) if is_timeout(&error) => return None,
+                    Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+                    Err(error) => panic!("{error}"),
+                }
+            },
+        }
+    }
+
+    /// Raw bytes from a TCP connection: exactly this many.
+    pub fn read_raw(&mut self, length: usize) -> Vec<u8> {
+        let Wire::Tcp(stream, buffered) = &mut self.wire else { panic!("not over UDP") };
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut bytes = std::mem::take(buffered);
+        let mut part = vec![0; length - bytes.len()];
+        stream.read_exact(&mut part).unwrap();
+        bytes.extend(part);
+        bytes
+    }
+
+    /// The server closes the TCP connection, whatever it says before.
+    pub fn expect_closed(&mut self) {
+        let Wire::Tcp(stream, _) = &mut self.wire else { panic!("not over UDP") };
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut part = [0; 4096];
+        loop {
+            match stream.read(&mut part) {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return,
+                Err(error) => panic!("the connection stays open: {error}"),
+            }
+        }
+    }
+}
+
+fn is_timeout(error: &std::io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+/// The length of the first whole message, by its Content-Length.
+fn framed(buffered: &[u8]) -> Option<usize> {
+    let end = buffered.windows(4).position(|four| four == b"\r\n\r\n")? + 4;
+    let length: usize =
+        Message::parse(&buffered[..end]).header("Content-Length").map_or(0, |value| value.parse().unwrap());
+    (buffered.len() >= end + length).then_some(end + length)
+}

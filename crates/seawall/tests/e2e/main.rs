@@ -1,0 +1,25 @@
+//! End-to-end tests: the built command, driven over real sockets on loopback with ports from the kernel.
+//!
+//! One test program, so that it links once; one module a subject. `harness` holds the server process, the phones
+//! and the management clients.
+
+// In a test a panic is the verdict.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+// The fields of the harness say what they are by their names.
+#![allow(missing_docs)]
+
+mod harness;
+
+mod baresip;
+mod calls;
+mod check;
+mod examples;
+mod hostile;
+mod mi;
+mod operation;
+mod register;
+mod script;
+mod sipp;
+mod tcp;
+mod torture;
+mod workers;

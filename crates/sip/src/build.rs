@@ -1,0 +1,224 @@
+//! Building responses and requests. One pass, no formatting machinery.
+
+use crate::{
+    ascii,
+    message::{Field, Message},
+    name::Name,
+    span::Span,
+    via::{Via, ViaFix},
+};
+
+/// A response to a request (RFC 3261 §8.2.6).
+#[derive(Clone, Copy, Debug)]
+pub struct Response<'a> {
+    /// The status code, 100 to 699.
+    pub status: u16,
+    /// The reason phrase.
+    pub reason: &'a [u8],
+    /// The tag to add to To if it has none. Not for a 100.
+    pub to_tag: Option<&'a [u8]>,
+    /// What the topmost Via gets.
+    pub via_fix: Option<ViaFix>,
+    /// Whether Record-Route is copied (RFC 3261 §12.1.1: responses that make a dialog).
+    pub record_route: bool,
+    /// Further header fields: complete lines, each with its line break.
+    pub extra_headers: &'a [u8],
+    /// The body; its Content-Type is one of `extra_headers`.
+    pub body: &'a [u8],
+}
+
+impl<'a> Response<'a> {
+    /// A response without anything that is optional.
+    #[must_use]
+    pub fn new(status: u16, reason: &'a [u8]) -> Response<'a> {
+        Response {
+            status,
+            reason,
+            to_tag: None,
+            via_fix: None,
+            record_route: false,
+            extra_headers: b"",
+            body: b"",
+        }
+    }
+
+    /// Appends the response to `request`. All Via, and From, To, Call-ID and CSeq are copied in the order in which
+    /// the request has them; of the last four the first of each, should there be more. Also the Timestamp into a
+    /// 100 (RFC 3261 §8.2.6.1).
+    pub fn write(&self, request: &Message, out: &mut Vec<u8>) {
+        out.reserve(request.bytes().len().min(4096) + self.extra_headers.len() + self.body.len() + 64);
+        out.extend_from_slice(b"SIP/2.0 ");
+        ascii::write_u32(out, u32::from(self.status));
+        out.push(b' ');
+        out.extend_from_slice(self.reason);
+        out.extend_from_slice(b"\r\n");
+        self.copy_headers(request, out);
+        out.extend_from_slice(self.extra_headers);
+        out.extend_from_slice(b"Content-Length: ");
+        ascii::write_u32(out, self.body.len() as u32);
+        out.extend_from_slice(b"\r\n\r\n");
+        out.extend_from_slice(self.body);
+    }
+
+    fn copy_headers(&self, request: &Message, out: &mut Vec<u8>) {
+        // Neighbouring lines are copied together. A flawed request is copied value by value instead, so that a
+        // stray line break or NUL of the sender never reaches a response of ours.
+        let verbatim = request.flaw().is_none();
+        let mut pending = Span::default();
+        for (index, field) in request.headers.iter().enumerate() {
+            let action = self.action(request, field, index);
+            if action == Action::Skip {
+                continue;
+            }
+            let header = request.view(index, field);
+            if verbatim && action == Action::Copy {
+                if pending.end() == header.span.start {
+                    pending.len += header.span.len;
+                } else {
+                    out.extend_from_slice(request.slice(pending));
+                    pending = header.span;
+                }
+                continue;
+            }
+            out.extend_from_slice(request.slice(pending));
+            pending = Span::default();
+            out.extend_from_slice(header.name);
+            out.extend_from_slice(b": ");
+            self.write_value(action, request, header.value, out);
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(request.slice(pending));
+    }
+
+    #[inline]
+    fn action(&self, request: &Message, field: &Field, index: usize) -> Action {
+        match field.name {
+            Name::Via if self.via_fix.is_some() && request.is_first(field, index) => Action::FixVia,
+            Name::Via => Action::Copy,
+            Name::To if request.is_first(field, index) => {
+                let tagged = self.to_tag.is_none() || has_tag(request);
+                if tagged { Action::Copy } else { Action::AddTag }
+            }
+            Name::From | Name::CallId | Name::CSeq if request.is_first(field, index) => Action::Copy,
+            Name::RecordRoute if self.record_route => Action::Copy,
+            Name::Timestamp if self.status == 100 => Action::Copy,
+            _ => Action::Skip,
+        }
+    }
+
+    fn write_value(&self, action: Action, request: &Message, value: &[u8], out: &mut Vec<u8>) {
+        let verbatim = request.flaw().is_none();
+        let copy = |bytes: &[u8], out: &mut Vec<u8>| {
+            if verbatim {
+                out.extend_from_slice(bytes);
+            } else {
+                let harmless = |&byte| if matches!(byte, b'\r' | b'\n' | b'\0') { b' ' } else { byte };
+                out.extend(bytes.iter().map(harmless));
+            }
+        };
+        match (action, self.via_fix, self.to_tag) {
+            (Action::FixVia, Some(fix), _) => match Via::top(request) {
+                Ok(via) if verbatim => {
+                    fix.write(&via, out);
+                    // The values after it, if there are more in this line.
+                    out.extend_from_slice(value.get(via.raw.len()..).unwrap_or_default());
+                }
+                _ => copy(value, out),
+            },
+            (Action::AddTag, _, Some(tag)) => {
+                copy(value, out);
+                out.extend_from_slice(b";tag=");
+                out.extend_from_slice(tag);
+            }
+            _ => copy(value, out),
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Action {
+    Skip,
+    Copy,
+    FixVia,
+    AddTag,
+}
+
+/// Whether To has a tag. Of a malformed value it is only known that adding one would be wrong where it has one
+/// already.
+#[inline]
+fn has_tag(request: &Message) -> bool {
+    match &request.essentials.to {
+        Ok(to) => to.has_tag(),
+        Err(_) => {
+            let value = request.value(Name::To).unwrap_or_default();
+            value.windows(5).any(|window| window.eq_ignore_ascii_case(b";tag="))
+        }
+    }
+}
+
+/// Appends a response without a body to `out`. See [`Response`] for what is copied from the request.
+/// `extra_headers` are complete lines, each with its line break.
+pub fn response_into(
+    out: &mut Vec<u8>,
+    request: &Message,
+    status: u16,
+    reason: &[u8],
+    to_tag: Option<&[u8]>,
+    via_fix: Option<ViaFix>,
+    extra_headers: &[u8],
+) {
+    Response { to_tag, via_fix, extra_headers, ..Response::new(status, reason) }.write(request, out);
+}
+
+/// A request of our own: CANCEL, ACK, OPTIONS, REGISTER. All values are given as they are to be written.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The method.
+    pub method: &'a [u8],
+    /// The Request-URI.
+    pub uri: &'a [u8],
+    /// The Via value.
+    pub via: &'a [u8],
+    /// The From value, with its tag.
+    pub from: &'a [u8],
+    /// The To value, with its tag inside a dialog.
+    pub to: &'a [u8],
+    /// The Call-ID.
+    pub call_id: &'a [u8],
+    /// The CSeq number, below 2^31.
+    pub cseq: u32,
+    /// How many hops it may take; 70 is recommended (RFC 3261 §8.1.1.6).
+    pub max_forwards: u8,
+    /// Further header fields, Route among them: complete lines, each with its line break.
+    pub extra_headers: &'a [u8],
+    /// The body; its Content-Type is one of `extra_headers`.
+    pub body: &'a [u8],
+}
+
+impl Request<'_> {
+    /// Appends the request to `out`.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        let mut line = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
+        line(&[self.method, b" ", self.uri, b" SIP/2.0\r\nVia: ", self.via]);
+        line(&[
+            b"\r\nFrom: ",
+            self.from,
+            b"\r\nTo: ",
+            self.to,
+            b"\r\nCall-ID: ",
+            self.call_id,
+            b"\r\nCSeq: ",
+        ]);
+        ascii::write_u32(out, self.cseq);
+        out.push(b' ');
+        out.extend_from_slice(self.method);
+        out.extend_from_slice(b"\r\nMax-Forwards: ");
+        ascii::write_u32(out, u32::from(self.max_forwards));
+        out.extend_from_slice(b"\r\n");
+        out.extend_from_slice(self.extra_headers);
+        out.extend_from_slice(b"Content-Length: ");
+        ascii::write_u32(out, self.body.len() as u32);
+        out.extend_from_slice(b"\r\n\r\n");
+        out.extend_from_slice(self.body);
+    }
+}

@@ -1,0 +1,364 @@
+//! `name-addr` and `addr-spec` with parameters: From, To, Contact, Route, Record-Route, Path (RFC 3261 §20.10).
+
+use thiserror::Error;
+
+use crate::{
+    ascii::{self, NumberError},
+    cursor::Cursor,
+    list::TakeItems,
+    message::Message,
+    name::Name,
+    params::{self, ParamError, Params},
+    span::Span,
+    swar,
+    uri::{Uri, UriError},
+};
+
+/// Why a value is no address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum AddressError {
+    /// There is nothing.
+    #[error("empty address")]
+    Empty,
+    /// A quote that is not closed, or a display name with a delimiter that must be quoted.
+    #[error("malformed display name")]
+    DisplayName,
+    /// `<` without `>`, white space inside, or no URI.
+    #[error("malformed address")]
+    Address,
+    /// A URI without brackets that has headers or a comma (RFC 3261 §20: such a URI must be in brackets).
+    #[error("address must be in brackets")]
+    BracketsMissing,
+    /// The parameters are malformed.
+    #[error(transparent)]
+    Params(#[from] ParamError),
+}
+
+/// Why a q value is none (RFC 3261 §25.1, `qvalue`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("q is not a number between 0 and 1")]
+pub struct BadQ;
+
+/// An address with its header parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct NameAddr<'a> {
+    /// The whole value.
+    pub raw: &'a [u8],
+    /// The display name as it was written, quotes included; empty if there is none.
+    pub display: &'a [u8],
+    /// The URI, without brackets.
+    pub uri: &'a [u8],
+    /// Whether the URI stands in `<>`.
+    pub bracketed: bool,
+    /// The header parameters. Without brackets everything after the URI's first `;` is a header parameter
+    /// (RFC 3261 §20.10).
+    pub params: Params<'a>,
+    tag: Option<&'a [u8]>,
+}
+
+impl<'a> NameAddr<'a> {
+    /// Takes one address apart: a From or To value, or one item of a list.
+    ///
+    /// Display names may hold any bytes but the delimiters, which is wider than RFC 3261's `*(token LWS)`: phones
+    /// send names in UTF-8 and with punctuation, unquoted.
+    ///
+    /// # Errors
+    /// The first fault, parameters included. The URI is not taken apart, see [`parse_uri`](NameAddr::parse_uri).
+    #[inline]
+    pub fn parse(value: &'a [u8]) -> Result<NameAddr<'a>, AddressError> {
+        let mut cursor = Cursor::new(value);
+        AddressSpans::take_whole(&mut cursor).map(|address| address.view(value))
+    }
+
+    /// Whether the parameters are well-formed. They are: [`parse`](NameAddr::parse) has looked at each.
+    ///
+    /// # Errors
+    /// None.
+    pub fn check(&self) -> Result<(), AddressError> {
+        Ok(())
+    }
+
+    /// The URI, taken apart.
+    ///
+    /// # Errors
+    /// As [`Uri::parse`].
+    #[inline]
+    pub fn parse_uri(&self) -> Result<Uri<'a>, UriError> {
+        Uri::parse(self.uri)
+    }
+
+    /// A header parameter: `None` if there is none, `Some(None)` if it has no value.
+    #[inline]
+    #[must_use]
+    pub fn param(&self, name: &[u8]) -> Option<Option<&'a [u8]>> {
+        self.params.param(name)
+    }
+
+    /// The tag of a From or To.
+    #[inline]
+    #[must_use]
+    pub fn tag(&self) -> Option<&'a [u8]> {
+        self.tag
+    }
+
+    /// The q value in thousandths, 0 to 1000; `None` if there is none.
+    ///
+    /// # Errors
+    /// The value is no number from 0 to 1 with at most three decimals (RFC 3261 §25.1).
+    pub fn q(&self) -> Result<Option<u16>, BadQ> {
+        self.param(b"q").map(|value| value.ok_or(BadQ).and_then(parse_q)).transpose()
+    }
+
+    /// The `expires` parameter in seconds; `None` if there is none.
+    ///
+    /// # Errors
+    /// The value is missing, no number, or does not fit 32 bits.
+    pub fn expires(&self) -> Result<Option<u32>, NumberError> {
+        self.param(b"expires")
+            .map(|value| {
+                value
+                    .ok_or(NumberError::NotANumber)
+                    .and_then(|value| ascii::parse_u32(ascii::strip_quotes(value)))
+            })
+            .transpose()
+    }
+}
+
+/// An address by its place.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AddressSpans {
+    raw: Span,
+    display: Span,
+    uri: Span,
+    bracketed: bool,
+    params: Span,
+    tag: Option<Span>,
+}
+
+impl AddressSpans {
+    /// Takes the only address of a text.
+    #[inline]
+    pub(crate) fn take_whole(cursor: &mut Cursor<'_>) -> Result<AddressSpans, AddressError> {
+        let address = AddressSpans::take(cursor)?;
+        match (cursor.is_at_end(), address.bracketed) {
+            (true, _) => Ok(address),
+            (false, true) => Err(AddressError::Params(ParamError::Junk)),
+            (false, false) => Err(AddressError::BracketsMissing),
+        }
+    }
+
+    /// Takes an address up to the end of the text or a comma.
+    #[inline]
+    fn take(cursor: &mut Cursor<'_>) -> Result<AddressSpans, AddressError> {
+        cursor.skip_lws();
+        let start = cursor.position();
+        let (display, uri, bracketed) = match cursor.peek() {
+            None | Some(b',') => return Err(AddressError::Empty),
+            Some(b'<') => (Span::default(), bracketed_uri(cursor)?, true),
+            Some(b'"') => {
+                let display = cursor.quoted_string().ok_or(AddressError::DisplayName)?;
+                cursor.skip_lws();
+                if cursor.peek() != Some(b'<') {
+                    return Err(AddressError::DisplayName);
+                }
+                (display, bracketed_uri(cursor)?, true)
+            }
+            Some(_) => unquoted(cursor)?,
+        };
+        let mut tag = None;
+        let params = params::take_all(cursor, |name, param| {
+            if tag.is_none() && name.len() == 3 && ascii::eq_ignore_case(name, b"tag") {
+                tag = param.value;
+            }
+        })?;
+        Ok(AddressSpans { raw: cursor.trimmed_since(start), display, uri, bracketed, params, tag })
+    }
+
+    #[inline]
+    pub(crate) fn view<'a>(&self, text: &'a [u8]) -> NameAddr<'a> {
+        NameAddr {
+            raw: self.raw.of(text),
+            display: self.display.of(text),
+            uri: self.uri.of(text),
+            bracketed: self.bracketed,
+            params: Params::new(self.params.of(text)),
+            tag: self.tag.map(|tag| tag.of(text)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn has_tag(&self) -> bool {
+        self.tag.is_some()
+    }
+}
+
+/// Takes `<uri>`; the cursor stands at `<`.
+#[inline]
+fn bracketed_uri(cursor: &mut Cursor<'_>) -> Result<Span, AddressError> {
+    cursor.skip(1);
+    let start = cursor.position();
+    cursor.skip(swar::find_bracket_end(cursor.rest()).ok_or(AddressError::Address)?);
+    let uri = cursor.since(start);
+    if cursor.eat(b'>') && !uri.is_empty() { Ok(uri) } else { Err(AddressError::Address) }
+}
+
+/// Takes an address that begins with neither a quote nor a bracket: display name, URI, and whether that is in
+/// brackets.
+fn unquoted(cursor: &mut Cursor<'_>) -> Result<(Span, Span, bool), AddressError> {
+    let start = cursor.position();
+    let rest = cursor.rest();
+    cursor.skip(swar::find_address_mark(rest).unwrap_or(rest.len()));
+    let span = cursor.trimmed_since(start);
+    let text = cursor.slice(span);
+    match cursor.peek() {
+        Some(b'"') => Err(AddressError::DisplayName),
+        Some(b'<') if text.contains(&b'>') => Err(AddressError::DisplayName),
+        Some(b'<') => Ok((span, bracketed_uri(cursor)?, true)),
+        _ if text.is_empty() || text.iter().any(|&byte| byte <= b' ' || byte == b'>') => {
+            Err(AddressError::Address)
+        }
+        _ if text.contains(&b'?') => Err(AddressError::BracketsMissing),
+        _ => Ok((Span::default(), span, false)),
+    }
+}
+
+/// Reads a q value: `0`, `0.5`, `1.000`; the result is in thousandths.
+///
+/// # Errors
+/// It is no number from 0 to 1, or has more than three decimals.
+pub fn parse_q(text: &[u8]) -> Result<u16, BadQ> {
+    let (whole, decimals): (u16, &[u8]) = match text {
+        [b'0'] => (0, b""),
+        [b'1'] => (1000, b""),
+        [b'0', b'.', decimals @ ..] => (0, decimals),
+        [b'1', b'.', decimals @ ..] => (1000, decimals),
+        // Without the leading zero it is not RFC 3261, but it is sent and means one thing only.
+        [b'.', decimals @ ..] if !decimals.is_empty() => (0, decimals),
+        _ => return Err(BadQ),
+    };
+    if decimals.len() > 3 || !decimals.iter().all(u8::is_ascii_digit) {
+        return Err(BadQ);
+    }
+    let scales = [100_u16, 10, 1];
+    let fraction: u16 =
+        decimals.iter().zip(scales).map(|(digit, scale)| u16::from(digit - b'0') * scale).sum();
+    if whole + fraction > 1000 { Err(BadQ) } else { Ok(whole + fraction) }
+}
+
+/// The addresses of one header value: a comma separated list.
+#[derive(Clone, Debug)]
+pub struct NameAddrs<'a> {
+    items: TakeItems<'a>,
+}
+
+impl<'a> NameAddrs<'a> {
+    /// The addresses of a header value; an empty one gives an error.
+    #[inline]
+    #[must_use]
+    pub fn new(value: &'a [u8]) -> NameAddrs<'a> {
+        NameAddrs { items: TakeItems::new(value) }
+    }
+}
+
+impl<'a> Iterator for NameAddrs<'a> {
+    type Item = Result<NameAddr<'a>, AddressError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.items.next(take_view)
+    }
+}
+
+#[inline]
+fn take_view<'a>(cursor: &mut Cursor<'a>) -> Result<NameAddr<'a>, AddressError> {
+    AddressSpans::take(cursor).map(|address| address.view(cursor.text()))
+}
+
+/// The addresses of all header fields of a name in order: Route, Record-Route, Path.
+pub fn addresses(
+    message: &Message,
+    name: Name,
+) -> impl Iterator<Item = Result<NameAddr<'_>, AddressError>> + Clone {
+    message.header_all(name).flat_map(|header| NameAddrs::new(header.value))
+}
+
+/// The first header field of a name as one address: From, To.
+///
+/// # Errors
+/// It is absent ([`AddressError::Empty`]) or malformed.
+#[inline]
+pub fn address(message: &Message, name: Name) -> Result<NameAddr<'_>, AddressError> {
+    match name {
+        Name::From => message.essentials.from.map(|from| from.view(message.bytes())),
+        Name::To => message.essentials.to.map(|to| to.view(message.bytes())),
+        _ => NameAddr::parse(message.value(name).ok_or(AddressError::Empty)?),
+    }
+}
+
+/// One value of a Contact header field.
+#[derive(Clone, Copy, Debug)]
+pub enum Contact<'a> {
+    /// `*`: all bindings (RFC 3261 §10.2.2).
+    Star,
+    /// An address.
+    Address(NameAddr<'a>),
+}
+
+impl<'a> Contact<'a> {
+    /// Takes one item of a Contact header field apart.
+    ///
+    /// # Errors
+    /// It is neither `*` nor an address.
+    #[inline]
+    pub fn parse(item: &'a [u8]) -> Result<Contact<'a>, AddressError> {
+        match ascii::trim(item) {
+            b"*" => Ok(Contact::Star),
+            item => NameAddr::parse(item).map(Contact::Address),
+        }
+    }
+
+    #[inline]
+    fn take(cursor: &mut Cursor<'a>) -> Result<Contact<'a>, AddressError> {
+        cursor.skip_lws();
+        if cursor.peek() != Some(b'*') {
+            return take_view(cursor).map(Contact::Address);
+        }
+        cursor.skip(1);
+        cursor.skip_lws();
+        if matches!(cursor.peek(), None | Some(b',')) {
+            Ok(Contact::Star)
+        } else {
+            Err(AddressError::Address)
+        }
+    }
+}
+
+/// The contacts of one Contact header value.
+#[derive(Clone, Debug)]
+pub struct Contacts<'a> {
+    items: TakeItems<'a>,
+}
+
+impl<'a> Contacts<'a> {
+    /// The contacts of a header value; an empty one gives an error.
+    #[inline]
+    #[must_use]
+    pub fn new(value: &'a [u8]) -> Contacts<'a> {
+        Contacts { items: TakeItems::new(value) }
+    }
+}
+
+impl<'a> Iterator for Contacts<'a> {
+    type Item = Result<Contact<'a>, AddressError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.items.next(Contact::take)
+    }
+}
+
+/// The contacts of all Contact header fields, in order. An empty Contact header field gives an error.
+#[inline]
+pub fn contacts(message: &Message) -> impl Iterator<Item = Result<Contact<'_>, AddressError>> + Clone {
+    message.header_all(Name::Contact).flat_map(|header| Contacts::new(header.value))
+}

@@ -1,0 +1,347 @@
+//! Via (RFC 3261 §20.42, RFC 3581).
+
+use std::net::{IpAddr, SocketAddr};
+
+use thiserror::Error;
+
+use crate::{
+    ascii::{self, Class},
+    cursor::Cursor,
+    list::TakeItems,
+    message::Message,
+    name::Name,
+    params::{self, ParamError, ParamSpans, Params},
+    span::Span,
+    swar,
+    uri::{host, host_ip},
+};
+
+/// What a branch starts with that is unique over space and time (RFC 3261 §8.1.1.7).
+pub const MAGIC_COOKIE: &[u8] = b"z9hG4bK";
+
+/// Why a value is no Via.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum ViaError {
+    /// There is no value.
+    #[error("Via without a value")]
+    Empty,
+    /// Not `protocol/version/transport`.
+    #[error("malformed protocol in Via")]
+    Protocol,
+    /// No host, or a malformed host or port.
+    #[error("malformed sent-by in Via")]
+    SentBy,
+    /// The parameters are malformed.
+    #[error(transparent)]
+    Params(#[from] ParamError),
+}
+
+/// One Via value.
+#[derive(Clone, Copy, Debug)]
+pub struct Via<'a> {
+    /// The whole value.
+    pub raw: &'a [u8],
+    /// The protocol, `SIP`.
+    pub protocol: &'a [u8],
+    /// The version, `2.0`.
+    pub version: &'a [u8],
+    /// The transport as it was written, such as `UDP`; unknown ones are legal.
+    pub transport: &'a [u8],
+    /// Host and port as they were written.
+    pub sent_by: &'a [u8],
+    /// The host of sent-by, with the brackets of an IPv6 address.
+    pub host: &'a [u8],
+    /// The port of sent-by, if it is given.
+    pub port: Option<u16>,
+    /// The parameters.
+    pub params: Params<'a>,
+    branch: Option<&'a [u8]>,
+    received: Option<&'a [u8]>,
+    /// The whole rport parameter.
+    rport: Option<&'a [u8]>,
+}
+
+impl<'a> Via<'a> {
+    /// Takes one Via value apart. White space may stand around `/`, `:` and `;` (RFC 4475 §3.1.1.1).
+    ///
+    /// # Errors
+    /// The first fault, parameters included.
+    #[inline]
+    pub fn parse(value: &'a [u8]) -> Result<Via<'a>, ViaError> {
+        let mut cursor = Cursor::new(value);
+        let via = ViaSpans::take(&mut cursor)?;
+        if cursor.is_at_end() { Ok(via.view(value)) } else { Err(ViaError::Params(ParamError::Junk)) }
+    }
+
+    /// The topmost Via of a message.
+    ///
+    /// # Errors
+    /// There is none, or it is malformed.
+    #[inline]
+    pub fn top(message: &'a Message) -> Result<Via<'a>, ViaError> {
+        message.essentials.via.map(|via| via.view(message.bytes()))
+    }
+
+    /// The branch parameter.
+    #[inline]
+    #[must_use]
+    pub fn branch(&self) -> Option<&'a [u8]> {
+        self.branch
+    }
+
+    /// Whether the branch is unique as RFC 3261 §8.1.1.7 has it: the magic cookie and something after it.
+    #[inline]
+    #[must_use]
+    pub fn has_unique_branch(&self) -> bool {
+        self.branch()
+            .and_then(|branch| branch.strip_prefix(MAGIC_COOKIE))
+            .is_some_and(|rest| !rest.is_empty())
+    }
+
+    /// The received parameter as it was written; both forms of an IPv6 address are seen (RFC 5118 §4.5).
+    #[inline]
+    #[must_use]
+    pub fn received(&self) -> Option<&'a [u8]> {
+        self.received
+    }
+
+    /// The received parameter as an address.
+    #[must_use]
+    pub fn received_ip(&self) -> Option<IpAddr> {
+        self.received().and_then(host_ip)
+    }
+
+    /// The rport parameter (RFC 3581): `None` if it is absent, `Some(None)` if it asks for a value. One that is no
+    /// port counts as without value.
+    #[inline]
+    #[must_use]
+    pub fn rport(&self) -> Option<Option<u16>> {
+        self.rport.map(|raw| {
+            let digits = raw.get(swar::find(raw, b'=')? + 1..)?;
+            ascii::parse_port(ascii::trim(digits)).ok()
+        })
+    }
+
+    /// The maddr parameter.
+    #[inline]
+    #[must_use]
+    pub fn maddr(&self) -> Option<&'a [u8]> {
+        self.params.value(b"maddr")
+    }
+
+    /// The ttl parameter, 0 to 255; `None` where it is absent or out of range.
+    #[must_use]
+    pub fn ttl(&self) -> Option<u8> {
+        let value = ascii::parse_u32(self.params.value(b"ttl")?).ok()?;
+        u8::try_from(value).ok()
+    }
+
+    /// The host of sent-by as an IP address, if it is one.
+    #[must_use]
+    pub fn host_ip(&self) -> Option<IpAddr> {
+        host_ip(self.host)
+    }
+}
+
+/// One Via value by its place.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ViaSpans {
+    raw: Span,
+    protocol: Span,
+    version: Span,
+    transport: Span,
+    sent_by: Span,
+    host: Span,
+    port: Option<u16>,
+    params: Span,
+    branch: Option<Span>,
+    received: Option<Span>,
+    /// Name and value.
+    rport: Option<Span>,
+}
+
+impl ViaSpans {
+    /// Takes a Via value up to the end of the text or a comma.
+    #[inline]
+    pub(crate) fn take(cursor: &mut Cursor<'_>) -> Result<ViaSpans, ViaError> {
+        cursor.skip_lws();
+        if cursor.is_at_end() {
+            return Err(ViaError::Empty);
+        }
+        let start = cursor.position();
+        let mut via = ViaSpans::default();
+        via.take_protocol(cursor).ok_or(ViaError::Protocol)?;
+        via.take_sent_by(cursor)?;
+        via.params = params::take_all(cursor, |name, param| via.note(name, param))?;
+        via.raw = cursor.trimmed_since(start);
+        Ok(via)
+    }
+
+    /// `protocol "/" version "/" transport LWS`.
+    #[inline]
+    fn take_protocol(&mut self, cursor: &mut Cursor<'_>) -> Option<()> {
+        let start = cursor.position();
+        let mut slashes = true;
+        if cursor.rest().starts_with(b"SIP/2.0/") {
+            // As nearly all begin.
+            self.protocol = Span::between(start, start + 3);
+            self.version = Span::between(start + 4, start + 7);
+            cursor.skip(8);
+        } else {
+            self.protocol = cursor.run(Class::TOKEN);
+            cursor.skip_lws();
+            slashes &= cursor.eat(b'/');
+            cursor.skip_lws();
+            self.version = cursor.run(Class::TOKEN);
+            cursor.skip_lws();
+            slashes &= cursor.eat(b'/');
+        }
+        cursor.skip_lws();
+        self.transport = cursor.run(Class::TOKEN);
+        let complete = slashes && cursor.skip_lws();
+        let empty = self.protocol.is_empty() || self.version.is_empty() || self.transport.is_empty();
+        (complete && !empty).then_some(())
+    }
+
+    /// `host [ ":" port ]`; white space may stand around the colon, which it may not in a URI.
+    #[inline]
+    fn take_sent_by(&mut self, cursor: &mut Cursor<'_>) -> Result<(), ViaError> {
+        self.host = host(cursor).ok_or(ViaError::SentBy)?;
+        self.sent_by = self.host;
+        cursor.skip_lws();
+        if !cursor.eat(b':') {
+            return Ok(());
+        }
+        cursor.skip_lws();
+        let digits = cursor.run(Class::DIGIT);
+        self.port = Some(ascii::parse_port(cursor.slice(digits)).map_err(|_| ViaError::SentBy)?);
+        self.sent_by = cursor.since(self.host.start as usize);
+        Ok(())
+    }
+
+    /// Keeps the parameters that nearly every message is asked for.
+    #[inline]
+    fn note(&mut self, name: &[u8], param: &ParamSpans) {
+        match name.len() {
+            5 if self.rport.is_none() && ascii::eq_ignore_case(name, b"rport") => {
+                self.rport = Some(param.raw());
+            }
+            6 if self.branch.is_none() && ascii::eq_ignore_case(name, b"branch") => self.branch = param.value,
+            8 if self.received.is_none() && ascii::eq_ignore_case(name, b"received") => {
+                self.received = param.value;
+            }
+            _ => {}
+        }
+    }
+
+    #[inline]
+    pub(crate) fn view<'a>(&self, text: &'a [u8]) -> Via<'a> {
+        let part = |span: Span| span.of(text);
+        Via {
+            raw: part(self.raw),
+            protocol: part(self.protocol),
+            version: part(self.version),
+            transport: part(self.transport),
+            sent_by: part(self.sent_by),
+            host: part(self.host),
+            port: self.port,
+            params: Params::new(part(self.params)),
+            branch: self.branch.map(part),
+            received: self.received.map(part),
+            rport: self.rport.map(part),
+        }
+    }
+}
+
+/// The Via values of one header value.
+#[derive(Clone, Debug)]
+pub struct Vias<'a> {
+    items: TakeItems<'a>,
+}
+
+impl<'a> Vias<'a> {
+    /// The values of a Via header field; an empty one gives an error.
+    #[inline]
+    #[must_use]
+    pub fn new(value: &'a [u8]) -> Vias<'a> {
+        Vias { items: TakeItems::new(value) }
+    }
+}
+
+impl<'a> Iterator for Vias<'a> {
+    type Item = Result<Via<'a>, ViaError>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        self.items.next(|cursor| ViaSpans::take(cursor).map(|via| via.view(cursor.text())))
+    }
+}
+
+/// The Via values of a message, topmost first, over all header fields and commas.
+#[inline]
+pub fn vias(message: &Message) -> impl Iterator<Item = Result<Via<'_>, ViaError>> + Clone {
+    message.header_all(Name::Via).flat_map(|header| Vias::new(header.value))
+}
+
+/// What a server adds to the topmost Via of a request that it received (RFC 3261 §18.2.1, RFC 3581 §4).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ViaFix {
+    /// The source address, to be written as `received`.
+    pub received: Option<IpAddr>,
+    /// The source port, to be written into the client's `rport`.
+    pub rport: Option<u16>,
+}
+
+impl ViaFix {
+    /// What the topmost Via lacks, given the address that the request came from; `None` if nothing. received is
+    /// added when sent-by is not the source address, and always together with rport.
+    #[must_use]
+    pub fn for_source(via: &Via<'_>, source: SocketAddr) -> Option<ViaFix> {
+        let ip = source.ip().to_canonical();
+        if via.rport.is_some() {
+            return Some(ViaFix { received: Some(ip), rport: Some(source.port()) });
+        }
+        let honest = via.host_ip().map(|host| host.to_canonical()) == Some(ip) && via.received().is_none();
+        (!honest).then_some(ViaFix { received: Some(ip), rport: None })
+    }
+
+    /// Appends the Via value with the fix applied. A `received` that the client wrote itself is replaced.
+    pub fn write(&self, via: &Via<'_>, out: &mut Vec<u8>) {
+        if self.received.is_some() && via.received.is_some() {
+            self.write_params(via, out);
+        } else {
+            let rport = self.rport.and(via.rport).and_then(|param| Span::locate(via.raw, param));
+            let end = rport.map_or(via.raw.len(), |span| span.start as usize);
+            out.extend_from_slice(via.raw.get(..end).unwrap_or_default());
+            if let (Some(span), Some(port)) = (rport, self.rport) {
+                write_rport(port, out);
+                out.extend_from_slice(via.raw.get(span.end() as usize..).unwrap_or_default());
+            }
+        }
+        if let Some(received) = self.received {
+            out.extend_from_slice(b";received=");
+            ascii::write_ip(out, received);
+        }
+    }
+
+    /// The value parameter by parameter, without received.
+    fn write_params(&self, via: &Via<'_>, out: &mut Vec<u8>) {
+        let head = Span::locate(via.raw, via.sent_by).map_or(via.raw.len(), |span| span.end() as usize);
+        out.extend_from_slice(via.raw.get(..head).unwrap_or_default());
+        for param in via.params {
+            if ascii::eq_ignore_case(param.name, b"received") {
+                continue;
+            }
+            out.push(b';');
+            match self.rport {
+                Some(port) if ascii::eq_ignore_case(param.name, b"rport") => write_rport(port, out),
+                _ => out.extend_from_slice(param.raw),
+            }
+        }
+    }
+}
+
+fn write_rport(port: u16, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"rport=");
+    ascii::write_u32(out, u32::from(port));
+}

@@ -1,0 +1,23 @@
+//! For tests only: a virtual clock, a lossy network and user agents.
+//!
+//! Everything is driven by one seed and one clock, so that a failure is repeated by repeating the seed. Nothing
+//! sleeps and nothing opens a socket.
+//!
+//! - [`Random`]: a small generator with a seed.
+//! - [`Network`]: carries datagrams between addresses, and loses, doubles, delays and reorders them.
+//! - [`Caller`], [`Callee`]: user agents that set up a call and take it down, with the retransmissions of RFC 3261.
+//! - [`run`]: lets agents talk until nothing is left to happen.
+
+mod agent;
+mod callee;
+mod caller;
+mod network;
+mod random;
+
+pub use self::{
+    agent::{Agent, NEVER, Outbox, run},
+    callee::{Answer, Callee},
+    caller::{Caller, CallerPlan, Outcome},
+    network::{Faults, Network, Packet},
+    random::Random,
+};

@@ -1,0 +1,303 @@
+//! What finds a transaction: the key of a server transaction, and branch parameters that carry their own address.
+//!
+//! Both are made with one secret that all shards of a server share. A client cannot aim at a bucket of the table,
+//! and a response whose branch we did not write is recognised without looking anything up.
+
+use core::{fmt, hash::Hasher};
+
+use seawall_sip::{
+    cseq::CSeq, message::Message, method::Method, name::Name, name_addr::NameAddr, via::MAGIC_COOKIE,
+};
+use siphasher::{
+    sip::SipHasher13,
+    sip128::{Hasher128, SipHasher13 as SipHasher13Wide},
+};
+
+use crate::{effect::TransactionId, hex, limits::BRANCH_BYTES, top_via::TopVia};
+
+/// The shard number in a branch that belongs to no transaction.
+const STATELESS: u16 = u16::MAX;
+
+/// The secret, ready for use. All shards of a server, and all its restarts that shall still know the branches of
+/// the run before, use the same 16 bytes.
+#[derive(Clone, Copy)]
+pub struct Keys {
+    transaction: SipHasher13Wide,
+    branch: SipHasher13,
+    path: SipHasher13,
+}
+
+impl fmt::Debug for Keys {
+    /// Says nothing: whoever reads a log must not learn the secret.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Keys")
+    }
+}
+
+/// What a request is to the matching rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestKind {
+    /// INVITE.
+    Invite,
+    /// ACK, which belongs to an INVITE transaction if its response was not a 2xx.
+    Ack,
+    /// CANCEL, which has the key of the INVITE that it is to end.
+    Cancel,
+    /// Every other method.
+    Other,
+}
+
+/// The key of a server transaction (RFC 3261 §17.2.3): made once for each request, before a shard is locked.
+/// Two requests with the same key are taken to be the same; with a secret 128 bit hash no two others meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServerKey {
+    pub(crate) value: u128,
+    pub(crate) kind: RequestKind,
+    pub(crate) rfc2543: bool,
+}
+
+impl ServerKey {
+    /// Which of `shards` the transaction lives in.
+    #[must_use]
+    pub fn shard(&self, shards: u16) -> u16 {
+        (self.value >> 64) as u16 % shards.max(1)
+    }
+
+    /// What the request is.
+    #[must_use]
+    pub fn kind(&self) -> RequestKind {
+        self.kind
+    }
+}
+
+/// Names one client branch; written as the branch parameter of our Via, it comes back in every response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct BranchToken {
+    /// The transaction.
+    pub id: TransactionId,
+    /// The branch, from 0.
+    pub branch: u16,
+}
+
+/// A branch parameter that this server wrote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OwnBranch {
+    /// It belongs to a transaction, which may have ended since.
+    Transaction(BranchToken),
+    /// The request was forwarded without state.
+    Stateless,
+}
+
+impl Keys {
+    /// Derives the keys from the secret, which has to be random and stay inside the server.
+    #[must_use]
+    pub fn new(secret: [u8; 16]) -> Keys {
+        let derive = |label: u8| {
+            let mut hasher = SipHasher13Wide::new_with_key(&secret);
+            hasher.write_u8(label);
+            hasher.finish128().as_u128().to_le_bytes()
+        };
+        Keys {
+            transaction: SipHasher13Wide::new_with_key(&derive(1)),
+            branch: SipHasher13::new_with_key(&derive(2)),
+            path: SipHasher13::new_with_key(&derive(3)),
+        }
+    }
+
+    /// The key under which a request finds its server transaction: branch, sent-by and method of the topmost Via
+    /// when the branch carries the magic cookie, else what RFC 2543 compared. `None` without a usable Via.
+    #[must_use]
+    pub fn server_key(&self, request: &Message) -> Option<ServerKey> {
+        let kind = match request.method_id() {
+            Method::Invite => RequestKind::Invite,
+            Method::Ack => RequestKind::Ack,
+            Method::Cancel => RequestKind::Cancel,
+            _ => RequestKind::Other,
+        };
+        let via = TopVia::of(request)?;
+        let mut text = Text::new(self.transaction);
+        // ACK and CANCEL count as the INVITE that they refer to.
+        text.put(if kind == RequestKind::Other { request.method() } else { b"INVITE" });
+        let unique = via.branch.filter(|branch| has_cookie(branch));
+        match unique {
+            Some(branch) => {
+                text.put(branch);
+                text.put(via.sent_by);
+            }
+            None => rfc2543_text(request, &mut text)?,
+        }
+        let value = text.finish().finish128().as_u128();
+        Some(ServerKey { value, kind, rfc2543: unique.is_none() })
+    }
+
+    /// Writes the branch parameter for a client branch. `path` is the [`path_hash`](Keys::path_hash) of the request
+    /// that is forwarded; it makes the second part, by which a loop is recognised (RFC 3261 §16.6 step 8).
+    pub fn write_branch(&self, token: BranchToken, path: u64, out: &mut Vec<u8>) {
+        let id = token.id;
+        self.write([place(id.shard, token.branch), id.slot, id.generation], path, out);
+    }
+
+    /// Writes the branch parameter for a request that is forwarded without state: always the same for the same
+    /// request, its retransmissions and its CANCEL (RFC 3261 §16.11). `index` tells copies to several targets apart.
+    pub fn write_stateless_branch(&self, key: &ServerKey, index: u16, path: u64, out: &mut Vec<u8>) {
+        let [high, low] = halves(key.value as u64);
+        self.write([place(STATELESS, index), high, low], path, out);
+    }
+
+    /// Reads a branch parameter; `None` unless this server wrote it.
+    #[must_use]
+    pub fn read_branch(&self, branch: &[u8]) -> Option<OwnBranch> {
+        let ([place, slot, generation], _) = self.read(branch)?;
+        let (shard, branch) = ((place >> 16) as u16, place as u16);
+        if shard == STATELESS {
+            return Some(OwnBranch::Stateless);
+        }
+        Some(OwnBranch::Transaction(BranchToken { id: TransactionId { shard, slot, generation }, branch }))
+    }
+
+    /// The branch of the topmost Via of a response, if this server wrote it. It tells the shard to lock.
+    #[must_use]
+    pub fn response_branch(&self, response: &Message) -> Option<OwnBranch> {
+        self.read_branch(TopVia::of(response)?.branch?)
+    }
+
+    /// A hash over what names a request and what decides where it goes: Call-ID, CSeq, Request-URI and Route. A
+    /// request that comes back with the same hash would be sent the same way again (RFC 5393 §4.2); one that comes
+    /// back with another is a spiral and welcome.
+    #[must_use]
+    pub fn path_hash(&self, request: &Message) -> u64 {
+        let mut text = Text::new(self.path);
+        text.put(request.request_uri());
+        text.put(request.value(Name::CallId).unwrap_or_default());
+        text.put(request.value(Name::CSeq).unwrap_or_default());
+        for route in request.header_all(Name::Route) {
+            text.put(route.value);
+        }
+        // 0 is kept for "not computed".
+        text.finish().finish().max(1)
+    }
+
+    /// The path hash that a branch of ours carries; `None` for foreign branches.
+    #[must_use]
+    pub fn branch_path(&self, branch: &[u8]) -> Option<u64> {
+        self.read(branch).map(|(_, path)| path)
+    }
+
+    /// The tag that a server transaction puts in the To of its own responses: the same every time, so that all
+    /// responses of one transaction agree (RFC 3261 §16.7 step 8, §9.2), and not to be guessed.
+    pub fn write_tag(&self, key: &ServerKey, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.tag(key));
+    }
+
+    /// The tag of [`write_tag`](Keys::write_tag) as bytes of its own.
+    #[must_use]
+    pub fn tag(&self, key: &ServerKey) -> [u8; 16] {
+        let mut hasher = self.path;
+        hasher.write(&key.value.to_le_bytes());
+        let digit = |nibble: u64| b"0123456789abcdef".get(nibble as usize & 15).copied().unwrap_or(b'0');
+        let hash = hasher.finish().to_be();
+        let mut tag = [0; 16];
+        for (index, byte) in tag.iter_mut().enumerate() {
+            *byte = digit(hash >> (60 - 4 * index as u64));
+        }
+        tag
+    }
+
+    fn write(&self, place: [u32; 3], path: u64, out: &mut Vec<u8>) {
+        let ([a, b, c], [d, e], [f, g]) = (place, halves(self.mac(place, path)), halves(path));
+        let mut text = [0; BRANCH_BYTES];
+        if let Some((cookie, digits)) = text.split_first_chunk_mut::<{ MAGIC_COOKIE.len() }>() {
+            cookie.copy_from_slice(MAGIC_COOKIE);
+            for (chunk, number) in digits.as_chunks_mut::<8>().0.iter_mut().zip([a, b, c, d, e, f, g]) {
+                *chunk = hex::digits(number);
+            }
+        }
+        out.extend_from_slice(&text);
+    }
+
+    fn read(&self, branch: &[u8]) -> Option<([u32; 3], u64)> {
+        if branch.len() != BRANCH_BYTES {
+            return None;
+        }
+        let (chunks, _) = branch.strip_prefix(MAGIC_COOKIE)?.as_chunks::<8>();
+        let &[a, b, c, d, e, f, g] = chunks else { return None };
+        let place = [hex::number(a)?, hex::number(b)?, hex::number(c)?];
+        let mac = whole([hex::number(d)?, hex::number(e)?]);
+        let path = whole([hex::number(f)?, hex::number(g)?]);
+        (self.mac(place, path) == mac).then_some((place, path))
+    }
+
+    fn mac(&self, [place, slot, generation]: [u32; 3], path: u64) -> u64 {
+        let mut hasher = self.branch;
+        let words = [u64::from(place), whole([slot, generation]), path].map(u64::to_le_bytes);
+        hasher.write(words.as_flattened());
+        hasher.finish()
+    }
+}
+
+/// Collects fields for a hash, so that the hasher gets them in large pieces. Each field is followed by a byte that
+/// no field contains.
+struct Text<H> {
+    hasher: H,
+    bytes: [u8; 256],
+    used: usize,
+}
+
+impl<H: Hasher> Text<H> {
+    fn new(hasher: H) -> Text<H> {
+        Text { hasher, bytes: [0; 256], used: 0 }
+    }
+
+    fn put(&mut self, field: &[u8]) {
+        let end = self.used + field.len();
+        if let Some(place) = self.bytes.get_mut(self.used..end + 1) {
+            // One byte more than the field: the separator, 0 since the beginning.
+            if let Some(place) = place.get_mut(..field.len()) {
+                place.copy_from_slice(field);
+            }
+            self.used = end + 1;
+            return;
+        }
+        self.flush();
+        self.hasher.write(field);
+        self.hasher.write(&[0]);
+    }
+
+    fn flush(&mut self) {
+        self.hasher.write(self.bytes.get(..self.used).unwrap_or_default());
+        self.bytes = [0; 256];
+        self.used = 0;
+    }
+
+    fn finish(mut self) -> H {
+        self.hasher.write(self.bytes.get(..self.used).unwrap_or_default());
+        self.hasher
+    }
+}
+
+fn has_cookie(branch: &[u8]) -> bool {
+    branch.len() > MAGIC_COOKIE.len() && branch.starts_with(MAGIC_COOKIE)
+}
+
+/// What RFC 2543 clients are told apart by (RFC 3261 §17.2.3): Request-URI, From tag, Call-ID, CSeq number and the
+/// topmost Via. The To tag is left out because an ACK has the one of the response; it is compared for an ACK only.
+fn rfc2543_text<H: Hasher>(request: &Message, text: &mut Text<H>) -> Option<()> {
+    text.put(request.request_uri());
+    text.put(request.value(Name::CallId)?);
+    text.put(NameAddr::parse(request.value(Name::From)?).ok()?.tag().unwrap_or_default());
+    text.put(&CSeq::of(request).ok()?.number.to_le_bytes());
+    text.put(request.value(Name::Via)?);
+    Some(())
+}
+
+fn place(shard: u16, branch: u16) -> u32 {
+    u32::from(shard) << 16 | u32::from(branch)
+}
+
+fn halves(number: u64) -> [u32; 2] {
+    [(number >> 32) as u32, number as u32]
+}
+
+fn whole([high, low]: [u32; 2]) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
+}

@@ -1,0 +1,17 @@
+//! `cargo xtask docs`: writes docs/reference from the declaration tables.
+
+use crate::Outcome;
+use crate::process::{cargo, root, run as run_command};
+use std::path::Path;
+
+/// Rewrites docs/reference.
+pub fn run(_arguments: &[String]) -> Outcome {
+    write_reference(&root().join("docs/reference"))
+}
+
+/// Lets the binary write its reference pages into a folder.
+pub fn write_reference(folder: &Path) -> Outcome {
+    std::fs::create_dir_all(folder)
+        .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
+    run_command(cargo().args(["run", "--quiet", "--package", "seawall", "--", "docs"]).arg(folder))
+}

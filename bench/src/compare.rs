@@ -172,7 +172,9 @@ pub fn run(args: &CompareArgs) -> Result<(), Error> {
         seawall: args.seawall.clone(),
     };
     let contenders = present(args, &programs)?;
-    warn_of_company();
+    if !args.only_instructions {
+        warn_of_company();
+    }
     let mut results = Results::default();
     if !args.only_instructions {
         for stage in stages(args) {

@@ -82,7 +82,7 @@ pub struct Server {
     contender: Contender,
     child: Child,
     address: SocketAddr,
-    folder: PathBuf,
+    folder: Folder,
     stopped: bool,
 }
 
@@ -98,15 +98,15 @@ impl Server {
         probe: impl Fn(SocketAddr) -> Vec<u8>,
     ) -> Result<Self, Error> {
         let address = free_address().map_err(Error::system("cannot find a free port"))?;
-        let folder = new_folder().map_err(Error::system("cannot make a temporary folder"))?;
+        let folder = Folder::new().map_err(Error::system("cannot make a temporary folder"))?;
         let program = programs.of(setup.contender);
         let mut command = match setup.count_instructions {
             false => Command::new(program),
-            true => under_callgrind(program, &folder),
+            true => under_callgrind(program, &folder.0),
         };
-        let log = fs::File::create(folder.join("log")).map_err(Error::system("cannot write a log"))?;
+        let log = fs::File::create(folder.0.join("log")).map_err(Error::system("cannot write a log"))?;
         let log_too = log.try_clone().map_err(Error::system("cannot write a log"))?;
-        arguments_of(setup, address, &folder, &mut command)?;
+        arguments_of(setup, address, &folder.0, &mut command)?;
         command.stdin(Stdio::null()).stdout(log).stderr(log_too);
         let child = spawn_on(setup.cpu, &mut command)
             .map_err(Error::system(format!("cannot start {}", program.display())))?;
@@ -132,7 +132,7 @@ impl Server {
     pub fn stop(mut self) -> Result<u64, Error> {
         self.check_alive()?;
         self.end();
-        Ok(instructions_in(&self.folder))
+        Ok(instructions_in(&self.folder.0))
     }
 
     fn wait_for_answer(&mut self, probe: &[u8]) -> Result<(), Error> {
@@ -160,7 +160,7 @@ impl Server {
     }
 
     fn error(&self, reason: &str) -> Error {
-        let log = fs::read(self.folder.join("log")).unwrap_or_default();
+        let log = fs::read(self.folder.0.join("log")).unwrap_or_default();
         let log = String::from_utf8_lossy(&log);
         let mut last: Vec<&str> = log.lines().rev().take(12).collect();
         last.reverse();
@@ -191,7 +191,6 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.end();
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
@@ -237,10 +236,9 @@ fn arguments_of(
 /// # Errors
 /// [`Error::System`] when valgrind cannot be started, [`Error::Server`] when the program fails.
 pub fn instructions_of(program: &Path, arguments: &[&str]) -> Result<u64, Error> {
-    let folder = new_folder().map_err(Error::system("cannot make a temporary folder"))?;
-    let output = under_callgrind(program, &folder).args(arguments).stdin(Stdio::null()).output();
-    let instructions = instructions_in(&folder);
-    let _ = fs::remove_dir_all(&folder);
+    let folder = Folder::new().map_err(Error::system("cannot make a temporary folder"))?;
+    let output = under_callgrind(program, &folder.0).args(arguments).stdin(Stdio::null()).output();
+    let instructions = instructions_in(&folder.0);
     let output = output.map_err(Error::system("cannot start valgrind"))?;
     if output.status.success() && instructions > 0 {
         return Ok(instructions);
@@ -291,10 +289,22 @@ fn free_address() -> io::Result<SocketAddr> {
     UdpSocket::bind("127.0.0.1:0")?.local_addr()
 }
 
-fn new_folder() -> io::Result<PathBuf> {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let folder = std::env::temp_dir().join(format!("seawall-bench-{}-{number}", std::process::id()));
-    fs::create_dir_all(&folder)?;
-    Ok(folder)
+/// A temporary folder that goes when this is dropped.
+#[derive(Debug)]
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> io::Result<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("seawall-bench-{}-{number}", std::process::id()));
+        fs::create_dir_all(&folder)?;
+        Ok(Folder(folder))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
 }

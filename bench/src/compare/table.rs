@@ -34,6 +34,9 @@ fn header(args: &CompareArgs, text: &mut String) -> std::fmt::Result {
         1 => format!("server on CPU {}", args.server_cpu),
         workers => format!("{workers} workers, not pinned"),
     };
+    if args.only_instructions {
+        return writeln!(text, "Counted by callgrind on {model}.\n");
+    }
     writeln!(
         text,
         "{model}, {cpus} CPUs, Linux {}; {pinned}, busy-polling generator on CPU {}; loopback UDP, in memory, no \

@@ -75,6 +75,7 @@ fn add(
 ) -> Result<(), StartError> {
     let transport = match definition.protocol.as_str() {
         "udp" => Transport::Udp,
+        "tcp" if program.globals.bool("disable_tcp") => return Ok(()),
         "tcp" => Transport::Tcp,
         other => return Err(StartError::Transport(other.to_owned())),
     };

@@ -208,6 +208,12 @@ fn limits(program: &Program<Context>) -> Limits {
     if let Some(lifetime_s) = positive("tcp_connection_lifetime") {
         limits.tcp_connection_lifetime_s = lifetime_s;
     }
+    if let Some(timeout_ms) = positive("tcp_connect_timeout") {
+        limits.tcp_connect_timeout_ms = timeout_ms;
+    }
+    if let Some(time_s) = positive("tcp_max_msg_time") {
+        limits.tcp_message_timeout_ms = time_s.saturating_mul(1000);
+    }
     limits
 }
 

@@ -2,6 +2,7 @@
 
 use seawall_script::{
     Argument, ArgumentKind, Call, Flow, Function, Module, Parameter, ParameterKind, Prepared, Routes, Value,
+    level,
 };
 use seawall_sip::name_addr::NameAddr;
 use seawall_sip::{Message, Name};
@@ -17,6 +18,11 @@ pub struct Accounting {
     pub failed: bool,
     /// Log the branches that did not answer (`missed`).
     pub missed: bool,
+    /// The level of the lines (`log_level`).
+    pub level: i8,
+    /// Whether caller and callee are swapped: the request goes against the direction of its dialog
+    /// (`detect_direction`).
+    pub swapped: bool,
 }
 
 /// Said of what needs a database or another backend.
@@ -26,11 +32,14 @@ const LOG_ONLY: &str = "accounting goes to the log; other backends are not provi
 pub static MODULE: Module<Context> = Module {
     parameters: &[
         Parameter::new("early_media", ParameterKind::Bool, "0", "Whether a 183 with a body is logged too.")
-            .section("1.5.1"),
+            .section("1.5.1")
+            .no_effect("early media is not logged yet"),
         Parameter::new("report_cancels", ParameterKind::Bool, "0", "Whether a CANCEL is logged.").section("1.5.2"),
         Parameter::new("detect_direction", ParameterKind::Bool, "0", "Whether caller and callee are swapped for requests that go upstream (needs append_fromtag of rr).")
             .section("1.5.3"),
-        Parameter::new("log_level", ParameterKind::Int, "2", "The level of the log lines.").section("1.5.5"),
+        Parameter::new("log_level", ParameterKind::Int, "2", "The level of the log lines, -3 (alert) to 4 (debug).")
+            .section("1.5.5")
+            .check(check_level),
         Parameter::new("log_facility", ParameterKind::Str, "LOG_DAEMON", "The syslog facility of the log lines.")
             .section("1.5.6")
             .no_effect("the log has one destination; filter on the target \"acc\""),
@@ -99,14 +108,10 @@ struct Wanted {
 fn prepare(argument: usize, value: &Value) -> Result<Prepared, String> {
     let Value::Str(text) = value else { return Err("a name is needed here".to_owned()) };
     if argument == 0 {
-        return match &**text {
-            b"log" => Ok(Prepared::new(())),
-            b"db" | b"aaa" | b"evi" | b"diam" => Err(format!(
-                "accounting to \"{}\" is not provided yet; \"log\" is",
-                String::from_utf8_lossy(text)
-            )),
-            _ => Err("accounting goes to \"log\"".to_owned()),
-        };
+        return text.split(|byte| *byte == b'|').try_for_each(check_type).map(Prepared::new);
+    }
+    if argument > 1 {
+        return Ok(Prepared::new(()));
     }
     let mut wanted = Wanted { failed: false, missed: false };
     for word in text.split(|byte| *byte == b'|' || *byte == b',') {
@@ -126,6 +131,32 @@ fn prepare(argument: usize, value: &Value) -> Result<Prepared, String> {
     Ok(Prepared::new(wanted))
 }
 
+/// One of the types of accounting that stand between `|`.
+fn check_type(name: &[u8]) -> Result<(), String> {
+    match name.trim_ascii() {
+        b"log" => Ok(()),
+        name @ (b"db" | b"aaa" | b"evi" | b"diam") => Err(format!(
+            "accounting to \"{}\" is not provided yet; \"log\" is",
+            String::from_utf8_lossy(name)
+        )),
+        name => Err(format!("there is no accounting to \"{}\"; \"log\" is", String::from_utf8_lossy(name))),
+    }
+}
+
+fn check_level(value: &Value) -> Result<(), String> {
+    match value.as_int() {
+        Some(-3..=4) => Ok(()),
+        _ => Err("a level is from -3 (alert) to 4 (debug)".to_owned()),
+    }
+}
+
+/// What the parameters say about a request that is accounted.
+fn settings(context: &Context) -> Accounting {
+    let settings = &context.configuration.settings.acc;
+    let swapped = settings.detect_direction && crate::rr::is_upstream(context) == Some(true);
+    Accounting { level: settings.log_level, swapped, ..Accounting::default() }
+}
+
 fn change(context: &mut Context, change: impl Fn(&mut Accounting)) -> Flow {
     change(&mut context.accounting);
     if let Some((_, state)) = &context.transaction {
@@ -136,7 +167,10 @@ fn change(context: &mut Context, change: impl Fn(&mut Accounting)) -> Flow {
 
 fn do_accounting(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     let wanted = call.prepared::<Wanted>(1).copied().unwrap_or(Wanted { failed: false, missed: false });
+    let settings = settings(context);
     change(context, |accounting| {
+        accounting.level = settings.level;
+        accounting.swapped = settings.swapped;
         accounting.log = true;
         accounting.failed |= wanted.failed;
         accounting.missed |= wanted.missed;
@@ -161,7 +195,7 @@ fn log_request(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
         Some(code) => (code, comment.get(3..).unwrap_or_default().trim_ascii()),
         None => (0, comment),
     };
-    write(context.message(), b"", "request accounted", code, reason, context.now_s);
+    write(settings(context), context.message(), b"", "request accounted", code, reason, context.now_s);
     Flow::TRUE
 }
 
@@ -176,43 +210,58 @@ pub fn completed(
 ) {
     let answered = (200..300).contains(&code);
     if answered && accounting.log {
-        write(request, to_tag, "transaction answered", code, reason, now_s);
+        write(accounting, request, to_tag, "transaction answered", code, reason, now_s);
     } else if !answered && accounting.log && accounting.failed {
-        write(request, to_tag, "transaction failed", code, reason, now_s);
+        write(accounting, request, to_tag, "transaction failed", code, reason, now_s);
     }
 }
 
 /// Logs a call that one branch did not answer, if that was asked for.
 pub fn missed(accounting: Accounting, request: &Message, code: u16, reason: &[u8], now_s: u64) {
     if accounting.missed {
-        write(request, b"", "call missed", code, reason, now_s);
+        write(accounting, request, b"", "call missed", code, reason, now_s);
     }
 }
 
 /// Logs that the caller gave up, if requests of this transaction are logged.
 pub fn cancelled(accounting: Accounting, request: &Message, now_s: u64) {
     if accounting.log {
-        write(request, b"", "call cancelled", 487, b"Request Terminated", now_s);
+        write(accounting, request, b"", "call cancelled", 487, b"Request Terminated", now_s);
     }
 }
 
 /// Writes one line. Values are escaped, so that nothing that a client sends can look like another field or line.
-fn write(request: &Message, to_tag: &[u8], what: &str, code: u16, reason: &[u8], now_s: u64) {
+fn write(
+    accounting: Accounting,
+    request: &Message,
+    to_tag: &[u8],
+    what: &str,
+    code: u16,
+    reason: &[u8],
+    now_s: u64,
+) {
     let tag = |name: Name| {
         let value = request.value(name).unwrap_or_default();
         NameAddr::parse(value).ok().and_then(|address| address.tag()).unwrap_or_default()
     };
     let own_to_tag = tag(Name::To);
     let to_tag = if own_to_tag.is_empty() { to_tag } else { own_to_tag };
-    tracing::info!(
-        target: "acc",
+    let (from_tag, to_tag) =
+        if accounting.swapped { (to_tag, tag(Name::From)) } else { (tag(Name::From), to_tag) };
+    let line = format!(
         "ACC: {what}: timestamp={now_s};method={};from_tag={};to_tag={};call_id={};code={code};reason={}",
         escape(request.method()),
-        escape(tag(Name::From)),
+        escape(from_tag),
         escape(to_tag),
         escape(request.value(Name::CallId).unwrap_or_default()),
         escape(reason),
     );
+    match accounting.level {
+        ..=level::ERR => tracing::error!(target: "acc", "{line}"),
+        0 | level::WARN => tracing::warn!(target: "acc", "{line}"),
+        level::NOTICE | level::INFO => tracing::info!(target: "acc", "{line}"),
+        _ => tracing::debug!(target: "acc", "{line}"),
+    }
 }
 
 /// A value as it may stand in a line: no control characters and no separator.
@@ -241,7 +290,7 @@ mod tests {
     fn only_the_log_is_a_backend() {
         let check = |argument: usize, text: &str| prepare(argument, &Value::from(text)).map(|_| ());
         assert!(check(0, "log").is_ok());
-        assert!(check(0, "db").is_err_and(|text| text.contains("not provided yet")));
+        assert!(check(0, "db|log").is_err_and(|text| text.contains("not provided yet")));
         assert!(check(1, "missed|failed").is_ok());
         assert!(check(1, "cdr").is_err_and(|text| text.contains("dialog")));
         assert!(check(1, "mised").is_err_and(|text| text.contains("no flag")));

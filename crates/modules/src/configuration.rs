@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI8, Ordering};
 
 use seawall_registrar::Policy;
-use seawall_script::{Program, RouteId, RouteKind, VariableId};
+use seawall_script::{Program, RouteId, RouteKind, VariableId, level};
 use seawall_transaction::Timers;
 
 use crate::context::Context;
@@ -105,8 +105,8 @@ pub struct RrSettings {
 /// Parameters of `acc`.
 #[derive(Debug, Clone, Copy)]
 pub struct AccSettings {
-    /// `early_media`.
-    pub early_media: bool,
+    /// `log_level`.
+    pub log_level: i8,
     /// `report_cancels`.
     pub report_cancels: bool,
     /// `detect_direction`.
@@ -143,7 +143,7 @@ impl Configuration {
             }
         };
         Self {
-            log_level: AtomicI8::new(level("log_level", 2)),
+            log_level: AtomicI8::new(if program.globals.bool("debug_mode") { 4 } else { level("log_level", 2) }),
             xlog_level: AtomicI8::new(level("xlog_level", 2)),
             settings: Settings::new(&program),
             routes,
@@ -180,7 +180,7 @@ impl Settings {
             },
             max_forwards_limit: u32::try_from(parameters.int("maxfwd", "max_limit")).unwrap_or(256),
             acc: AccSettings {
-                early_media: parameters.bool("acc", "early_media"),
+                log_level: i8::try_from(parameters.int("acc", "log_level")).unwrap_or(level::NOTICE),
                 report_cancels: parameters.bool("acc", "report_cancels"),
                 detect_direction: parameters.bool("acc", "detect_direction"),
             },

@@ -178,29 +178,12 @@ pub static MODULE: Module<Context> = Module {
             },
         ),
         Function::<Context>::new(
-            "assert",
-            &[
-                Argument::new("expression", ArgumentKind::Int, "What must not be 0."),
-                Argument::new("message", ArgumentKind::Str, "What to log when it is.").optional(),
-            ],
-            Routes::ALL,
-            "Stops the script with an error when a value is 0.",
-            |_, call| {
-                if call.int(0) == Some(0) {
-                    let text = call.str(1).unwrap_or(b"assertion failed");
-                    tracing::error!("line {}: {}", call.line(), text.escape_ascii());
-                    return Flow::Error;
-                }
-                Flow::TRUE
-            },
-        ),
-        Function::<Context>::new(
             "raise_event",
             &[
                 Argument::new("event", ArgumentKind::Str, "The name of the event, E_NAME."),
-                Argument::new("names", ArgumentKind::Variable, "An $avp with the names of the parameters.")
+                Argument::new("names", ArgumentKind::ReadVariable, "An $avp with the names of the parameters.")
                     .optional(),
-                Argument::new("values", ArgumentKind::Variable, "An $avp with their values.").optional(),
+                Argument::new("values", ArgumentKind::ReadVariable, "An $avp with their values.").optional(),
             ],
             Routes::ALL,
             "Raises an event of the script's own.",

@@ -42,7 +42,8 @@ pub fn target(context: &Context, branch: &Branch) -> Result<Target, NoTarget> {
         &branch.uri
     };
     let uri = Uri::parse(uri).ok().filter(Uri::is_sip).ok_or(NoTarget::NotSip)?;
-    let transport = transport_of(&uri)?;
+    let forced = branch.socket.and_then(|id| context.node.socket(id)).map(|socket| socket.transport);
+    let transport = transport_of(&uri, forced)?;
     let port = uri.port.unwrap_or(if uri.scheme == Scheme::Sips { 5061 } else { 5060 });
     // RFC 3261 section 16.6 step 7: maddr takes the place of the host.
     let host = uri.param(b"maddr").flatten().unwrap_or(uri.host);
@@ -59,13 +60,14 @@ pub fn target(context: &Context, branch: &Branch) -> Result<Target, NoTarget> {
     Ok(Target { transport, socket: socket.id, peer, connection: None })
 }
 
-/// The transport that a URI asks for; `sips` without TLS cannot be served (RFC 3261 section 19.1.4).
-fn transport_of(uri: &Uri<'_>) -> Result<Transport, NoTarget> {
+/// The transport that a URI asks for; if it names none, that of the socket which was chosen for it, such as the one in
+/// a double Record-Route or the one of a binding. `sips` without TLS cannot be served (RFC 3261 section 19.1.4).
+fn transport_of(uri: &Uri<'_>, forced: Option<Transport>) -> Result<Transport, NoTarget> {
     if uri.scheme == Scheme::Sips {
         return Err(NoTarget::NoSocket);
     }
     match uri.transport() {
-        None => Ok(Transport::Udp),
+        None => Ok(forced.unwrap_or(Transport::Udp)),
         Some(name) if name.eq_ignore_ascii_case(b"udp") => Ok(Transport::Udp),
         Some(name) if name.eq_ignore_ascii_case(b"tcp") => Ok(Transport::Tcp),
         Some(_) => Err(NoTarget::NoSocket),
@@ -161,14 +163,14 @@ fn write_record_route(context: &Context, outgoing: &Socket, out: &mut Vec<u8>) {
         _ => b"tcp",
     };
     if !wanted.preset.is_empty() {
-        // With two presets the second is the side on which the request leaves.
-        let first = Side { host_port: &wanted.preset, transport: b"" };
-        let second = if wanted.preset_second.is_empty() {
-            first
+        // With two presets the first is the side on which the request leaves.
+        let outgoing = Side { host_port: &wanted.preset, transport: b"" };
+        let incoming = if wanted.preset_second.is_empty() {
+            outgoing
         } else {
             Side { host_port: &wanted.preset_second, transport: b"" }
         };
-        record_route::write(first, second, &extras, out);
+        record_route::write(incoming, outgoing, &extras, out);
         return;
     }
     let outgoing = Side { host_port: &outgoing.sent_by, transport: transport(outgoing) };
@@ -217,7 +219,8 @@ pub fn send_raw(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
         return Flow::FALSE;
     }
     let Ok(to) = target(context, &branch) else { return Flow::FALSE };
-    let mut edits = context.edits.clone();
+    // The message leaves as it came: changes that the script has made are for the request that it relays.
+    let mut edits = Edits::default();
     for line in lines.split_inclusive(|byte| *byte == b'\n') {
         edits.append_header(context.packet.message(), line);
     }

@@ -49,7 +49,16 @@ pub const MODULES: &[LaterModule] = &[
         name: "drouting",
         functions: &["do_routing", "route_to_gw", "use_next_gw", "is_from_gw", "goes_to_gw"],
     },
-    LaterModule { name: "event_routing", functions: &["notify_on_event", "wait_for_event"] },
+    LaterModule {
+        name: "event_routing",
+        functions: &[
+            "notify_on_event",
+            "wait_for_event",
+            "t_inject_branches",
+            "t_wait_for_new_branches",
+            "t_wait_no_more_branches",
+        ],
+    },
     LaterModule { name: "load_balancer", functions: &["lb_start", "lb_next", "lb_is_destination"] },
     LaterModule { name: "mid_registrar", functions: &["mid_registrar_save", "mid_registrar_lookup"] },
     LaterModule {

@@ -1,6 +1,6 @@
 //! Modules `httpd`, `mi_http`, `mi_fifo` and `mi_datagram`: where the management interface listens.
 
-use seawall_script::{Module, Parameter, ParameterKind};
+use seawall_script::{Module, Parameter, ParameterKind, Value};
 
 use crate::context::Context;
 
@@ -25,9 +25,37 @@ pub static HTTPD: Module<Context> = Module {
             .no_effect("requests are bounded at one mebibyte"),
         Parameter::new("max_connections", ParameterKind::Int, "1024", "How many clients at a time.")
             .no_effect("the number of connections is bounded already"),
+        Parameter::new("conn_timeout", ParameterKind::Int, "30", "How long an idle client is kept.")
+            .unit("s")
+            .no_effect("idle clients are closed already"),
+        Parameter::new("tls_cert_file", ParameterKind::Str, "", "The certificate of HTTPS.").check(no_tls),
+        Parameter::new("tls_key_file", ParameterKind::Str, "", "The key of that certificate.").check(no_tls),
+        Parameter::new("tls_ciphers", ParameterKind::Str, "", "The ciphers of HTTPS.").check(no_tls),
+        Parameter::new("auth_realm", ParameterKind::Str, "OpenSIPS MI", "The realm of the login.")
+            .no_effect("there is no login by name and password; `token` of mi_http protects the interface"),
+        Parameter::new("auth_username", ParameterKind::Str, "", "The name to log in with.").check(no_login),
+        Parameter::new("auth_password", ParameterKind::Str, "", "The password to log in with.")
+            .check(no_login),
     ],
     ..Module::new("httpd", "https://docs.opensips.org/modules/devel/httpd/")
 };
+
+/// A script that asks for protection which is not there must not run without it.
+fn no_tls(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Str(text) if !text.is_empty() => Err("HTTPS is not provided yet".to_owned()),
+        _ => Ok(()),
+    }
+}
+
+fn no_login(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Str(text) if !text.is_empty() => {
+            Err("a login by name and password is not provided; set `token` of mi_http".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
 
 /// The table of `mi_http`.
 pub static MI_HTTP: Module<Context> = Module {
@@ -92,6 +120,9 @@ pub static MI_DATAGRAM: Module<Context> = Module {
         .section("1.3.6"),
         Parameter::new("pretty_printing", ParameterKind::Int, "0", "Whether answers are indented.")
             .section("1.3.7"),
+        Parameter::new("socket_buf_size", ParameterKind::Int, "65457", "The size of an answer buffer.")
+            .unit("bytes")
+            .no_effect("buffers size themselves"),
         Parameter::new("trace_destination", ParameterKind::Str, "", "Where commands are traced to.")
             .no_effect("tracing is not provided"),
         Parameter::new("trace_bwlist", ParameterKind::Str, "", "Which commands are traced.")

@@ -44,10 +44,10 @@ pub static MODULE: Module<Context> = Module {
             "is_maxfwd_lt",
             &[Argument::new("max_value", ArgumentKind::Int, "The value to compare with, 1 to 255.")],
             Routes::REQUEST.or(Routes::FAILURE).or(Routes::BRANCH).or(Routes::ONREPLY).or(Routes::LOCAL),
-            "Whether Max-Forwards is lower than a value.",
+            "Whether Max-Forwards, as it will be sent, is lower than a value.",
             is_lower,
         )
-        .returns(&[(1, "It is lower."), (-1, "It is not, or there is none."), (-2, "It cannot be read.")])
+        .returns(&[(1, "It is lower."), (-1, "It is not."), (-2, "There is none."), (-3, "It cannot be read.")])
         .section("1.4.2")
         .prepare(check_limit),
     ],
@@ -72,6 +72,7 @@ fn process(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
         None => {
             let line = format!("Max-Forwards: {limit}\r\n");
             context.edits.append_header(context.packet.message(), line.as_bytes());
+            context.max_forwards = u32::try_from(limit).ok();
             Flow::Value(2)
         }
         Some(Err(())) => Flow::Value(-2),
@@ -85,9 +86,9 @@ fn process(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
 }
 
 fn is_lower(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
-    match max_forwards(context) {
-        None => Flow::FALSE,
-        Some(Err(())) => Flow::Value(-2),
+    match context.max_forwards.map(Ok).or_else(|| max_forwards(context)) {
+        None => Flow::Value(-2),
+        Some(Err(())) => Flow::Value(-3),
         Some(Ok(value)) => Flow::bool(i64::from(value) < call.int(0).unwrap_or(0)),
     }
 }

@@ -1,15 +1,16 @@
 //! Module `registrar`: REGISTER requests and the way to registered contacts.
 
 mod parameters;
+mod removal;
 
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use regex::bytes::{Regex, RegexBuilder};
 use seawall_location::{Domain, Q_NONE};
-use seawall_registrar::{Found, Lookup, LookupFlags, Reject, Save, SaveFlags, Source, aor};
+use seawall_registrar::{FlagError, Found, Lookup, LookupFlags, Reject, Save, SaveFlags, Source, aor};
 use seawall_script::{
-    Argument, ArgumentKind, Call, Flow, Function, Module, Prepared, Routes, Statistic, Value,
+    Argument, ArgumentKind, Call, FlagSpace, Flow, Function, Module, Prepared, Routes, Statistic, Value,
 };
 use seawall_sip::{Method, Name, NameAddr, Uri};
 
@@ -48,6 +49,38 @@ pub static MODULE: Module<Context> = Module {
         .section("1.4.1")
         .returns(&[(1, "The request was served and answered."), (-1, "It was refused and answered.")])
         .prepare(prepare_save),
+        Function::<Context>::new(
+            "remove",
+            &[
+                DOMAIN,
+                Argument::new("aor", ArgumentKind::Str, "The address of record."),
+                Argument::new("contact", ArgumentKind::Str, "The contact URI; any if left out.").optional(),
+                Argument::new("next_hop", ArgumentKind::Str, "Address or name of the next hop: of Path, else of received, else of the contact.").optional(),
+                Argument::new("sip_instance", ArgumentKind::Str, "Its +sip.instance, with the angle brackets.").optional(),
+                Argument::new("bflag", ArgumentKind::Flag(FlagSpace::Branch), "A branch flag that it has.").optional(),
+            ],
+            Routes::REQUEST.or(Routes::ONREPLY),
+            "Removes the contacts of an address of record, all or those that fit.",
+            removal::remove,
+        )
+        .section("1.4.2")
+        .returns(&[(1, "They are gone, if there were any."), (-1, "The address of record cannot be read.")])
+        .prepare(prepare_domain),
+        Function::<Context>::new(
+            "remove_ip_port",
+            &[
+                Argument::new("ip", ArgumentKind::Str, "The address."),
+                Argument::new("port", ArgumentKind::Int, "The port."),
+                Argument::new("domain", ArgumentKind::StaticStr, "The name of the location table."),
+                Argument::new("aor", ArgumentKind::Str, "The address of record; all if left out.").optional(),
+            ],
+            Routes::ALL,
+            "Removes the contacts behind an address and port.",
+            removal::remove_ip_port,
+        )
+        .section("1.4.3")
+        .returns(&[(1, "They are gone, if there were any."), (-1, "The address or the address of record cannot be read.")])
+        .prepare(removal::prepare_ip_port),
         Function::<Context>::new(
             "lookup",
             &[
@@ -97,8 +130,8 @@ pub static MODULE: Module<Context> = Module {
             &[
                 DOMAIN,
                 AOR,
-                Argument::new("ip", ArgumentKind::Variable, "A variable with addresses."),
-                Argument::new("port", ArgumentKind::Variable, "A variable with as many ports.").optional(),
+                Argument::new("ip", ArgumentKind::ReadVariable, "A variable with addresses."),
+                Argument::new("port", ArgumentKind::ReadVariable, "A variable with as many ports.").optional(),
             ],
             ASKING,
             "Whether a contact of an address of record is at one of these addresses.",
@@ -177,7 +210,7 @@ fn prepare_save(argument: usize, value: &Value) -> Result<Prepared, String> {
     match argument {
         1 => {
             let text = flags_text(value)?;
-            SaveFlags::parse(&text).map(Prepared::new).map_err(|error| error.to_string())
+            SaveFlags::parse(&text).map(Prepared::new).map_err(|error| explain(error, SAVE_FLAGS))
         }
         3 => Err("sharing tags need the module clusterer, which is not provided yet".to_owned()),
         _ => prepare_domain(argument, value),
@@ -191,8 +224,48 @@ fn prepare_lookup(argument: usize, value: &Value) -> Result<Prepared, String> {
     }
 }
 
+/// The names of the flags of `save()`, for suggestions.
+const SAVE_FLAGS: &[&str] = &[
+    "memory-only",
+    "no-reply",
+    "max-contacts",
+    "force-registration",
+    "matching-mode",
+    "path-off",
+    "path-lazy",
+    "path-strict",
+    "path-received",
+    "only-request-contacts",
+    "socket-header",
+    "min-expires",
+    "max-expires",
+];
+
+/// The names of the flags of `lookup()`, for suggestions.
+const LOOKUP_FLAGS: &[&str] = &[
+    "no-branches",
+    "to-branches-only",
+    "branch",
+    "method-filtering",
+    "ua-filtering",
+    "case-insensitive",
+    "extended-regexp",
+    "max-ping-latency",
+    "sort-by-latency",
+];
+
+/// What is wrong with a flag, and which one may be meant.
+fn explain(error: FlagError<'_>, known: &[&str]) -> String {
+    let FlagError::Unknown(item) = error else { return error.to_string() };
+    let name = item.split('=').next().unwrap_or(item).trim_end();
+    match seawall_script::nearest(name, known.iter().copied()) {
+        Some(near) => format!("{error}; did you mean \"{near}\"?"),
+        None => format!("{error}; the flags are {}", known.join(", ")),
+    }
+}
+
 fn lookup_plan(text: &str) -> Result<LookupPlan, String> {
-    let flags = LookupFlags::parse(text).map_err(|error| error.to_string())?;
+    let flags = LookupFlags::parse(text).map_err(|error| explain(error, LOOKUP_FLAGS))?;
     let user_agent = match &flags.user_agent {
         None => None,
         Some(filter) => Some(

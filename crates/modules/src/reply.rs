@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use seawall_net::Transport;
 use seawall_sip::build::Response;
-use seawall_sip::{Method, Name, NameAddr, Via, ViaFix};
+use seawall_sip::{Method, Name, Via, ViaFix, name_addr};
 
 use crate::context::{Context, Target};
 use crate::uris;
@@ -114,17 +114,11 @@ fn write(
 /// (RFC 3261 section 8.2.7), and not to be guessed. None when the request has a To tag.
 fn tag_of(context: &Context) -> Option<[u8; 16]> {
     let message = context.message();
-    let to = message.value(Name::To)?;
-    if may_have_tag(to) && NameAddr::parse(to).ok()?.tag().is_some() {
+    if name_addr::address(message, Name::To).ok()?.tag().is_some() {
         return None;
     }
     let key = context.node.keys.server_key(message)?;
     Some(context.node.keys.tag(&key))
-}
-
-/// Whether a To value may have a tag at all: most have none, and need not be parsed to know.
-fn may_have_tag(to: &[u8]) -> bool {
-    to.windows(4).any(|window| window.eq_ignore_ascii_case(b"tag="))
 }
 
 /// A reply header line for a text that must not end the line.

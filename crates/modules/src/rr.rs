@@ -2,6 +2,7 @@
 
 use seawall_script::{
     Argument, ArgumentKind, Call, Flow, Function, Module, Parameter, ParameterKind, Prepared, Routes, Value,
+    Variable,
 };
 use seawall_sip::{Name, NameAddr, Uri};
 use seawall_transaction::proxy::route::{self, RouteKind};
@@ -19,7 +20,7 @@ pub struct RecordRoute {
     pub params: Vec<u8>,
     /// Host and port given by `record_route_preset`; empty for our own.
     pub preset: Vec<u8>,
-    /// The second one of a double Record-Route given by `record_route_preset`.
+    /// The second one of a double Record-Route given by `record_route_preset`: the side on which the request came.
     pub preset_second: Vec<u8>,
 }
 
@@ -58,7 +59,22 @@ pub static MODULE: Module<Context> = Module {
             "Whether the user of the Request-URI goes into the Record-Route.",
         )
         .section("1.4.3"),
+        Parameter::new(
+            "enable_socket_mismatch_warning",
+            ParameterKind::Bool,
+            "1",
+            "Whether it is logged that a Route names another socket than the one that a request came to.",
+        )
+        .no_effect("such a request is routed as it says, and nothing is logged"),
     ],
+    variables: &[Variable::<Context>::new(
+        "rr_params",
+        "The parameters of our own Route, once loose_route has found it.",
+        |context, _| {
+            let params = &context.loose_route.params;
+            Value::optional(Some(&**params).filter(|params| !params.is_empty()))
+        },
+    )],
     functions: &[
         Function::<Context>::new(
             "loose_route",
@@ -88,8 +104,8 @@ pub static MODULE: Module<Context> = Module {
         Function::<Context>::new(
             "record_route_preset",
             &[
-                Argument::new("host", ArgumentKind::Str, "Host, port and parameters of the URI."),
-                Argument::new("second", ArgumentKind::Str, "The same for a second Record-Route.").optional(),
+                Argument::new("host", ArgumentKind::Str, "Host, port and parameters of the URI; with a second one, of the side on which the request leaves."),
+                Argument::new("second", ArgumentKind::Str, "The same for the side on which it came.").optional(),
             ],
             RECORD,
             "Adds a Record-Route with a given host when the request is forwarded.",

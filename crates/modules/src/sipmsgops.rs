@@ -9,6 +9,9 @@ use crate::uris;
 const EVERYWHERE: Routes =
     Routes::REQUEST.or(Routes::ONREPLY).or(Routes::FAILURE).or(Routes::BRANCH).or(Routes::LOCAL);
 
+/// Where the Request-URI may be changed.
+const REWRITE: Routes = Routes::REQUEST.or(Routes::FAILURE).or(Routes::BRANCH).or(Routes::LOCAL);
+
 const HEADER_NAME: &[Argument] = &[Argument::new("name", ArgumentKind::Str, "The name of the header.")];
 const OPTION: &[Argument] = &[
     Argument::new("header", ArgumentKind::Str, "The name of a header with a list: \"Supported\"."),
@@ -44,7 +47,7 @@ pub static MODULE: Module<Context> = Module {
                 Argument::new(
                     "after",
                     ArgumentKind::Str,
-                    "The name of the header to put it behind; the last header if left out.",
+                    "The name of the header to put it behind, the first of that name; the last header if left out.",
                 )
                 .optional(),
             ],
@@ -108,7 +111,7 @@ pub static MODULE: Module<Context> = Module {
         Function::<Context>::new(
             "append_to_reply",
             &[Argument::new("line", ArgumentKind::Str, "The header line, ending with \\r\\n.")],
-            Routes::REQUEST.or(Routes::FAILURE).or(Routes::ERROR),
+            Routes::REQUEST.or(Routes::FAILURE).or(Routes::BRANCH).or(Routes::ERROR),
             "Adds a header to the replies that are made here.",
             append_to_reply,
         )
@@ -130,7 +133,7 @@ pub static MODULE: Module<Context> = Module {
         Function::<Context>::new(
             "append_time",
             &[],
-            Routes::REQUEST.or(Routes::FAILURE),
+            Routes::REQUEST.or(Routes::FAILURE).or(Routes::BRANCH).or(Routes::LOCAL),
             "Adds a Date header to the reply.",
             |context, _| {
                 let line = format!("Date: {}\r\n", crate::calendar::sip_date(context.now_s));
@@ -169,7 +172,7 @@ pub static MODULE: Module<Context> = Module {
             "ruri_has_param",
             &[
                 Argument::new("name", ArgumentKind::Str, "The name of the parameter."),
-                Argument::new("value", ArgumentKind::Str, "Its value; any if left out.").optional(),
+                Argument::new("value", ArgumentKind::Str, "Its value; if left out, it must have none.").optional(),
             ],
             EVERYWHERE,
             "Whether the Request-URI has a parameter.",
@@ -178,7 +181,7 @@ pub static MODULE: Module<Context> = Module {
                 let found = uri.param(call.str(0).unwrap_or_default());
                 Flow::bool(match (found, call.str(1)) {
                     (None, _) => false,
-                    (Some(_), None) => true,
+                    (Some(value), None) => value.is_none(),
                     (Some(value), Some(wanted)) => {
                         value.is_some_and(|value| value.eq_ignore_ascii_case(wanted))
                     }
@@ -188,14 +191,14 @@ pub static MODULE: Module<Context> = Module {
         Function::<Context>::new(
             "ruri_add_param",
             &[Argument::new("parameter", ArgumentKind::Str, "The parameter: \"newparam=10\".")],
-            Routes::REQUEST.or(Routes::FAILURE).or(Routes::BRANCH),
+            REWRITE,
             "Adds a parameter to the Request-URI.",
             |context, call| change_uri_param(context, call.str(0), true),
         ),
         Function::<Context>::new(
             "ruri_del_param",
             &[Argument::new("name", ArgumentKind::Str, "The name of the parameter.")],
-            Routes::REQUEST.or(Routes::FAILURE).or(Routes::BRANCH),
+            REWRITE,
             "Removes a parameter from the Request-URI.",
             |context, call| change_uri_param(context, call.str(0), false),
         ),
@@ -238,11 +241,11 @@ pub static MODULE: Module<Context> = Module {
         Function::<Context>::new(
             "change_reply_status",
             &[
-                Argument::new("code", ArgumentKind::Int, "The new code, of the same class."),
+                Argument::new("code", ArgumentKind::Int, "The new code."),
                 Argument::new("reason", ArgumentKind::Str, "The new reason phrase."),
             ],
             Routes::ONREPLY,
-            "Changes the code and reason of a reply that is relayed; a 2xx stays a 2xx.",
+            "Changes the code and reason of a reply that is relayed. A 1xx stays a 1xx and a 2xx a 2xx; nothing else becomes one.",
             change_reply_status,
         )
         .prepare(crate::sl::check_code),
@@ -261,7 +264,8 @@ fn read_methods(text: &[u8]) -> Methods {
     let mut methods = Methods::default();
     for name in text.split(|byte| *byte == b'|') {
         let name = name.trim_ascii();
-        match Method::from_bytes(name) {
+        // Methods of SIP are case-sensitive; in scripts the known ones are written either way.
+        match Method::from_bytes(&name.to_ascii_uppercase()) {
             Method::Other => methods.others.push(name.to_vec()),
             known => methods.known |= 1 << known as u32,
         }
@@ -288,7 +292,7 @@ fn is_method(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
             } else {
                 cseq.map_or(&b""[..], |cseq| cseq.method)
             };
-            methods.others.iter().any(|other| other == name)
+            methods.others.iter().any(|other| other.eq_ignore_ascii_case(name))
         }
         known => methods.known & (1 << known as u32) != 0,
     };
@@ -338,8 +342,7 @@ fn add_header(context: &mut Context, call: &mut Call<'_, Context>, behind: bool)
         None => context.edits.insert_header_first(message, &block),
         Some(name) => {
             let mut headers = message.header_named(name);
-            let anchor = if behind { headers.last() } else { headers.next() };
-            let Some(anchor) = anchor else { return Flow::FALSE };
+            let Some(anchor) = headers.next() else { return Flow::FALSE };
             if behind {
                 context.edits.insert_header_after(&anchor, &block);
             } else {
@@ -451,7 +454,8 @@ fn change_uri_param(context: &mut Context, param: Option<&[u8]>, add: bool) -> F
 }
 
 fn options<'a>(context: &'a Context, header: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
-    context.message().header_named(header).flat_map(|header| list::Items::new(header.value))
+    let headers = context.message().header_named(header);
+    headers.flat_map(|header| list::Items::new(context.edits.value(&header)).collect::<Vec<_>>())
 }
 
 fn has_option(context: &Context, header: &[u8], option: &[u8]) -> bool {
@@ -463,17 +467,15 @@ fn add_option(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     if !ascii::is_token(option) || !ascii::is_token(name) {
         return Flow::FALSE;
     }
+    // Naming an option twice means nothing more.
     if has_option(context, name, option) {
         return Flow::TRUE;
     }
     let message = context.packet.message();
-    match message.header_named(name).next() {
-        Some(header) => {
-            let value = [header.value, b", ", option].concat();
-            context.edits.replace_value(&header, &value);
-        }
-        None => context.edits.append_header(message, &[name, b": ", option, b"\r\n"].concat()),
-    }
+    let Some(header) = message.header_named(name).next() else { return Flow::FALSE };
+    let value = context.edits.value(&header);
+    let value = if value.is_empty() { option.to_vec() } else { [value, b", ", option].concat() };
+    context.edits.replace_value(&header, &value);
     Flow::TRUE
 }
 
@@ -481,16 +483,18 @@ fn remove_option(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     let (name, option) = (call.str(0).unwrap_or_default(), call.str(1).unwrap_or_default());
     let mut removed = false;
     for header in context.packet.message().header_named(name) {
+        let value = context.edits.value(&header);
         let kept: Vec<&[u8]> =
-            list::Items::new(header.value).filter(|known| !known.eq_ignore_ascii_case(option)).collect();
-        if kept.len() == list::Items::new(header.value).count() {
+            list::Items::new(value).filter(|known| !known.eq_ignore_ascii_case(option)).collect();
+        if kept.len() == list::Items::new(value).count() {
             continue;
         }
         removed = true;
-        if kept.is_empty() {
+        let (is_empty, kept) = (kept.is_empty(), kept.join(&b", "[..]));
+        if is_empty {
             context.edits.remove_header(&header);
         } else {
-            context.edits.replace_value(&header, &kept.join(&b", "[..]));
+            context.edits.replace_value(&header, &kept);
         }
     }
     Flow::bool(removed)
@@ -499,8 +503,10 @@ fn remove_option(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
 fn change_reply_status(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     let Some((code, reason)) = crate::sl::code_and_reason(call) else { return Flow::FALSE };
     let message = context.packet.message();
-    // RFC 3261 section 16.7: a proxy must not turn a final reply into another class, or the dialog would break.
-    if !message.is_response() || message.status() / 100 != code / 100 || !uris::is_clean(reason) {
+    // To make a dialog out of a refusal, or the other way round, would leave both sides with different views.
+    let same_class = message.status() / 100 == code / 100;
+    let both_negative = message.status() >= 300 && code >= 300;
+    if !message.is_response() || !(same_class || both_negative) || !uris::is_clean(reason) {
         return Flow::FALSE;
     }
     let line = [b"SIP/2.0 ", code.to_string().as_bytes(), b" ", reason].concat();

@@ -18,8 +18,7 @@ use crate::sl::{REPLY_ARGUMENTS, check_code, code_and_reason};
 const RELAY_FLAGS: &[FlagDecl] = &[
     FlagDecl::new("no-auto-477", "", "Sends no 477 when no branch could be sent."),
     FlagDecl::new("no-dns-failover", "", "Does not try further addresses of a destination."),
-    FlagDecl::new("pass-reason-hf", "", "Copies the Reason header of a received CANCEL."),
-    FlagDecl::new("allow-no-cancel", "", "Honours Request-Disposition: no-cancel (RFC 3841)."),
+    FlagDecl::new("pass-reason-hdr", "", "Passes on the Reason header of a received CANCEL; that is always done."),
 ];
 
 /// `no-auto-477` in [`RELAY_FLAGS`].
@@ -133,7 +132,8 @@ pub static MODULE: Module<Context> = Module {
             "0",
             "Whether a 6xx lets other branches go on.",
         )
-        .section("1.3.15"),
+        .section("1.3.15")
+        .no_effect("a 6xx always ends the other branches, as RFC 3261 section 16.7 says"),
         Parameter::new("enable_stats", ParameterKind::Bool, "1", "Whether transactions are counted.")
             .section("1.3.16")
             .no_effect("they are always counted"),
@@ -193,7 +193,7 @@ pub static MODULE: Module<Context> = Module {
                 Argument::new(
                     "outbound_proxy",
                     ArgumentKind::Str,
-                    "Where to send it, as proto:host:port or a URI.",
+                    "Where to send it unless $du says so, as [proto:]host[:port].",
                 )
                 .optional(),
             ],
@@ -222,15 +222,16 @@ pub static MODULE: Module<Context> = Module {
         Function::<Context>::new(
             "t_check_trans",
             &[],
-            Routes::REQUEST,
+            Routes::REQUEST.or(Routes::BRANCH),
             "Whether the request belongs to a transaction; retransmissions end here.",
             check_transaction,
         )
         .section("1.4.3")
         .returns(&[
-            (1, "A CANCEL of a known INVITE, or an ACK of a final reply made here."),
+            (1, "A CANCEL of a known INVITE, or an ACK of a final reply that is no 2xx or was made here."),
             (-1, "It belongs to no transaction."),
-            (0, "It was absorbed."),
+            (-2, "An ACK from end to end."),
+            (0, "It is a retransmission and was absorbed."),
         ]),
         Function::<Context>::new("t_reply", REPLY_ARGUMENTS, ROUTES, "Sends a reply statefully.", t_reply)
             .section("1.4.4")
@@ -396,11 +397,12 @@ fn new_transaction(context: &mut Context, _: &mut Call<'_, Context>) -> Flow {
 
 fn check_transaction(context: &mut Context, _: &mut Call<'_, Context>) -> Flow {
     match relay::matching(context) {
+        RequestMatch::New if context.message().method_id() == Method::Ack => Flow::Value(-2),
         RequestMatch::New => Flow::FALSE,
         // RFC 3261 section 13.2.2.4: the ACK of a 2xx travels like a request of its own.
-        RequestMatch::AckFor2xx(id) => Flow::bool(answered_here(context, id)),
-        RequestMatch::Cancel(_) => Flow::TRUE,
-        RequestMatch::Retransmission(_) | RequestMatch::AckForFinal(_) => Flow::Value(0),
+        RequestMatch::AckFor2xx(id) if !answered_here(context, id) => Flow::Value(-2),
+        RequestMatch::AckFor2xx(_) | RequestMatch::AckForFinal(_) | RequestMatch::Cancel(_) => Flow::TRUE,
+        RequestMatch::Retransmission(_) => Flow::Value(0),
     }
 }
 
@@ -484,9 +486,9 @@ fn add_headers(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
         return Flow::FALSE;
     }
     let lines = lines.to_vec();
-    match &context.transaction {
-        Some((_, state)) => state.lock().added_headers.extend_from_slice(&lines),
-        None => context.added_headers.extend_from_slice(&lines),
+    if let Some((_, state)) = &context.transaction {
+        state.lock().added_headers.extend_from_slice(&lines);
     }
+    context.added_headers.extend_from_slice(&lines);
     Flow::TRUE
 }

@@ -163,6 +163,8 @@ pub static MODULE: Module<Context> = Module {
             .no_effect(NO_CLUSTER),
         Parameter::new("ha_cluster", ParameterKind::Int, "0", "The cluster of this table.")
             .no_effect(NO_CLUSTER),
+        Parameter::new("ha_shtag", ParameterKind::Str, "", "The sharing tag of the active node.")
+            .no_effect(NO_CLUSTER),
         Parameter::new(
             "skip_replicated_db_ops",
             ParameterKind::Int,

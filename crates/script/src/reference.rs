@@ -10,21 +10,31 @@ use crate::declare::{
 use crate::globals::{GLOBALS, GlobalKind};
 use crate::transform;
 
-/// The pages: file name and text in Markdown. One for the language, one for the settings, one for each module.
+/// The pages: file name and text in Markdown. One for the language, one for the settings, one for each module name.
 pub fn markdown<C>(modules: &[&'static Module<C>]) -> Vec<(String, String)> {
+    let mut names: Vec<&str> = Vec::new();
+    for module in modules {
+        if !names.contains(&module.name) {
+            names.push(module.name);
+        }
+    }
     let mut pages = vec![
         ("language.md".to_string(), language()),
         ("settings.md".to_string(), settings()),
-        ("README.md".to_string(), contents(modules)),
+        ("README.md".to_string(), contents(&names)),
     ];
-    pages.extend(modules.iter().map(|module| (format!("{}.md", module.name), page(module))));
+    for name in names {
+        let parts: Vec<&'static Module<C>> =
+            modules.iter().copied().filter(|module| module.name == name).collect();
+        pages.push((format!("{name}.md"), page(name, &parts)));
+    }
     pages
 }
 
-fn contents<C>(modules: &[&'static Module<C>]) -> String {
+fn contents(names: &[&str]) -> String {
     let mut text = String::from("# Reference\n\n- [The language](language.md)\n- [Settings](settings.md)\n");
-    for module in modules {
-        let _ = writeln!(text, "- [Module {}]({}.md)", module.name, module.name);
+    for name in names {
+        let _ = writeln!(text, "- [Module {name}]({name}.md)");
     }
     text
 }
@@ -68,43 +78,54 @@ fn settings() -> String {
     text
 }
 
-fn page<C>(module: &Module<C>) -> String {
-    let mut text = format!("# Module {}\n\nDocument: <{}>\n", module.name, module.document);
-    if !module.requires.is_empty() {
-        let _ = writeln!(text, "\nNeeds: {}", module.requires.join(", "));
+/// The page of one module, which may be declared in several tables.
+fn page<C>(name: &str, parts: &[&'static Module<C>]) -> String {
+    let mut text = format!("# Module {name}\n\n");
+    let mut documents: Vec<&str> = parts.iter().map(|part| part.document).collect();
+    documents.dedup();
+    for document in documents {
+        let _ = writeln!(text, "Document: <{document}>");
     }
-    if !module.parameters.is_empty() {
-        text.push_str("\n## Parameters\n\n| name | type | default | unit | section | what it does |\n|---|---|---|---|---|---|\n");
-        for parameter in module.parameters {
-            parameter_row(parameter, &mut text);
-        }
+    let requires: Vec<&str> = parts.iter().flat_map(|part| part.requires).copied().collect();
+    if !requires.is_empty() {
+        let _ = writeln!(text, "\nNeeds: {}", requires.join(", "));
     }
-    if !module.functions.is_empty() {
-        text.push_str("\n## Functions\n");
-        for function in module.functions {
-            function_section(function, &mut text);
-        }
-    }
-    if !module.variables.is_empty() {
-        text.push_str("\n## Variables\n\n| name | writable | what it is |\n|---|---|---|\n");
-        for variable in module.variables {
-            variable_row(variable, &mut text);
-        }
-    }
-    if !module.statistics.is_empty() {
-        text.push_str("\n## Statistics\n\n| name | what it counts |\n|---|---|\n");
-        for statistic in module.statistics {
-            let _ = writeln!(text, "| `{}` | {} |", statistic.name, cell(statistic.doc));
-        }
-    }
-    if !module.events.is_empty() {
-        text.push_str("\n## Events\n\n| name | parameters | when |\n|---|---|---|\n");
-        for event in module.events {
-            let parameters = event.parameters.join(", ");
-            let _ = writeln!(text, "| `{}` | {parameters} | {} |", event.name, cell(event.doc));
-        }
-    }
+    let parameters = parts.iter().flat_map(|part| part.parameters);
+    let head = "\n## Parameters\n\n| name | type | default | unit | section | what it does |\n|---|---|---|---|---|---|\n";
+    section(&mut text, head, parameters, parameter_row);
+    let functions = parts.iter().flat_map(|part| part.functions);
+    section(&mut text, "\n## Functions\n", functions, function_section);
+    let variables = parts.iter().flat_map(|part| part.variables);
+    let head = "\n## Variables\n\n| name | writable | what it is |\n|---|---|---|\n";
+    section(&mut text, head, variables, variable_row);
+    let statistics = parts.iter().flat_map(|part| part.statistics);
+    section(
+        &mut text,
+        "\n## Statistics\n\n| name | what it counts |\n|---|---|\n",
+        statistics,
+        |one, text| {
+            let _ = writeln!(text, "| `{}` | {} |", one.name, cell(one.doc));
+        },
+    );
+    let events = parts.iter().flat_map(|part| part.events);
+    section(
+        &mut text,
+        "\n## Events\n\n| name | parameters | when |\n|---|---|---|\n",
+        events,
+        |one, text| {
+            let _ = writeln!(text, "| `{}` | {} | {} |", one.name, one.parameters.join(", "), cell(one.doc));
+        },
+    );
     text
+}
+
+/// A heading and what stands under it, if anything does.
+fn section<T>(text: &mut String, head: &str, rows: impl Iterator<Item = T>, row: impl Fn(T, &mut String)) {
+    let mut rows = rows.peekable();
+    if rows.peek().is_some() {
+        text.push_str(head);
+        rows.for_each(|one| row(one, text));
+    }
 }
 
 fn parameter_row(parameter: &Parameter, text: &mut String) {
@@ -140,6 +161,9 @@ fn function_section<C>(function: &Function<C>, text: &mut String) {
         (_, true) => text.push_str("\nOnly in `async` and `launch`.\n"),
         (true, _) => text.push_str("\nAlso in `async` and `launch`.\n"),
         _ => {}
+    }
+    if !function.arguments.is_empty() {
+        text.push('\n');
     }
     for argument in function.arguments {
         let kind = match argument.kind {
@@ -215,7 +239,9 @@ fn routes(routes: Routes) -> String {
 fn with_effect(doc: &str, effect: Effect) -> String {
     match effect {
         Effect::Used => cell(doc),
-        Effect::NoEffect(reason) => format!("{}. No effect here: {}", cell(doc), cell(reason)),
+        Effect::NoEffect(reason) => {
+            format!("{}. No effect here: {}.", cell(doc.trim_end_matches('.')), cell(reason))
+        }
     }
 }
 

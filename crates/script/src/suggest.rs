@@ -1,7 +1,7 @@
 //! The nearest known name to a wrong one.
 
 /// The candidate that is fewest edits away from `name`, if it is near enough to be meant.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = match name.len() {
         0..=2 => 1,
         3..=5 => 2,

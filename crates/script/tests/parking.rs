@@ -124,7 +124,9 @@ fn only_a_parked_frame_can_be_resumed() {
 }
 
 #[test]
-fn a_frame_is_a_plain_value() {
+fn a_frame_is_a_plain_value_and_a_program_is_shared() {
     fn plain<T: Send + 'static>() {}
+    fn shared<T: Send + Sync>() {}
     plain::<Frame>();
+    shared::<Program<World>>();
 }

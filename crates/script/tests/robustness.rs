@@ -68,7 +68,7 @@ const PIECES: &[&str] = &[
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn pieces_in_any_order_are_survived(picks in proptest::collection::vec(0..PIECES.len(), 0..60)) {
@@ -104,9 +104,9 @@ fn deep_nesting_is_refused_and_not_followed() {
 }
 
 #[test]
-fn ten_thousand_errors_are_counted_and_cut() {
-    let text = format!("route {{ {} }}", "nope();".repeat(10_000));
+fn thousands_of_errors_are_counted_and_cut() {
+    let text = format!("route {{ {} }}", "nope();".repeat(2_000));
     let loaded = support::load_text(&text);
     let report = loaded.diagnostics.render(false);
-    assert!(report.ends_with("10000 errors and no warnings\n"), "{}", &report[report.len() - 60..]);
+    assert!(report.ends_with("2000 errors and no warnings\n"), "{}", &report[report.len() - 60..]);
 }

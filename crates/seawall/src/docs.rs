@@ -24,6 +24,9 @@ pub fn docs(arguments: &DocsArguments) -> ExitCode {
     };
     let mut files = seawall_script::reference::markdown(seawall_modules::MODULES);
     files.push(("mi.md".to_owned(), seawall_control::reference_markdown()));
+    if let Some((_, contents)) = files.iter_mut().find(|(name, _)| name == "README.md") {
+        contents.push_str("- [MI commands](mi.md)\n");
+    }
     let written = std::fs::create_dir_all(folder)
         .and_then(|()| files.iter().try_for_each(|(name, text)| std::fs::write(folder.join(name), text)));
     match written {

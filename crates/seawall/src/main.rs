@@ -13,9 +13,9 @@ use clap::{Parser, Subcommand};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// A SIP registrar and mid-registrar that runs OpenSIPS scripts.
+/// A SIP registrar and proxy that runs OpenSIPS scripts.
 #[derive(Debug, Parser)]
-#[command(name = "seawall", version, about)]
+#[command(name = "seawall", version)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

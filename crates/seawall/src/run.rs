@@ -1,7 +1,7 @@
 //! `seawall run`.
 
 use std::io::{IsTerminal, Write};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -123,10 +123,11 @@ fn greet(engine: &Engine, default: bool) -> std::io::Result<()> {
 
 /// What somebody needs who has started it for the first time.
 fn explain(engine: &Engine, out: &mut impl Write) -> std::io::Result<()> {
+    // An address that a phone will be served from when it registers there: a private one, else the loopback.
     let sockets = engine.sockets();
-    let outside =
-        sockets.iter().find(|socket| !socket.address.ip().is_loopback() && socket.address.is_ipv4());
-    let Some(socket) = outside.or(sockets.first()) else { return Ok(()) };
+    let private = sockets.iter().find(|socket| is_private(socket.address.ip()));
+    let loopback = sockets.iter().find(|socket| socket.address.ip().is_loopback());
+    let Some(socket) = private.or(loopback).or(sockets.first()) else { return Ok(()) };
     let server = socket.address;
     writeln!(out)?;
     writeln!(out, "  No script was given, so this is a registrar for this machine and its private network.")?;
@@ -145,4 +146,9 @@ fn explain(engine: &Engine, out: &mut impl Write) -> std::io::Result<()> {
     }
     writeln!(out, "  Your own script:   seawall check opensips.cfg && seawall run -f opensips.cfg")?;
     writeln!(out)
+}
+
+/// Whether phones of a private network would know the server by this address.
+fn is_private(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(v4) if v4.is_private())
 }

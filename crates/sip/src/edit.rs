@@ -111,6 +111,19 @@ impl Edits {
         }
     }
 
+    /// The value that a header field will have: what it was replaced by, else its own. Empty when it was removed.
+    #[must_use]
+    pub fn value<'a>(&'a self, header: &Header<'a>) -> &'a [u8] {
+        let of = |span: Span| {
+            let mut edits = self.edits.iter().filter(|edit| !edit.inserts);
+            edits.find(|edit| (edit.start, edit.end) == (span.start, span.end())).map(|edit| edit.text)
+        };
+        match of(header.span).or_else(|| of(header.value_span)) {
+            Some(text) => text.of(&self.text),
+            None => header.value,
+        }
+    }
+
     /// Appends a header field, given as `Name: value`, after the last one. The line break is added if it is missing.
     pub fn append_header(&mut self, message: &Message, line: &[u8]) {
         self.insert_line(message.head_end(), line);

@@ -305,7 +305,8 @@ impl ViaFix {
         (!honest).then_some(ViaFix { received: Some(ip), rport: None })
     }
 
-    /// Appends the Via value with the fix applied. A `received` that the client wrote itself is replaced.
+    /// Appends the Via value with the fix applied. A `received` that the client wrote itself is replaced, and an
+    /// `rport` that it did not write is added.
     pub fn write(&self, via: &Via<'_>, out: &mut Vec<u8>) {
         if self.received.is_some() && via.received.is_some() {
             self.write_params(via, out);
@@ -321,6 +322,11 @@ impl ViaFix {
         if let Some(received) = self.received {
             out.extend_from_slice(b";received=");
             ascii::write_ip(out, received);
+        }
+        // The client did not ask, but the script wants the source port to be used (`force_rport`).
+        if let (Some(port), None) = (self.rport, via.rport) {
+            out.push(b';');
+            write_rport(port, out);
         }
     }
 

@@ -6,14 +6,19 @@
 use core::{fmt, hash::Hasher};
 
 use seawall_sip::{
-    cseq::CSeq, message::Message, method::Method, name::Name, name_addr::NameAddr, via::MAGIC_COOKIE,
+    cseq::CSeq,
+    message::Message,
+    method::Method,
+    name::Name,
+    name_addr::NameAddr,
+    via::{MAGIC_COOKIE, Via},
 };
 use siphasher::{
     sip::SipHasher13,
     sip128::{Hasher128, SipHasher13 as SipHasher13Wide},
 };
 
-use crate::{effect::TransactionId, hex, limits::BRANCH_BYTES, top_via::TopVia};
+use crate::{effect::TransactionId, hex, limits::BRANCH_BYTES};
 
 /// The shard number in a branch that belongs to no transaction.
 const STATELESS: u16 = u16::MAX;
@@ -114,11 +119,11 @@ impl Keys {
             Method::Cancel => RequestKind::Cancel,
             _ => RequestKind::Other,
         };
-        let via = TopVia::of(request)?;
+        let via = Via::top(request).ok()?;
         let mut text = Text::new(self.transaction);
         // ACK and CANCEL count as the INVITE that they refer to.
         text.put(if kind == RequestKind::Other { request.method() } else { b"INVITE" });
-        let unique = via.branch.filter(|branch| has_cookie(branch));
+        let unique = via.branch().filter(|branch| has_cookie(branch));
         match unique {
             Some(branch) => {
                 text.put(branch);
@@ -158,7 +163,7 @@ impl Keys {
     /// The branch of the topmost Via of a response, if this server wrote it. It tells the shard to lock.
     #[must_use]
     pub fn response_branch(&self, response: &Message) -> Option<OwnBranch> {
-        self.read_branch(TopVia::of(response)?.branch?)
+        self.read_branch(Via::top(response).ok()?.branch()?)
     }
 
     /// A hash over what names a request and what decides where it goes: Call-ID, CSeq, Request-URI and Route. A

@@ -34,7 +34,6 @@ mod server;
 mod settle;
 mod slab;
 mod timers;
-mod top_via;
 mod transaction;
 
 pub use self::{

@@ -17,7 +17,7 @@ use crate::reply;
 pub struct Options {
     /// Whether 477 is sent when no branch could be sent.
     pub auto_477: bool,
-    /// A next hop for all branches.
+    /// A next hop for the branches that have none of their own (`$du`).
     pub proxy: Option<Vec<u8>>,
 }
 
@@ -84,7 +84,7 @@ pub fn create(context: &mut Context) -> Created {
 
 /// Forwards an ACK of a 2xx, which belongs to no transaction (RFC 3261 section 13.2.2.4).
 pub fn acknowledge(context: &mut Context, proxy: Option<&[u8]>) -> Flow {
-    if let Some(proxy) = proxy {
+    if let Some(proxy) = proxy.filter(|_| context.target.destination.is_empty()) {
         context.target.destination = forward::as_uri(proxy);
     }
     forward::stateless_to_target(context)
@@ -124,7 +124,7 @@ pub fn relay(context: &mut Context, options: Options) -> Flow {
     branches.push(context.target.clone());
     branches.append(&mut context.branches.clone());
     if let Some(proxy) = &options.proxy {
-        for branch in &mut branches {
+        for branch in branches.iter_mut().filter(|branch| branch.destination.is_empty()) {
             branch.destination = forward::as_uri(proxy);
         }
     }

@@ -16,6 +16,11 @@ pub const VARIABLES: &[Variable<Context>] = &[
     .prepare(check_field)
     .count(|context, _| context.branches.len())
     .write(write_branch),
+    Variable::<Context>::new("br", "The URI of the first further destination; assigning adds one.", |context, reference| {
+        further(context, reference).map_or(Value::Null, |branch| field(branch, b"uri"))
+    })
+    .count(|context, _| context.branches.len())
+    .write(write_branch),
     Variable::<Context>::new("msg.branch.uri", "The URI of a destination, [0] being the Request-URI.", |context, reference| {
         any(context, reference).map_or(Value::Null, |branch| match branch.uri.is_empty() {
             true => Value::str(context.request_uri()),
@@ -74,6 +79,17 @@ pub const VARIABLES: &[Variable<Context>] = &[
         .count(count_sent),
     Variable::<Context>::new("tm.branch.path", "The Path of a branch of the transaction.", |context, reference| sent(context, reference, b"path"))
         .count(count_sent),
+    Variable::<Context>::new("tm.branch.flags", "The names of the branch flags of a branch of the transaction.", |context, reference| {
+        sent_branch(context, reference, |branch| flag_names(context, branch.flags))
+    })
+    .count(count_sent),
+    Variable::<Context>::new("tm.branch.socket", "The socket that was chosen for a branch of the transaction.", |context, reference| {
+        sent_branch(context, reference, |branch| match branch.socket.and_then(|socket| context.node.socket(socket)) {
+            Some(socket) => Value::from(socket.description.as_str()),
+            None => Value::Null,
+        })
+    })
+    .count(count_sent),
     Variable::<Context>::new("tm.branch.attr", "A named value of a branch of the transaction.", |context, reference| {
         sent_branch(context, reference, |branch| branch.attribute(reference.name).cloned().unwrap_or(Value::Null))
     })

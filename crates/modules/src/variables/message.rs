@@ -55,8 +55,21 @@ pub const VARIABLES: &[Variable<Context>] = &[
         "The code of the reply that a failure or reply route runs for.",
         reply_code,
     ),
+    Variable::<Context>::new(
+        "T_branch_idx",
+        "The number of the branch whose branch, reply or failure route runs; NULL elsewhere.",
+        |context, _| match context.route {
+            RouteKind::Branch | RouteKind::Reply | RouteKind::Failure => {
+                Value::Int(i64::from(context.branch_index))
+            }
+            _ => Value::Null,
+        },
+    ),
     Variable::<Context>::new("T_ruri", "The Request-URI of the branch.", |context, _| {
         Value::str(context.request_uri())
+    }),
+    Variable::<Context>::new("pp", "The number of the process.", |_, _| {
+        Value::Int(i64::from(std::process::id()))
     }),
     Variable::<Context>::new("err.class", "The class of the last error of a message.", |context, _| {
         match context.error {

@@ -62,10 +62,12 @@ pub(crate) fn compile<C: Host>(
     }
     let Compiler { modules, globals, parameters, code, routes, names, slots, .. } = compiler;
     let while_loops = u32::try_from(globals.int("max_while_loops")).unwrap_or(limits::WHILE_LOOPS);
+    let mut module_names: Vec<&'static str> = modules.iter().map(|module| module.name).collect();
+    module_names.dedup();
     Some(Program {
         globals,
         parameters,
-        modules: modules.iter().map(|module| module.name).collect(),
+        modules: module_names,
         code,
         routes,
         names,

@@ -51,6 +51,7 @@ use GlobalKind::{Alias, Bool, Int, Socket, Str};
 const THREADS: &str = "work is done by one thread a core";
 const MEMORY: &str = "memory is not divided into pools here";
 const BLACKLIST: &str = "there are no blacklists of destinations";
+const STDERR: &str = "the log goes to the standard error; the service manager keeps it";
 const RESOLVER: &str = "names are resolved by the system's own settings";
 
 /// All settings.
@@ -66,46 +67,61 @@ pub static GLOBALS: &[Global] = &[
     used("log_level", Int, "2", "which of the server's own lines are logged: -3 alert to 4 debug"),
     used("xlog_level", Int, "2", "which lines of `xlog` are logged"),
     used("xlog_print_level", Int, "-1", "the level of `xlog` without one"),
-    used("log_stdout", Bool, "no", "log to the standard output"),
-    used("stderror_enabled", Bool, "no", "log to the standard error"),
+    used("stderror_enabled", Bool, "no", "log to the standard error; here the log always goes there"),
     used("log_stderror", Bool, "no", "the older name of `stderror_enabled`"),
-    used("syslog_enabled", Bool, "yes", "log to the system's log"),
-    used("syslog_facility", Str, "LOG_DAEMON", "the facility of the system's log"),
-    used("log_facility", Str, "LOG_DAEMON", "the older name of `syslog_facility`"),
-    used("syslog_name", Str, "", "the name in the system's log"),
-    used("log_name", Str, "", "the older name of `syslog_name`"),
-    used("debug_mode", Bool, "no", "log everything to the standard error"),
+    idle("log_stdout", Bool, "no", STDERR, "log to the standard output"),
+    idle("syslog_enabled", Bool, "yes", STDERR, "log to the system's log"),
+    idle("syslog_facility", Str, "LOG_DAEMON", STDERR, "the facility of the system's log"),
+    idle("log_facility", Str, "LOG_DAEMON", STDERR, "the older name of `syslog_facility`"),
+    idle("syslog_name", Str, "", STDERR, "the name in the system's log"),
+    idle("log_name", Str, "", STDERR, "the older name of `syslog_name`"),
+    used("debug_mode", Bool, "no", "log all of the server's own lines, whatever `log_level` says"),
     used("udp_workers", Int, "8", "workers that read UDP; here the threads that do all the work"),
     used("advertised_address", Str, "", "the address to put into Via and Record-Route"),
     used("advertised_port", Int, "0", "the port to put into Via and Record-Route"),
     used("server_header", Str, "Server: Seawall", "the whole Server header of replies made here"),
     used("server_signature", Bool, "yes", "add the Server header to replies"),
-    used(
+    idle(
         "user_agent_header",
         Str,
         "User-Agent: Seawall",
+        "no requests are made here yet",
         "the whole User-Agent header of requests made here",
     ),
     used("max_while_loops", Int, "100", "how many rounds a `while` may make"),
     used("tcp_connection_lifetime", Int, "120", "seconds for which an idle TCP connection is kept"),
     used("tcp_max_connections", Int, "2048", "how many TCP connections may be open"),
-    used("tcp_connect_timeout", Int, "100", "milliseconds for a TCP connection to be set up"),
-    used("tcp_max_msg_time", Int, "4", "seconds for a message to arrive whole over TCP"),
-    used(
+    used("tcp_connect_timeout", Int, "5000", "milliseconds for a TCP connection to be set up"),
+    used("tcp_max_msg_time", Int, "10", "seconds for a message to arrive whole over TCP"),
+    idle(
         "tcp_max_msg_chunks",
         Int,
         "4",
-        "pieces in which a message may arrive over TCP; here the time alone limits it",
+        "the time alone limits it",
+        "pieces in which a message may arrive over TCP",
     ),
     used("disable_tcp", Bool, "no", "ignore the TCP sockets"),
-    used("auto_aliases", Bool, "no", "find the names of the listening addresses by DNS"),
-    used("mhomed", Bool, "no", "choose the outgoing socket by the route to the destination"),
+    idle(
+        "auto_aliases",
+        Bool,
+        "no",
+        "name them with `alias`",
+        "find the names of the listening addresses by DNS",
+    ),
+    idle(
+        "mhomed",
+        Bool,
+        "no",
+        "the socket is that of the request, or the first of the right transport; `$fs` chooses another",
+        "choose the outgoing socket by the route to the destination",
+    ),
     used("enable_asserts", Bool, "no", "execute `assert`"),
-    used(
+    idle(
         "abort_on_assert",
         Bool,
         "no",
-        "end the server when an assertion fails; here only the script is ended",
+        "a failed assertion ends the script, never the server",
+        "end the server when an assertion fails",
     ),
     idle("mpath", Str, "", "modules are built in", "where modules are"),
     idle("children", Int, "8", THREADS, "worker processes"),

@@ -153,7 +153,8 @@ fn a_large_dump_comes_whole_while_phones_register() {
             })
             .collect();
         requests.iter().for_each(|request| alice.send(&request.bytes()));
-        requests.iter().for_each(|request| assert_eq!(alice.answer_to(request).status(), 200));
+        // The workers answer in whatever order they get to it.
+        (0..requests.len()).for_each(|_| assert_eq!(alice.receive().status(), 200));
     }
     std::thread::scope(|scope| {
         let dump = scope.spawn(|| result(&server, "ul_dump", json!({})));

@@ -1,8 +1,6 @@
 //! The forwarded request (RFC 3261 §16.6).
 
-use seawall_sip::{Edits, Message, Name, ViaFix, ascii, cseq};
-
-use crate::top_via::{plain_fields, value_of};
+use seawall_sip::{Edits, Message, Name, ViaFix, cseq};
 
 /// Our Via.
 #[derive(Clone, Copy, Debug)]
@@ -55,9 +53,7 @@ impl Forward<'_> {
         if let Some(uri) = self.request_uri {
             edits.set_request_uri(request, uri);
         }
-        if let Some(fix) = &self.via_fix
-            && fix_plain_via(request, fix, edits).is_none()
-        {
+        if let Some(fix) = &self.via_fix {
             edits.fix_top_via(request, fix);
         }
         if self.max_forwards == MaxForwards::Decrement {
@@ -73,30 +69,6 @@ impl Forward<'_> {
         }
         out.extend_from_slice(if via.rport { b";rport\r\n" } else { b"\r\n" });
     }
-}
-
-/// Adds received and rport where the Via of the previous hop is written as nearly all are: nothing is taken apart,
-/// and only what is new is written. `None`, and no edit, for any other form.
-fn fix_plain_via(request: &Message, fix: &ViaFix, edits: &mut Edits) -> Option<()> {
-    let fields = plain_fields(request.value(Name::Via)?)?;
-    if fields.clone().any(|field| value_of(field, b"received=").is_some()) {
-        return None;
-    }
-    let end = request.span_of(fields.clone().last()?)?;
-    let rport = |field: &&[u8]| field.eq_ignore_ascii_case(b"rport") || value_of(field, b"rport=").is_some();
-    if let Some((port, field)) = fix.rport.zip(fields.skip(1).find(rport)) {
-        let mut text = Vec::with_capacity(12);
-        text.extend_from_slice(b"rport=");
-        ascii::write_u32(&mut text, u32::from(port));
-        edits.replace(request.span_of(field)?, &text);
-    }
-    if let Some(ip) = fix.received {
-        let mut text = Vec::with_capacity(56);
-        text.extend_from_slice(b";received=");
-        ascii::write_ip(&mut text, ip);
-        edits.insert_after(end, &text);
-    }
-    Some(())
 }
 
 /// Takes one hop off Max-Forwards; a request without it gets 70. One that is malformed, or 0, stays as it is.
@@ -163,17 +135,17 @@ mod tests {
     }
 
     #[test]
-    fn plain_and_odd_forms_of_the_previous_via_are_fixed_alike() {
+    fn the_previous_via_gets_received_and_rport_whether_it_asked_or_not() {
         let fix = ViaFix { received: Some([192, 0, 2, 9].into()), rport: Some(4000) };
         let forward = Forward { via_fix: Some(fix), ..PLAIN };
         let via = "Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKours";
         for (old, new) in [
             ("a:1;rport;branch=1", "a:1;rport=4000;branch=1;received=192.0.2.9"),
             ("a:1;branch=1;RPORT=7", "a:1;branch=1;rport=4000;received=192.0.2.9"),
-            ("a:1;branch=1", "a:1;branch=1;received=192.0.2.9"),
-            ("a", "a;received=192.0.2.9"),
-            ("a;received=10.0.0.1;branch=1", "a;branch=1;received=192.0.2.9"),
-            ("a;branch=1;x=\"y\"", "a;branch=1;x=\"y\";received=192.0.2.9"),
+            ("a:1;branch=1", "a:1;branch=1;received=192.0.2.9;rport=4000"),
+            ("a", "a;received=192.0.2.9;rport=4000"),
+            ("a;received=10.0.0.1;branch=1", "a;branch=1;received=192.0.2.9;rport=4000"),
+            ("a;branch=1;x=\"y\"", "a;branch=1;x=\"y\";received=192.0.2.9;rport=4000"),
         ] {
             check(
                 &forward,

@@ -1,0 +1,474 @@
+//! The server: what a worker does around the script, without sockets.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use seawall_location::{Location, Settings};
+use seawall_modules::acc;
+use seawall_modules::configuration::Configuration;
+use seawall_modules::context::{Context, EventParameters, Failure, Packet as Message, Target};
+use seawall_modules::events::Gather;
+use seawall_modules::node::{Identity, Node, Socket, TRANSACTION_SHARDS};
+use seawall_modules::statistics::{COUNTED, Counters};
+use seawall_modules::tm::state::TransactionState;
+use seawall_modules::tm::relay;
+use seawall_net::{ConnectionId, Origin, Transport};
+use seawall_script::{Frame, Outcome, RouteId, RouteKind};
+use seawall_sip::{Method, Name, NameAddr};
+use seawall_transaction::proxy::reply::top_via_extent;
+use seawall_transaction::{
+    BranchToken, Effect, Effects, Keys, Layer, OwnBranch, Relay, RequestMatch, TransactionId,
+};
+
+use super::log::{self, Line};
+use super::message::{Reply, Request};
+
+/// The address that messages come from.
+pub const PEER: &str = "198.51.100.7:5070";
+
+/// The time at which every server starts: Sat, 21 Nov 2026 21:26:11 GMT.
+const START_S: u64 = 1_795_296_371;
+
+/// A message that the server sent.
+#[derive(Debug, Clone)]
+pub struct Packet {
+    /// The next hop.
+    pub to: String,
+    /// The socket that it left from.
+    pub from: String,
+    pub text: String,
+}
+
+impl Packet {
+    /// The start line.
+    pub fn start(&self) -> &str {
+        self.text.split("\r\n").next().unwrap()
+    }
+
+    /// The values of all headers of a name, joined by ` | `.
+    pub fn header(&self, name: &str) -> String {
+        let head = self.text.split("\r\n\r\n").next().unwrap();
+        let values = head.split("\r\n").skip(1).filter_map(|line| {
+            let (known, value) = line.split_once(':')?;
+            known.trim().eq_ignore_ascii_case(name).then(|| value.trim())
+        });
+        values.collect::<Vec<_>>().join(" | ")
+    }
+
+    /// The body.
+    pub fn body(&self) -> &str {
+        self.text.split_once("\r\n\r\n").unwrap().1
+    }
+}
+
+/// What came of one message or of a moment that passed.
+#[derive(Debug, Default)]
+pub struct Run {
+    /// Messages that were sent, in order.
+    pub sent: Vec<Packet>,
+    /// Lines that the script logged.
+    pub log: Vec<String>,
+    /// Everything else that was logged.
+    pub lines: Vec<Line>,
+    /// Events of the location table and of the script, whether or not a route waits for them.
+    pub events: Vec<EventParameters>,
+    /// How the first route ended.
+    pub outcome: Option<Outcome>,
+    /// Until when the connection is to be kept.
+    pub keep_connection_s: Option<u64>,
+    /// The host name that the script waits for.
+    pub waiting_for: Option<String>,
+}
+
+impl Run {
+    /// The start lines of what was sent.
+    pub fn starts(&self) -> Vec<&str> {
+        self.sent.iter().map(Packet::start).collect()
+    }
+
+    /// The only message that was sent.
+    #[track_caller]
+    pub fn only(&self) -> &Packet {
+        assert_eq!(self.sent.len(), 1, "{:#?}", self.sent);
+        &self.sent[0]
+    }
+
+    /// The first request of a method that was sent.
+    #[track_caller]
+    pub fn request(&self, method: &str) -> &Packet {
+        let found = self.sent.iter().find(|packet| packet.start().starts_with(&format!("{method} ")));
+        found.unwrap_or_else(|| panic!("no {method} in {:#?}", self.sent))
+    }
+
+    /// The first reply with a code that was sent.
+    #[track_caller]
+    pub fn reply(&self, code: u16) -> &Packet {
+        let found = self.sent.iter().find(|packet| packet.start().starts_with(&format!("SIP/2.0 {code} ")));
+        found.unwrap_or_else(|| panic!("no {code} in {:#?}", self.sent))
+    }
+}
+
+/// A server with a UDP and a TCP socket at 192.0.2.1:5060.
+pub struct Server {
+    pub node: Arc<Node>,
+    pub now_s: u64,
+    pub now_ms: u64,
+    run: Run,
+    effects: Effects<Arc<TransactionState>, Target>,
+}
+
+impl Server {
+    /// A server that runs a script; fails if it cannot be loaded.
+    #[track_caller]
+    pub fn new(script: &str) -> Self {
+        let program = super::program(script);
+        let secret = [7; 16];
+        let location = Location::new(Settings::new(secret));
+        let address: SocketAddr = "192.0.2.1:5060".parse().unwrap();
+        let advertised = Some(("sip.example.net", Some(5070)));
+        let second: SocketAddr = "192.0.2.2:5062".parse().unwrap();
+        let mut sockets = vec![
+            Socket::new(0, Transport::Udp, address, None, Some("main".to_owned())),
+            Socket::new(1, Transport::Tcp, address, None, None),
+            Socket::new(2, Transport::Udp, second, advertised, None),
+        ];
+        for socket in &mut sockets {
+            socket.name = location.names().intern(socket.description.as_bytes()).unwrap();
+        }
+        location.declare("location");
+        let keys = Keys::new(secret);
+        let configuration = Configuration::new(program);
+        let timers = configuration.settings.tm.timers;
+        let aliases = configuration.program.globals.aliases.iter();
+        let aliases: Vec<_> = aliases.map(|alias| (alias.host.clone(), alias.port.unwrap_or(0))).collect();
+        let transactions = (0..TRANSACTION_SHARDS).map(|shard| Layer::new(shard, keys, timers));
+        let node = Node {
+            identity: Identity::new(&sockets, &aliases),
+            sockets,
+            location: Arc::new(location),
+            transactions: transactions.map(Mutex::new).collect(),
+            keys,
+            configuration: ArcSwap::from_pointee(configuration),
+            counters: Counters::new(1),
+            started_s: START_S,
+            workers: 1,
+        };
+        Self {
+            node: Arc::new(node),
+            now_s: START_S,
+            now_ms: 1_000_000,
+            run: Run::default(),
+            effects: Effects::default(),
+        }
+    }
+
+    /// Takes a request from the usual peer over UDP.
+    pub fn receive(&mut self, request: &Request) -> Run {
+        self.receive_at(0, PEER, &request.text())
+    }
+
+    /// Takes an answer from the usual peer over UDP.
+    pub fn answer(&mut self, reply: &Reply) -> Run {
+        self.receive_at(0, PEER, &reply.text)
+    }
+
+    /// Takes a message at a socket.
+    pub fn receive_at(&mut self, socket: u16, peer: &str, text: &str) -> Run {
+        let described = self.node.socket(socket).unwrap();
+        let transport = described.transport;
+        let origin = Origin {
+            transport,
+            socket,
+            local: described.address,
+            peer: peer.parse().unwrap(),
+            connection: (transport == Transport::Tcp).then(|| ConnectionId::from_parts(0, 1, 1)),
+        };
+        let message = seawall_sip::Message::parse(text.as_bytes().to_vec()).expect("a SIP message");
+        self.watch(|server| {
+            let is_request = message.is_request();
+            let mut context = server.context(RouteKind::Request, origin);
+            context.packet = Message::Owned(message);
+            if is_request { server.request(context) } else { server.response(context) }
+        })
+    }
+
+    /// Lets time pass.
+    pub fn pass(&mut self, seconds: u64) -> Run {
+        self.watch(|server| {
+            // In small steps, so that what one timer starts is seen by the next.
+            for _ in 0..seconds * 10 {
+                server.now_ms += 100;
+                server.now_s = START_S + (server.now_ms - 1_000_000) / 1000;
+                for shard in &server.node.transactions {
+                    shard.lock().timeout(server.now_ms, &mut server.effects);
+                }
+                server.carry_out();
+            }
+            server.expire();
+        })
+    }
+
+    /// Runs a route that is not for a message.
+    pub fn start(&mut self, kind: RouteKind, route: RouteId) -> Run {
+        self.watch(|server| {
+            let context = server.context(kind, seawall_modules::context::nowhere());
+            server.go(context, Frame::new(route));
+        })
+    }
+
+    /// Runs `error_route` as it is for a request with this fault.
+    pub fn fault(&mut self, request: &Request, code: u16, text: &'static str) -> Run {
+        let message = seawall_sip::Message::parse(request.text().into_bytes()).expect("a SIP message");
+        let route = self.node.configuration.load().routes.error.expect("an error_route");
+        self.watch(|server| {
+            let mut context = server.context(RouteKind::Error, seawall_modules::context::nowhere());
+            context.packet = Message::Owned(message);
+            context.error = Some((code, text));
+            server.go(context, Frame::new(route));
+        })
+    }
+
+    /// The value of a counter.
+    pub fn counter(&self, group: &str, name: &str) -> u64 {
+        let index = COUNTED.iter().position(|(g, n, _)| (*g, *n) == (group, name)).expect("a counter");
+        self.node.counters.value(index)
+    }
+
+    fn watch(&mut self, act: impl FnOnce(&mut Self)) -> Run {
+        self.run = Run::default();
+        let ((), lines) = log::capture(|| {
+            act(self);
+            self.carry_out();
+        });
+        let mut run = std::mem::take(&mut self.run);
+        for line in lines {
+            if line.target == "script" { run.log.push(line.text) } else { run.lines.push(line) }
+        }
+        run
+    }
+
+    fn context(&self, route: RouteKind, origin: Origin) -> Box<Context> {
+        let mut context = Box::new(Context::new(Arc::clone(&self.node), 0));
+        context.now_ms = self.now_ms;
+        context.now_s = self.now_s;
+        context.origin = origin;
+        context.route = route;
+        context
+    }
+
+    fn request(&mut self, mut context: Box<Context>) {
+        let method = context.message().method_id();
+        let absorbed = match method {
+            Method::Register | Method::Cancel => false,
+            Method::Ack => matches!(relay::matching(&mut context), RequestMatch::AckForFinal(_)),
+            _ => matches!(relay::matching(&mut context), RequestMatch::Retransmission(_)),
+        };
+        if absorbed {
+            self.effects.append(&mut context.effects);
+            return;
+        }
+        let main = context.configuration.routes.main.expect("a route{}");
+        self.go(context, Frame::new(main));
+    }
+
+    fn go(&mut self, mut context: Box<Context>, mut frame: Frame) {
+        let configuration = Arc::clone(&context.configuration);
+        let outcome = seawall_script::run(&configuration.program, &mut frame, &mut *context);
+        self.run.outcome.get_or_insert(outcome);
+        self.run.waiting_for = context.waiting_for.take();
+        self.leave(context);
+    }
+
+    /// Carries out what a route decided.
+    fn leave(&mut self, mut context: Box<Context>) {
+        if let Some((id, state)) = context.transaction.take()
+            && matches!(context.route, RouteKind::Request | RouteKind::Failure)
+        {
+            let mut inner = state.lock();
+            inner.avps = std::mem::take(&mut context.avps);
+            inner.flags = context.flags;
+            inner.accounting = context.accounting;
+            drop(inner);
+            let mut layer = self.node.shard(id.shard).unwrap().lock();
+            if context.route == RouteKind::Failure {
+                layer.finish(context.now_ms, id, &mut context.effects);
+            } else {
+                layer.abandon(id, &mut context.effects);
+            }
+        }
+        let node = Arc::clone(&self.node);
+        context.outbox.drain(|target, bytes| self.run.sent.push(packet(&node, target, bytes)));
+        self.effects.append(&mut context.effects);
+        if let Some((_, until_s)) = context.keep_connection {
+            self.run.keep_connection_s = Some(until_s);
+        }
+        for launched in std::mem::take(&mut context.launched) {
+            let mut frame = Frame::new(launched.route);
+            frame.set_return_code(launched.code);
+            let started = self.context(RouteKind::Request, context.origin);
+            self.go(started, frame);
+        }
+        self.raise(std::mem::take(&mut context.events));
+    }
+
+    fn raise(&mut self, events: Vec<EventParameters>) {
+        for event in events {
+            self.run.events.push(event.clone());
+            let Some(route) = self.node.configuration.load().event_route(&event.name) else { continue };
+            let mut frame = Frame::new(route);
+            for (name, value) in event.values {
+                frame.named_parameter(name.as_bytes(), value);
+            }
+            let context = self.context(RouteKind::Event, seawall_modules::context::nowhere());
+            self.go(context, frame);
+        }
+    }
+
+    fn response(&mut self, mut context: Box<Context>) {
+        let branch = self.node.keys.response_branch(context.message());
+        let Some(OwnBranch::Transaction(token)) = branch else { return };
+        let node = Arc::clone(&self.node);
+        let shard = node.shard(token.id.shard).unwrap();
+        let Some(matched) = shard.lock().match_response(token, context.message()) else { return };
+        let message = Arc::new(context.message().clone());
+        let relayed = if matched.fresh {
+            self.reply_routes(&mut context, token, &matched.context)
+        } else {
+            Relay::AsReceived
+        };
+        if message.status() >= 200 {
+            let mut inner = matched.context.lock();
+            let to = message.value(Name::To).and_then(|to| NameAddr::parse(to).ok());
+            inner.to_tag = to.and_then(|to| to.tag()).unwrap_or_default().to_vec();
+            inner.reason = message.reason().to_vec();
+        }
+        shard.lock().response(self.now_ms, token, message, relayed, &mut self.effects);
+        context.transaction = None;
+        self.leave(context);
+    }
+
+    fn reply_routes(
+        &mut self,
+        context: &mut Context,
+        token: BranchToken,
+        state: &Arc<TransactionState>,
+    ) -> Relay {
+        let general = state.configuration.routes.reply;
+        let armed = {
+            let inner = state.lock();
+            let sent = inner.branches.get(usize::from(token.branch));
+            sent.and_then(|sent| sent.reply_route).or(inner.armed.reply)
+        };
+        context.configuration = Arc::clone(&state.configuration);
+        context.route = RouteKind::Reply;
+        context.transaction = Some((token.id, Arc::clone(state)));
+        context.branch_index = token.branch;
+        context.flags = state.lock().flags;
+        let shares_values = context.configuration.settings.tm.onreply_avp_mode;
+        if shares_values {
+            context.avps = std::mem::take(&mut state.lock().avps);
+        }
+        for route in [general, armed].into_iter().flatten() {
+            let configuration = Arc::clone(&context.configuration);
+            let outcome = seawall_script::run(&configuration.program, &mut Frame::new(route), context);
+            if matches!(outcome, Outcome::Done { drop: true, .. }) {
+                return Relay::Drop;
+            }
+        }
+        if shares_values {
+            state.lock().avps = std::mem::take(&mut context.avps);
+        }
+        if context.edits.is_empty() {
+            return Relay::AsReceived;
+        }
+        let Message::Owned(message) = &context.packet else { return Relay::AsReceived };
+        if let Some(via) = top_via_extent(message) {
+            context.edits.delete(via);
+        }
+        let mut out = Vec::new();
+        context.edits.write(message, &mut out);
+        Relay::Edited(out)
+    }
+
+    fn carry_out(&mut self) {
+        while !self.effects.is_empty() {
+            for effect in std::mem::take(&mut self.effects) {
+                match effect {
+                    Effect::Send { to, bytes, .. } => {
+                        let sent = packet(&self.node, to, &bytes);
+                        self.run.sent.push(sent);
+                    }
+                    Effect::Failure { id, code, branch, context } => {
+                        self.failure(id, &context, Failure { code, branch });
+                    }
+                    Effect::Completed { id, code, context, .. } => self.completed(id, code, &context),
+                    Effect::Result { .. } | Effect::Ended { .. } => {}
+                }
+            }
+        }
+    }
+
+    fn failure(&mut self, id: TransactionId, state: &Arc<TransactionState>, failure: Failure) {
+        let request = self.node.shard(id.shard).unwrap().lock().request_of(id).unwrap();
+        let route = state.lock().armed.failure.take().expect("a failure_route");
+        let mut context = self.context(RouteKind::Failure, state.origin);
+        context.packet = Message::Shared(request);
+        {
+            let mut inner = state.lock();
+            context.armed = inner.armed;
+            context.flags = inner.flags;
+            context.accounting = inner.accounting;
+            context.avps = std::mem::take(&mut inner.avps);
+            context.target = inner.kept.target.clone();
+            context.edits = inner.kept.edits.clone();
+            context.record_route = inner.kept.record_route.clone();
+            context.loose_route = inner.kept.loose_route.clone();
+            context.max_forwards = inner.kept.max_forwards;
+            context.add_local_rport = inner.kept.add_local_rport;
+            context.force_rport = inner.kept.force_rport;
+            context.added_headers = inner.added_headers.clone();
+        }
+        context.transaction = Some((id, Arc::clone(state)));
+        context.failure = Some(failure);
+        context.branch_index = failure.branch;
+        self.go(context, Frame::new(route));
+    }
+
+    fn completed(&self, id: TransactionId, code: u16, state: &TransactionState) {
+        let (accounting, to_tag, reason) = {
+            let inner = state.lock();
+            (inner.accounting, inner.to_tag.clone(), inner.reason.clone())
+        };
+        let Some(request) = self.node.shard(id.shard).and_then(|shard| shard.lock().request_of(id)) else {
+            return;
+        };
+        acc::completed(accounting, &request.message, &to_tag, code, &reason, self.now_s);
+        if code >= 300 {
+            acc::missed(accounting, &request.message, code, &reason, self.now_s);
+        }
+    }
+
+    fn expire(&mut self) {
+        let node = Arc::clone(&self.node);
+        let listens = node.configuration.load().routes.location_events;
+        let mut events = Vec::new();
+        for domain in node.location.domains() {
+            let now_s = self.now_s;
+            let mut sink = Gather { events: &mut events, names: node.location.names(), listens, now_s };
+            for shard in 0..domain.shard_count() {
+                while domain.expire(shard, now_s, 1000, &mut sink) {}
+            }
+        }
+        self.raise(events);
+    }
+}
+
+fn packet(node: &Node, target: Target, bytes: &[u8]) -> Packet {
+    Packet {
+        to: format!("{}:{}", target.transport, target.peer),
+        from: node.socket(target.socket).unwrap().description.clone(),
+        text: String::from_utf8_lossy(bytes).into_owned(),
+    }
+}

@@ -1,0 +1,24 @@
+//! The script's side by its documented meaning: every module's functions, flags, parameters, variables and statistics.
+//! The server here has no sockets and no clock: messages are handed in as text, what it sends is looked at, and time is
+//! an argument.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod harness;
+
+mod acc;
+mod completeness;
+mod core;
+mod lookup;
+mod management;
+mod maxfwd;
+mod registrar;
+mod rr;
+mod save;
+mod signaling;
+mod sipmsgops;
+mod sl;
+mod tm;
+mod tm_routes;
+mod usrloc;
+mod variables;

@@ -43,6 +43,8 @@ pub struct Worker {
     pub(crate) configuration: Arc<Configuration>,
     pub(crate) parked: Parked,
     pub(crate) links: Arc<Links>,
+    // Boxed, because a context moves: into a run, into the parked ones, and back.
+    #[allow(clippy::vec_box)]
     contexts: Vec<Box<Context>>,
     frames: Vec<Frame>,
     /// Effects that wait to be carried out.

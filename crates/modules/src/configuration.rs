@@ -142,8 +142,9 @@ impl Configuration {
                 default
             }
         };
+        let log_level = if program.globals.bool("debug_mode") { 4 } else { level("log_level", 2) };
         Self {
-            log_level: AtomicI8::new(if program.globals.bool("debug_mode") { 4 } else { level("log_level", 2) }),
+            log_level: AtomicI8::new(log_level),
             xlog_level: AtomicI8::new(level("xlog_level", 2)),
             settings: Settings::new(&program),
             routes,

@@ -20,6 +20,8 @@ use crate::outbox::Outbox;
 use crate::tm::state::{Armed, TransactionState};
 
 /// The message that a route works on.
+// The large variant is the usual one, and a context keeps its place: a box would only be another hop.
+#[allow(clippy::large_enum_variant)]
 #[derive(Debug)]
 pub enum Packet {
     /// The worker's own: it goes back to the pool after the route.

@@ -86,7 +86,7 @@ pub static MODULE: Module<Context> = Module {
         .section("1.5.1")
         .returns(&[
             (1, "A Route says where the request goes."),
-            (-1, "There is no Route, or it cannot be read."),
+            (-1, "There is no Route, or it cannot be read, or that of a first request names us alone."),
         ]),
         Function::<Context>::new(
             "record_route",
@@ -157,6 +157,11 @@ fn loose_route(context: &mut Context, _: &mut Call<'_, Context>) -> Flow {
     }
     let message = context.packet.message();
     routing.apply(message, &mut context.edits);
+    if routing.preloaded && routing.next_hop.is_none() && routing.request_uri.is_none() {
+        // A first request whose Route names nobody but us: the client uses us as its outbound proxy. The
+        // Request-URI alone says where it goes.
+        return Flow::FALSE;
+    }
     let params = routing.own_params(message).as_bytes().to_vec();
     let next = routing.next_hop.map(|span| message.slice(span).to_vec());
     let uri = routing.request_uri.map(|span| message.slice(span).to_vec());

@@ -37,18 +37,57 @@ pub fn allowed(message: &Message) -> u32 {
 pub fn listed(text: &[u8]) -> u32 {
     let mut mask = 0;
     let mut rest = text;
-    loop {
-        while let [byte, after @ ..] = rest
-            && is_separator(*byte)
-        {
+    // Phones list a dozen methods in every request, so a method of up to seven bytes is found, and told from the
+    // others, as one number.
+    while let Some(bytes) = rest.first_chunk::<8>() {
+        let word = u64::from_le_bytes(*bytes);
+        let separators = separators(word);
+        if separators == 0 {
+            let (method, after) = rest.split_at_checked(token_len(rest)).unwrap_or((rest, b""));
+            mask |= bit(Method::from_bytes(method));
             rest = after;
+            continue;
         }
-        if rest.is_empty() {
-            return mask;
-        }
-        let (method, after) = rest.split_at_checked(token_len(rest)).unwrap_or((rest, b""));
-        mask |= bit(Method::from_bytes(method));
-        rest = after;
+        let len = separators.trailing_zeros() / 8;
+        mask |= bit_of_word(word & !(u64::MAX << (8 * len)));
+        let after = rest.get(len as usize + 1..).unwrap_or_default();
+        rest = after.strip_prefix(b" ").unwrap_or(after);
+    }
+    rest.split(|byte| is_separator(*byte))
+        .filter(|method| !method.is_empty())
+        .fold(mask, |mask, method| mask | bit(Method::from_bytes(method)))
+}
+
+/// The bit of a method of up to seven bytes that is padded with zero bytes; none for no bytes.
+#[inline]
+fn bit_of_word(word: u64) -> u32 {
+    const INVITE: u64 = u64::from_le_bytes(*b"INVITE\0\0");
+    const CANCEL: u64 = u64::from_le_bytes(*b"CANCEL\0\0");
+    const ACK: u64 = u64::from_le_bytes(*b"ACK\0\0\0\0\0");
+    const BYE: u64 = u64::from_le_bytes(*b"BYE\0\0\0\0\0");
+    const INFO: u64 = u64::from_le_bytes(*b"INFO\0\0\0\0");
+    const OPTIONS: u64 = u64::from_le_bytes(*b"OPTIONS\0");
+    const UPDATE: u64 = u64::from_le_bytes(*b"UPDATE\0\0");
+    const MESSAGE: u64 = u64::from_le_bytes(*b"MESSAGE\0");
+    const NOTIFY: u64 = u64::from_le_bytes(*b"NOTIFY\0\0");
+    const PRACK: u64 = u64::from_le_bytes(*b"PRACK\0\0\0");
+    const REFER: u64 = u64::from_le_bytes(*b"REFER\0\0\0");
+    const PUBLISH: u64 = u64::from_le_bytes(*b"PUBLISH\0");
+    match word {
+        0 => 0,
+        INVITE => bit(Method::Invite),
+        CANCEL => bit(Method::Cancel),
+        ACK => bit(Method::Ack),
+        BYE => bit(Method::Bye),
+        INFO => bit(Method::Info),
+        OPTIONS => bit(Method::Options),
+        UPDATE => bit(Method::Update),
+        MESSAGE => bit(Method::Message),
+        NOTIFY => bit(Method::Notify),
+        PRACK => bit(Method::Prack),
+        REFER => bit(Method::Refer),
+        PUBLISH => bit(Method::Publish),
+        _ => bit(Method::Other),
     }
 }
 
@@ -57,18 +96,21 @@ fn is_separator(byte: u8) -> bool {
     byte <= b' ' || byte == b','
 }
 
-/// How many bytes come before the first separator. Phones list a dozen methods in every request, so eight bytes are
-/// looked at together.
-fn token_len(text: &[u8]) -> usize {
+/// The high bit of every separator among eight bytes. Borrows spoil the bits above the lowest that is set.
+#[inline]
+fn separators(word: u64) -> u64 {
     const ONES: u64 = u64::from_le_bytes([1; 8]);
     const HIGHS: u64 = ONES << 7;
+    let commas = word ^ (ONES * u64::from(b','));
+    let blanks = word.wrapping_sub(ONES * (u64::from(b' ') + 1)) & !word;
+    (blanks | commas.wrapping_sub(ONES) & !commas) & HIGHS
+}
+
+/// How many bytes come before the first separator.
+fn token_len(text: &[u8]) -> usize {
     let mut len = 0;
     while let Some(word) = text.get(len..).and_then(<[u8]>::first_chunk::<8>) {
-        let word = u64::from_le_bytes(*word);
-        let commas = word ^ (ONES * u64::from(b','));
-        // The lowest high bit that is set marks the first separator; borrows spoil the bits above it only.
-        let blanks = word.wrapping_sub(ONES * (u64::from(b' ') + 1)) & !word;
-        let found = (blanks | commas.wrapping_sub(ONES) & !commas) & HIGHS;
+        let found = separators(u64::from_le_bytes(*word));
         if found != 0 {
             return len + found.trailing_zeros() as usize / 8;
         }
@@ -94,6 +136,19 @@ mod tests {
     }
 
     proptest::proptest! {
+        #[test]
+        fn a_list_gives_the_bits_of_its_methods(names in proptest::collection::vec((0usize..16, 0usize..4), 0..9)) {
+            const NAMES: [&str; 16] = [
+                "INVITE", "CANCEL", "ACK", "BYE", "INFO", "OPTIONS", "UPDATE", "REGISTER", "MESSAGE", "SUBSCRIBE",
+                "NOTIFY", "PRACK", "REFER", "PUBLISH", "FOO", "",
+            ];
+            let text: String =
+                names.iter().map(|&(name, blank)| NAMES[name].to_owned() + [",", ", ", " ,", ",\r\n "][blank]).collect();
+            let bits = names.iter().filter(|(name, _)| *name < 15).fold(0, |mask, (name, _)| mask | 1 << *name);
+            proptest::prop_assert_eq!(listed(text.as_bytes()), bits);
+            proptest::prop_assert_eq!(listed(text.trim_end_matches([',', ' ']).as_bytes()), bits);
+        }
+
         #[test]
         fn a_token_ends_where_a_plain_search_finds_the_separator(text in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..40)) {
             let plain = text.iter().position(|byte| is_separator(*byte)).unwrap_or(text.len());

@@ -9,10 +9,6 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// The allocator: less memory a binding than the C library's after a long churn of registrations.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// A SIP registrar and proxy that runs OpenSIPS scripts.
 #[derive(Debug, Parser)]
 #[command(name = "seawall", version)]

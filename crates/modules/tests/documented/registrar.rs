@@ -1,1 +1,305 @@
-//! Placeholder.
+//! Module `registrar`: its other functions, and its parameters.
+
+use crate::harness::{Request, Run, Server, check_parameters, check_refused, check_value, route, row};
+
+const BOB: &str = "<sip:bob@198.51.100.7:5070>";
+
+fn register(contact: &str) -> Request {
+    Request::register(&[contact]).call_id(contact)
+}
+
+/// A server that saves REGISTERs with these parameters and runs statements on everything else.
+fn server(parameters: &str, statements: &str) -> Server {
+    let script = route(&format!("if (is_method(\"REGISTER\")) {{ save(\"location\"); exit; }}\n{statements}"));
+    Server::new(&script.replacen("route {", &format!("{parameters}\nroute {{"), 1))
+}
+
+/// What a server with one parameter of the registrar answers to a registration.
+fn saved(parameter: &str, request: &Request) -> Run {
+    server(&format!("modparam(\"registrar\", {parameter})"), "exit;").receive(request)
+}
+
+/// The lifetime that is granted.
+fn lifetime(run: &Run) -> u32 {
+    let contact = run.reply(200).header("Contact");
+    contact.split("expires=").nth(1).unwrap().split(';').next().unwrap().parse().unwrap()
+}
+
+/// The value of a call after bob's phone at 198.51.100.7:5070 has registered.
+#[track_caller]
+fn check_registered(call: &str, request: &Request, expected: &str) {
+    let mut server = server("", &format!("{call}; xlog(\"$rc\");"));
+    server.receive(&register(BOB));
+    assert_eq!(server.receive(request).log, [expected], "{call}");
+}
+
+#[test]
+fn is_registered_takes_the_aor_from_to_or_from() {
+    let by_bob = Request::new("OPTIONS sip:x@example.com").from("<sip:bob@example.com>;tag=x");
+    check_registered("is_registered(\"location\")", &by_bob, "1");
+    check_registered("is_registered(\"location\")", &Request::invite(), "-1");
+    check_registered("is_registered(\"location\", $tu)", &Request::invite(), "1");
+    check_registered("is_registered(\"location\", \"sip:carol@example.com\")", &by_bob, "-1");
+    check_registered("is_registered(\"location\", \"nonsense\")", &by_bob, "-1");
+    check_registered("is_registered(\"other_table\", $tu)", &Request::invite(), "-1");
+    let of_register = route("save(\"location\", \"no-reply\"); is_registered(\"location\"); xlog(\"$rc\");");
+    assert_eq!(Server::new(&of_register).receive(&register(BOB)).log, ["1"]);
+    check_refused("§is_registered();", &["is_registered(domain[, aor])"]);
+    check_refused("is_registered(§\"a b\");", &["letters, digits and _"]);
+}
+
+#[test]
+fn is_contact_registered_looks_for_a_contact_or_a_call_id() {
+    let invite = Request::invite().from("<sip:bob@example.com>;tag=x");
+    check_registered("is_contact_registered(\"location\")", &invite, "-1");
+    let contact = Request::new("OPTIONS sip:x@y.z").from("<sip:bob@example.com>;tag=x").header(&format!("Contact: {BOB}"));
+    check_registered("is_contact_registered(\"location\")", &contact, "1");
+    check_registered("is_contact_registered(\"location\", $fu, $ct.fields(uri))", &contact, "1");
+    check_registered("is_contact_registered(\"location\", $tu, \"sip:bob@198.51.100.99\")", &invite, "-1");
+    check_registered(&format!("is_contact_registered(\"location\", $tu, , \"{BOB}\")"), &invite, "1");
+    check_registered("is_contact_registered(\"location\", $tu, , \"other\")", &invite, "-1");
+    check_refused("is_contact_registered(\"location\", \"a\", \"b\", \"c\", §\"d\");", &["5 given"]);
+    check_refused("§is_contact_registered();", &["needs its argument `domain`"]);
+}
+
+#[test]
+fn is_ip_registered_looks_for_an_address() {
+    let invite = Request::invite();
+    check_registered("is_ip_registered(\"location\", $tu, $si)", &invite, "1");
+    check_registered("is_ip_registered(\"location\", $tu, $si, $sp)", &invite, "1");
+    check_registered("$var(ip) = \"198.51.100.8\"; is_ip_registered(\"location\", $tu, $var(ip))", &invite, "-1");
+    check_registered("$var(p) = 5071; is_ip_registered(\"location\", $tu, $si, $var(p))", &invite, "-1");
+    let several = "$avp(ip) = \"198.51.100.8\"; $avp(ip) = \"198.51.100.7\"; $avp(p) = 1; $avp(p) = 5070;";
+    check_registered(&format!("{several} is_ip_registered(\"location\", $tu, $avp(ip))"), &invite, "1");
+    check_registered(&format!("{several} is_ip_registered(\"location\", $tu, $avp(ip), $avp(p))"), &invite, "1");
+    check_registered(&format!("{several} $avp(p) = 9; is_ip_registered(\"location\", $tu, $avp(ip), $avp(p))"), &invite, "-1");
+    check_refused("is_ip_registered(\"location\", $tu, §\"198.51.100.7\");", &["`ip` of `is_ip_registered` is a variable"]);
+    check_refused("§is_ip_registered(\"location\", $tu);", &["needs its argument `ip`"]);
+}
+
+#[test]
+fn remove_takes_contacts_out() {
+    let left = |call: &str| {
+        let statements = format!("{call}; xlog(\"$rc\"); lookup(\"location\"); for ($var(u) in $(msg.branch.uri[*])) xlog(\"$var(u)\");");
+        let mut server = server("", &statements);
+        let phone = "<sip:bob@198.51.100.8>;+sip.instance=\"<urn:uuid:1>\"";
+        server.receive(&register(BOB));
+        server.receive(&register(phone));
+        server.receive(&Request::new("INVITE sip:bob@example.com")).log
+    };
+    let (first, second) = ("sip:bob@198.51.100.7:5070", "sip:bob@198.51.100.8");
+    assert_eq!(left("remove(\"location\", \"sip:bob@example.com\")"), ["1", "sip:bob@example.com"]);
+    assert_eq!(left("remove(\"location\", $ru, \"sip:bob@198.51.100.8\")"), ["1", first]);
+    assert_eq!(left("remove(\"location\", $ru, , \"198.51.100.7\")"), ["1", second]);
+    assert_eq!(left("remove(\"location\", $ru, , , \"<urn:uuid:1>\")"), ["1", first]);
+    assert_eq!(left("remove(\"location\", $ru, , , , NAT)").len(), 3);
+    assert_eq!(left("remove(\"location\", \"sip:carol@example.com\")").len(), 3);
+    assert_eq!(left("remove(\"location\", \"nonsense\")")[0], "-1");
+    check_refused("§remove(\"location\");", &["needs its argument `aor`"]);
+    check_refused("remove(§\"a b\", $ru);", &["letters, digits and _"]);
+}
+
+#[test]
+fn remove_ip_port_takes_contacts_of_an_address_out() {
+    let left = |call: &str| {
+        let mut server = server("", &format!("{call}; xlog(\"$rc\"); lookup(\"location\"); xlog(\"$rc\");"));
+        server.receive(&register(BOB));
+        server.receive(&Request::new("INVITE sip:bob@example.com")).log.join(" ")
+    };
+    assert_eq!(left("remove_ip_port(\"198.51.100.7\", 5070, \"location\")"), "1 -1");
+    assert_eq!(left("remove_ip_port($si, $sp, \"location\")"), "1 -1");
+    assert_eq!(left("remove_ip_port(\"198.51.100.7\", 5070, \"location\", $ru)"), "1 -1");
+    assert_eq!(left("remove_ip_port(\"198.51.100.7\", 5071, \"location\")"), "1 1");
+    assert_eq!(left("remove_ip_port(\"198.51.100.7\", 5070, \"location\", \"sip:carol@example.com\")"), "1 1");
+    check_refused("remove_ip_port(§\"phone\", 5070, \"location\");", &["\"phone\" is no IP address"]);
+    check_refused("remove_ip_port(\"198.51.100.7\", §70000, \"location\");", &["a port is from 0 to 65535"]);
+    check_refused("remove_ip_port(\"198.51.100.7\", 5070, §\"a b\");", &["letters, digits and _"]);
+    check_refused("§remove_ip_port(\"198.51.100.7\", 5070);", &["needs its argument `domain`"]);
+}
+
+#[test]
+fn add_sock_hdr_names_the_receiving_socket() {
+    let script = route("add_sock_hdr(\"Sock-Info\"); xlog(\"$rc\"); t_relay(, \"203.0.113.9\");");
+    let run = Server::new(&script).receive(&register(BOB));
+    assert_eq!((run.request("REGISTER").header("Sock-Info"), run.log.join("")), ("udp:192.0.2.1:5060".to_owned(), "1".to_owned()));
+    check_value("add_sock_hdr(\"no name\")", &register(BOB), -1);
+    check_refused("§add_sock_hdr();", &["needs its argument `hdr_name`"]);
+}
+
+#[test]
+fn push_and_mid_registrar_functions_are_refused_by_name() {
+    check_refused("§mid_registrar_save(\"location\");", &["mid_registrar"]);
+}
+
+#[test]
+fn expiry_parameters_rule_the_lifetime() {
+    let asking = |seconds: u32| register(&format!("{BOB};expires={seconds}"));
+    assert_eq!(lifetime(&saved("\"default_expires\", 1800", &register(BOB))), 1800);
+    assert_eq!(lifetime(&saved("\"min_expires\", 300", &asking(30))), 300);
+    assert_eq!(lifetime(&saved("\"max_expires\", 120", &asking(3600))), 120);
+    let spread = lifetime(&saved("\"expires_max_deviation\", 100", &asking(1800)));
+    assert!((1700..=1900).contains(&spread), "{spread}");
+    let run = saved("\"min_expires_mode\", 1", &asking(30));
+    assert_eq!((run.only().start(), &*run.only().header("Min-Expires")), ("SIP/2.0 423 Interval Too Brief", "60"));
+}
+
+#[test]
+fn default_q_is_the_q_of_a_contact_without_one() {
+    let q = |parameter: &str| {
+        let mut server = server(parameter, "lookup(\"location\"); xlog(\"$msg.branch.q\");");
+        server.receive(&register(BOB));
+        server.receive(&Request::new("INVITE sip:bob@example.com")).log.join("")
+    };
+    assert_eq!(q("modparam(\"registrar\", \"default_q\", 380)"), "380");
+    assert_eq!(q(""), "0");
+}
+
+#[test]
+fn tcp_persistent_flag_keeps_the_connection_as_long_as_the_contact() {
+    let kept = |flag: &str| {
+        let script = route(&format!("{flag} save(\"location\");"));
+        let parameter = "modparam(\"registrar\", \"tcp_persistent_flag\", \"TCP_PERSIST\")\nroute {";
+        let mut server = Server::new(&script.replacen("route {", parameter, 1));
+        let request = register("<sip:bob@198.51.100.7:5070;transport=tcp>;expires=600");
+        let run = server.receive_at(1, "198.51.100.7:5070", &request.text());
+        run.keep_connection_s.map(|until_s| until_s - server.now_s)
+    };
+    assert_eq!(kept("setflag(TCP_PERSIST);"), Some(600));
+    assert_eq!(kept(""), None);
+}
+
+#[test]
+fn realm_prefix_and_case_sensitive_say_which_aors_are_the_same() {
+    let found = |parameter: &str, aor: &str| {
+        let mut server = server(parameter, &format!("is_registered(\"location\", \"{aor}\"); xlog(\"$rc\");"));
+        server.receive(&register(BOB));
+        server.receive(&Request::invite()).log.join("")
+    };
+    let prefix = "modparam(\"registrar\", \"realm_prefix\", \"sip.\")";
+    assert_eq!(found(prefix, "sip:bob@sip.example.com"), "1");
+    assert_eq!(found("", "sip:bob@sip.example.com"), "-1");
+    let insensitive = "modparam(\"registrar\", \"case_sensitive\", 0)";
+    assert_eq!(found(insensitive, "sip:BOB@Example.com"), "1");
+    assert_eq!(found("", "sip:BOB@Example.com"), "-1");
+}
+
+#[test]
+fn received_avp_and_received_param_store_and_show_the_source() {
+    let script = route("$avp(rcv) = \"sip:198.51.100.7:4444\"; save(\"location\");");
+    let shown = |parameters: &str| {
+        let script = script.replacen("route {", &format!("{parameters}\nroute {{"), 1);
+        Server::new(&script).receive(&register(BOB)).reply(200).header("Contact")
+    };
+    let avp = "modparam(\"registrar\", \"received_avp\", \"$avp(rcv)\")";
+    assert!(shown(avp).contains(";received=\"sip:198.51.100.7:4444\""), "{}", shown(avp));
+    let named = format!("{avp}\nmodparam(\"registrar\", \"received_param\", \"rcv\")");
+    assert!(shown(&named).contains(";rcv=\"sip:198.51.100.7:4444\""), "{}", shown(&named));
+    assert!(!shown("").contains("received"));
+}
+
+#[test]
+fn trust_contact_received_lets_a_client_name_its_source() {
+    let request = register(&format!("{BOB};received=\"sip:203.0.113.5:4444\""));
+    let shown = |value: u8| saved(&format!("\"trust_contact_received\", {value}"), &request).reply(200).header("Contact");
+    assert!(shown(1).contains("received=\"sip:203.0.113.5:4444\""), "{}", shown(1));
+    assert!(!shown(0).contains("received"));
+}
+
+#[test]
+fn max_contacts_and_retry_after_refuse_more() {
+    let mut server = server(
+        "modparam(\"registrar\", \"max_contacts\", 1)\nmodparam(\"registrar\", \"retry_after\", 30)",
+        "exit;",
+    );
+    server.receive(&register(BOB));
+    let run = server.receive(&register("<sip:bob@198.51.100.8>"));
+    assert_eq!((run.only().start(), &*run.only().header("Retry-After")), ("SIP/2.0 503 Service Unavailable", "30"));
+}
+
+#[test]
+fn lengths_are_bounded() {
+    let start = |parameter: &str, request: &Request| saved(parameter, request).only().start().to_owned();
+    let to = |user: usize, host: usize| register(BOB).to(&format!("<sip:{}@{}>", "u".repeat(user), "h".repeat(host)));
+    assert_eq!(start("\"max_username_len\", 64", &to(64, 10)), "SIP/2.0 200 OK");
+    assert_ne!(start("\"max_username_len\", 64", &to(65, 10)), "SIP/2.0 200 OK");
+    assert_eq!(start("\"max_username_len\", 128", &to(65, 10)), "SIP/2.0 200 OK");
+    assert_ne!(start("\"max_domain_len\", 64", &to(10, 65)), "SIP/2.0 200 OK");
+    assert_eq!(start("\"max_domain_len\", 128", &to(10, 65)), "SIP/2.0 200 OK");
+    assert_ne!(start("\"max_aor_len\", 20", &to(10, 10)), "SIP/2.0 200 OK");
+    assert_eq!(start("\"max_aor_len\", 21", &to(10, 10)), "SIP/2.0 200 OK");
+    let contact = |len: usize| register(&format!("<sip:{}@h>", "c".repeat(len - 6)));
+    assert_eq!(start("\"max_contact_len\", 255", &contact(255)), "SIP/2.0 200 OK");
+    assert_ne!(start("\"max_contact_len\", 255", &contact(256)), "SIP/2.0 200 OK");
+}
+
+#[test]
+fn attr_avp_is_kept_with_the_contact_and_given_to_the_branch() {
+    let script = route(
+        "if (is_method(\"REGISTER\")) { $avp(attr) = \"contact_info\"; save(\"location\"); exit; }
+         lookup(\"location\"); xlog(\"$(msg.branch.attr(attr)[0])\");",
+    );
+    let parameter = "modparam(\"registrar\", \"attr_avp\", \"$avp(attr)\")\nroute {";
+    let mut server = Server::new(&script.replacen("route {", parameter, 1));
+    server.receive(&register(BOB));
+    assert_eq!(server.receive(&Request::new("INVITE sip:bob@example.com")).log, ["contact_info"]);
+}
+
+#[test]
+fn the_parameters_are_those_of_the_document() {
+    const INT: &str = "takes an integer";
+    const STR: &str = "takes a string";
+    const NEGATIVE: &str = "must not be negative";
+    check_parameters(
+        "registrar",
+        &[
+            row("default_expires", "3600", "1800", "-1", NEGATIVE),
+            row("min_expires", "60", "60", "-1", NEGATIVE),
+            row("max_expires", "0", "120", "\"120\"", INT),
+            row("default_q", "0", "1000", "1001", "from 0 to 1000"),
+            row("tcp_persistent_flag", "", "\"TCP_PERSIST_DURATION\"", "3", STR),
+            row("realm_prefix", "", "\"sip.\"", "0", STR),
+            row("case_sensitive", "1", "0", "\"no\"", INT),
+            row("received_avp", "", "\"$avp(rcv)\"", "1", STR),
+            row("received_param", "received", "\"rcv\"", "1", STR),
+            row("expires_max_deviation", "0", "100", "-1", NEGATIVE),
+            row("max_contacts", "0", "10", "-1", NEGATIVE),
+            row("max_username_len", "64", "128", "-1", NEGATIVE),
+            row("max_domain_len", "64", "128", "-1", NEGATIVE),
+            row("max_aor_len", "256", "512", "-1", NEGATIVE),
+            // The document says 255, which locks out phones with push parameters.
+            row("max_contact_len", "512", "512", "-1", NEGATIVE),
+            row("retry_after", "0", "30", "-1", NEGATIVE),
+            row("sock_hdr_name", "", "\"Sock-Info\"", "1", STR),
+            row("mcontact_avp", "", "\"$avp(orig_ct)\"", "1", STR),
+            row("attr_avp", "", "\"$avp(attr)\"", "1", STR),
+            row("gruu_secret", "OpenSIPS", "\"secret\"", "1", STR),
+            row("disable_gruu", "1", "1", "0", "GRUU is not provided yet"),
+            row("pn_enable", "0", "false", "true", "push notifications are not provided yet"),
+            row("pn_providers", "", "\"apns, fcm, webpush\"", "1", STR),
+            row("pn_ct_match_params", "pn-provider, pn-prid, pn-param", "\"pn-provider, pn-prid\"", "1", STR),
+            row("pn_pnsreg_interval", "130", "140", "\"soon\"", INT),
+            row("pn_trigger_interval", "120", "130", "\"soon\"", INT),
+            row("pn_skip_pn_interval", "0", "10", "\"soon\"", INT),
+            row("pn_refresh_timeout", "6", "10", "\"soon\"", INT),
+            row("pn_enable_purr", "0", "true", "\"yes\"", INT),
+            row("min_expires_mode", "0", "1", "2", "it is 0 or 1"),
+            row("trust_contact_received", "0", "1", "\"yes\"", INT),
+        ],
+    );
+}
+
+#[test]
+fn variables_in_parameters_must_be_variables() {
+    let script = |value: &str| route("exit;").replacen("route {", &format!("modparam(\"registrar\", \"received_avp\", §{value})\nroute {{"), 1);
+    crate::harness::refused(&script("\"rcv\""), &["variable"]);
+}
+
+#[test]
+fn the_statistics_show_the_parameters() {
+    // "max_expires", "max_contacts" and "defaults_expires" are the parameters of these names, which the tests
+    // above set; the management interface reads them from the configuration.
+    let server = server("modparam(\"registrar\", \"max_contacts\", 7)\nmodparam(\"registrar\", \"max_expires\", 900)", "exit;");
+    let configuration = server.node.configuration.load();
+    let policy = &configuration.settings.registrar.policy;
+    assert_eq!((policy.max_contacts, policy.max_expires_s, policy.default_expires_s), (7, 900, 3600));
+}

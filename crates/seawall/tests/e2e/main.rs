@@ -18,6 +18,7 @@ mod hostile;
 mod mi;
 mod operation;
 mod register;
+mod routes;
 mod script;
 mod sipp;
 mod tcp;

@@ -9,7 +9,7 @@ mod server;
 pub use load::{check_loads, check_refused, check_warned, program, refused};
 pub use message::{Request, reply};
 pub use parameters::{check_parameters, row};
-pub use server::{PEER, Run, Server};
+pub use server::{Packet, Run, Server};
 
 /// Every module that a script can load.
 pub const ALL_MODULES: &str = "\

@@ -20,9 +20,10 @@ pub const TICK_MS: u64 = 10;
 /// watches.
 pub const IDLE_TICK_MS: u64 = 100;
 
-/// Bindings of one shard of the location table that may expire in one step, so that a million that end in the same
-/// second do not hold up the requests of that shard.
-pub const EXPIRE_BUDGET: usize = 512;
+/// Steps of the expiry wheel in one shard of the location table for each tick. A worker has some hundred shards, so
+/// this is about two thousand bindings, less than a millisecond of work: a million that end in the same second do not
+/// hold up requests, and their events fit into [`FOLLOWING_ROUTES`].
+pub const EXPIRE_BUDGET: usize = 8;
 
 /// Host names that are being resolved at a time. Each takes a thread for as long as the name server takes.
 pub const RESOLVING: usize = 64;

@@ -273,6 +273,7 @@ impl Handler for Worker {
             if self.expire(io) {
                 // More has expired than one step may remove: go on in the next tick.
                 self.expired_until_s -= 1;
+                self.next_tick_ms = io.now_ms() + TICK_MS;
             }
             self.run_timer_routes(io);
         }

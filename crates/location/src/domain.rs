@@ -233,8 +233,9 @@ impl Domain {
 
     /// Looks at the record of a due entry: removes what has expired, and arms the record again for what has not.
     fn look_at(&self, shard: &mut Shard, due: Due, now_s: u32, sink: &mut dyn Sink) {
-        let found =
-            shard.table.find_bucket_index(self.table_hash(due.aor()), |record| due.is_for(record.armed_s()));
+        // Many records are due in the same second, so the armed second alone does not name one.
+        let is_it = |record: &Record| due.is_for(self.identity.aor(record.aor()), record.armed_s());
+        let found = shard.table.find_bucket_index(self.table_hash(due.aor()), is_it);
         let Some(bucket) = found else { return };
         self.purge(shard, bucket, u64::from(now_s), sink);
         if let Some(record) = shard.table.get_bucket_mut(bucket) {

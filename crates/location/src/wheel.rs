@@ -30,9 +30,9 @@ impl Due {
         AorHash::from_bits(self.0 >> DUE_BITS)
     }
 
-    /// Whether this is the entry that was made for `armed_s`. All others of that record are stale.
-    pub(crate) fn is_for(self, armed_s: u32) -> bool {
-        self.low_bits() == armed_s & DUE_MASK
+    /// Whether this is the entry that was made for this record and `armed_s`. All others of that record are stale.
+    pub(crate) fn is_for(self, aor: AorHash, armed_s: u32) -> bool {
+        self == Due::new(aor, armed_s)
     }
 
     fn low_bits(self) -> u32 {
@@ -161,7 +161,7 @@ mod tests {
             let mut steps = usize::MAX;
             while let Some(due) = wheel.pop(now_s, &mut steps) {
                 let number = due.aor().bits() as usize;
-                assert!(due.is_for(armed_s[number]));
+                assert!(due.is_for(AorHash::from_bits(number as u64), armed_s[number]));
                 assert_eq!(fired[number].replace(now_s), None, "came twice");
             }
             assert!(wheel.is_caught_up(now_s));

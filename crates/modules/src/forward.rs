@@ -111,6 +111,10 @@ pub fn write(context: &Context, branch: &Branch, target: &Target, via_branch: &[
     {
         edits.replace_value(&header, hops.to_string().as_bytes());
     }
+    if message.header(Name::MaxForwards).is_none() && context.max_forwards.is_none() {
+        // RFC 3261 section 16.6 step 3: a request without the header gets one, whatever the script does.
+        edits.append_header(message, b"Max-Forwards: 70\r\n");
+    }
     if !context.added_headers.is_empty() {
         for line in context.added_headers.split_inclusive(|byte| *byte == b'\n') {
             edits.append_header(message, line);

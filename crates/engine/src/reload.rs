@@ -26,6 +26,11 @@ pub(crate) fn reload(management: &Management) -> Result<String, String> {
             describe_wanted(&wanted)
         ));
     }
+    if wanted != management.wanted() {
+        return Err("the advertised names or the tags of the sockets have changed; they are set at the start only, so \
+                    restart the server"
+            .to_owned());
+    }
     let node = management.node();
     let warnings = loaded.diagnostics.warnings().count();
     node.configuration.store(Arc::new(Configuration::new(loaded.program)));

@@ -234,7 +234,7 @@ fn node(program: Program<Context>, mut sockets: Vec<Socket>, workers: usize) -> 
     let transactions =
         (0..TRANSACTION_SHARDS).map(|shard| Mutex::new(Layer::new(shard, keys, timers))).collect();
     Ok(Node {
-        identity: identity(&sockets, &configuration.program),
+        identity: Identity::new(&sockets, &aliases(&configuration.program)),
         sockets,
         location: Arc::new(location),
         transactions,
@@ -246,16 +246,15 @@ fn node(program: Program<Context>, mut sockets: Vec<Socket>, workers: usize) -> 
     })
 }
 
-/// The names that are this server.
-fn identity(sockets: &[Socket], program: &Program<Context>) -> Identity {
-    let aliases: Vec<(String, u16)> =
-        program.globals.aliases.iter().map(|alias| (alias.host.clone(), alias.port.unwrap_or(0))).collect();
-    Identity::new(sockets, &aliases)
+/// The further names of this server, each with its port, 0 for any.
+fn aliases(program: &Program<Context>) -> Vec<(String, u16)> {
+    program.globals.aliases.iter().map(|alias| (alias.host.clone(), alias.port.unwrap_or(0))).collect()
 }
 
-/// Tells the transaction layer what the present configuration says.
+/// Tells what outlives a reload what the present configuration says.
 pub(crate) fn apply(node: &Node, options: &Options) {
     let configuration = node.configuration.load_full();
+    node.identity.rename(&node.sockets, &aliases(&configuration.program));
     (options.on_log_level)(configuration.log_level.load(Ordering::Relaxed));
     let headers = configuration.settings.server_header.clone().unwrap_or_default();
     for shard in &node.transactions {

@@ -133,6 +133,8 @@ pub struct Context {
     pub force_rport: bool,
     /// Whether our own Via asks for rport (`add_local_rport`).
     pub add_local_rport: bool,
+    /// `$T_fr_timeout` and `$T_fr_inv_timeout` in milliseconds, when the script has set them.
+    pub timeouts_ms: Option<(u32, u32)>,
     /// Headers that `t_add_hdrs` wants before there is a transaction.
     pub added_headers: Vec<u8>,
     /// Routes to run after this one (`launch`).
@@ -190,6 +192,7 @@ impl Context {
             error: None,
             force_rport: false,
             add_local_rport: false,
+            timeouts_ms: None,
             added_headers: Vec::new(),
             launched: Vec::new(),
             targets: seawall_registrar::Targets::default(),
@@ -227,6 +230,7 @@ impl Context {
         self.error = None;
         self.force_rport = false;
         self.add_local_rport = false;
+        self.timeouts_ms = None;
         self.added_headers.clear();
         self.waiting_for = None;
         self.pending = None;

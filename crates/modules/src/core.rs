@@ -1,6 +1,8 @@
 //! The core: functions that need no `loadmodule`.
 
-use seawall_script::{Argument, ArgumentKind, Call, FlagSpace, Flow, Function, Module, Routes, Statistic};
+use seawall_script::{
+    Argument, ArgumentKind, Call, FlagDecl, FlagSpace, Flow, Function, Module, Routes, Statistic,
+};
 use seawall_sip::uri::Uri;
 
 use crate::branch::{Branch, NO_Q};
@@ -17,6 +19,16 @@ const BRANCH_FLAG: &[Argument] = &[
     Argument::new("flag", ArgumentKind::Flag(FlagSpace::Branch), "The name of the flag."),
     Argument::new("branch", ArgumentKind::Int, "The branch, 0 for the Request-URI.").optional(),
 ];
+
+const BRANCH_INDEX: &[Argument] =
+    &[Argument::new("index", ArgumentKind::Int, "Its position, 0 for the first added one.")];
+
+/// The flags of `append_msg_branch`, spelled as its document spells them.
+const INHERIT: &[FlagDecl] = &[FlagDecl::new(
+    "inherite",
+    "",
+    "Next hop, q, path, socket and branch flags are those of the first destination.",
+)];
 
 /// The table of the core.
 pub static MODULE: Module<Context> = Module {
@@ -130,18 +142,33 @@ pub static MODULE: Module<Context> = Module {
         )
         .returns(&[(1, "The branch was added."), (-1, "It is not a URI, or there are too many branches.")]),
         Function::<Context>::new(
+            "append_msg_branch",
+            &[
+                Argument::new("uri", ArgumentKind::Str, "The destination."),
+                Argument::new("q", ArgumentKind::Int, "Its priority in thousandths.").optional(),
+                Argument::new("flags", ArgumentKind::Flags(INHERIT), "Whether to take over more.").optional(),
+            ],
+            Routes::REQUEST.or(Routes::FAILURE).or(Routes::ONREPLY),
+            "Adds a destination, as append_branch.",
+            append_branch,
+        )
+        .returns(&[(1, "The branch was added."), (-1, "It is not a URI, or there are too many branches.")]),
+        Function::<Context>::new(
             "remove_branch",
-            &[Argument::new("index", ArgumentKind::Int, "Its position, 0 for the first added one.")],
+            BRANCH_INDEX,
             Routes::REQUEST.or(Routes::FAILURE).or(Routes::ONREPLY),
             "Removes a destination that was added.",
-            |context, call| match call.int(0).and_then(|index| usize::try_from(index).ok()) {
-                Some(index) if index < context.branches.len() => {
-                    context.branches.remove(index);
-                    Flow::TRUE
-                }
-                _ => Flow::FALSE,
-            },
-        ),
+            remove_branch,
+        )
+        .returns(&[(1, "It is gone."), (-1, "There is none there.")]),
+        Function::<Context>::new(
+            "remove_msg_branch",
+            BRANCH_INDEX,
+            Routes::REQUEST.or(Routes::FAILURE).or(Routes::ONREPLY),
+            "Removes a destination that was added, as remove_branch.",
+            remove_branch,
+        )
+        .returns(&[(1, "It is gone."), (-1, "There is none there.")]),
         Function::<Context>::new(
             "forward",
             &[Argument::new(
@@ -181,8 +208,12 @@ pub static MODULE: Module<Context> = Module {
             "raise_event",
             &[
                 Argument::new("event", ArgumentKind::Str, "The name of the event, E_NAME."),
-                Argument::new("names", ArgumentKind::ReadVariable, "An $avp with the names of the parameters.")
-                    .optional(),
+                Argument::new(
+                    "names",
+                    ArgumentKind::ReadVariable,
+                    "An $avp with the names of the parameters.",
+                )
+                .optional(),
                 Argument::new("values", ArgumentKind::ReadVariable, "An $avp with their values.").optional(),
             ],
             Routes::ALL,
@@ -305,6 +336,16 @@ fn store(context: &mut Context, rewritten: Option<Vec<u8>>) -> Flow {
     }
 }
 
+fn remove_branch(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
+    match call.int(0).and_then(|index| usize::try_from(index).ok()) {
+        Some(index) if index < context.branches.len() => {
+            context.branches.remove(index);
+            Flow::TRUE
+        }
+        _ => Flow::FALSE,
+    }
+}
+
 fn append_branch(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     if context.branches.len() >= MAX_BRANCHES {
         return Flow::FALSE;
@@ -321,7 +362,14 @@ fn append_branch(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
             if Uri::parse(uri).is_err() {
                 return Flow::FALSE;
             }
-            Branch { uri: uri.to_vec(), q, ..Branch::default() }
+            // Only `append_msg_branch` has a third argument.
+            match call.flags(2) {
+                Some(flags) if flags.has(0) => {
+                    let first = context.target.clone();
+                    Branch { uri: uri.to_vec(), q: if q == NO_Q { first.q } else { q }, ..first }
+                }
+                _ => Branch { uri: uri.to_vec(), q, ..Branch::default() },
+            }
         }
         // Without a URI the present destination becomes a branch as it is.
         _ => Branch { uri: context.request_uri().to_vec(), q, ..context.target.clone() },

@@ -25,6 +25,7 @@ pub mod outbox;
 pub mod protocols;
 pub mod registrar;
 pub mod reply;
+pub mod rewriting;
 pub mod rr;
 pub mod signaling;
 pub mod sipmsgops;
@@ -44,6 +45,7 @@ use crate::context::Context;
 /// Every module that is provided.
 pub static MODULES: &[&Module<Context>] = &[
     &core::MODULE,
+    &rewriting::MODULE,
     &variables::ADDRESSES,
     &variables::BRANCHES,
     &variables::HEADERS,

@@ -47,7 +47,12 @@ pub static MODULE: Module<Context> = Module {
             "Whether Max-Forwards, as it will be sent, is lower than a value.",
             is_lower,
         )
-        .returns(&[(1, "It is lower."), (-1, "It is not."), (-2, "There is none."), (-3, "It cannot be read.")])
+        .returns(&[
+            (1, "It is lower."),
+            (-1, "It is not."),
+            (-2, "There is none."),
+            (-3, "It cannot be read."),
+        ])
         .section("1.4.2")
         .prepare(check_limit),
     ],

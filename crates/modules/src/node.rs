@@ -105,10 +105,10 @@ fn host_text(address: IpAddr) -> String {
 }
 
 /// What counts as "myself" (`is_myself`, RFC 3261 section 16.4).
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Identity {
-    /// Host names and addresses in their text form, lower case, each with a port or 0 for any.
-    names: Vec<(Vec<u8>, u16)>,
+    /// Host names and addresses in their text form, lower case, each with a port or 0 for any. A reload replaces them.
+    names: ArcSwap<Vec<(Vec<u8>, u16)>>,
     /// Addresses with their ports.
     addresses: Vec<SocketAddr>,
 }
@@ -117,6 +117,16 @@ impl Identity {
     /// Collects the sockets' addresses and advertised names, and the `alias` lines of the script.
     #[must_use]
     pub fn new(sockets: &[Socket], aliases: &[(String, u16)]) -> Self {
+        let identity = Self {
+            names: ArcSwap::default(),
+            addresses: sockets.iter().map(|socket| socket.address).collect(),
+        };
+        identity.rename(sockets, aliases);
+        identity
+    }
+
+    /// Replaces the names by those of the sockets and these aliases.
+    pub fn rename(&self, sockets: &[Socket], aliases: &[(String, u16)]) {
         let mut names: Vec<(Vec<u8>, u16)> =
             aliases.iter().map(|(name, port)| (name.to_ascii_lowercase().into_bytes(), *port)).collect();
         for socket in sockets {
@@ -124,7 +134,7 @@ impl Identity {
         }
         names.sort_unstable();
         names.dedup();
-        Self { names, addresses: sockets.iter().map(|socket| socket.address).collect() }
+        self.names.store(Arc::new(names));
     }
 
     /// Whether `host` (with `port`, 0 for "not given") is this server.
@@ -132,14 +142,15 @@ impl Identity {
     pub fn is_own(&self, host: &[u8], port: u16) -> bool {
         let plain = host.strip_prefix(b"[").and_then(|rest| rest.strip_suffix(b"]")).unwrap_or(host);
         let own = |own_port: u16| port == 0 || own_port == 0 || own_port == port;
+        let names = self.names.load();
         if plain.first().is_some_and(|first| first.is_ascii_digit() || plain.contains(&b':'))
             && let Some(address) =
                 std::str::from_utf8(plain).ok().and_then(|text| text.parse::<IpAddr>().ok())
         {
             return self.addresses.iter().any(|at| at.ip() == address && own(at.port()))
-                || self.names.iter().any(|(name, at)| own(*at) && ascii::eq_ignore_case(name, host));
+                || names.iter().any(|(name, at)| own(*at) && ascii::eq_ignore_case(name, host));
         }
-        self.names.iter().any(|(name, at)| own(*at) && ascii::eq_ignore_case(name, host))
+        names.iter().any(|(name, at)| own(*at) && ascii::eq_ignore_case(name, host))
     }
 
     /// Whether the server itself is bound to this address and port.

@@ -1,5 +1,6 @@
 //! Module `registrar`: REGISTER requests and the way to registered contacts.
 
+mod flags;
 mod parameters;
 mod removal;
 
@@ -8,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 
 use regex::bytes::{Regex, RegexBuilder};
 use seawall_location::{Domain, Q_NONE};
-use seawall_registrar::{FlagError, Found, Lookup, LookupFlags, Reject, Save, SaveFlags, Source, aor};
+use seawall_registrar::{Found, Lookup, LookupFlags, Reject, Save, SaveFlags, Source, aor};
 use seawall_script::{
     Argument, ArgumentKind, Call, FlagSpace, Flow, Function, Module, Prepared, Routes, Statistic, Value,
 };
@@ -24,7 +25,7 @@ const DOMAIN: Argument = Argument::new("domain", ArgumentKind::StaticStr, "The n
 const AOR: Argument = Argument::new(
     "aor",
     ArgumentKind::Str,
-    "The address of record as a URI; where it is taken from if left out stands in the text.",
+    "The address of record as a URI; if left out, that of To in a REGISTER and of From in others.",
 )
 .optional();
 const ASKING: Routes =
@@ -38,9 +39,13 @@ pub static MODULE: Module<Context> = Module {
             "save",
             &[
                 DOMAIN,
-                Argument::new("flags", ArgumentKind::Str, "What to do differently, comma separated.").optional(),
-                Argument::new("aor", ArgumentKind::Str, "The address of record; that of To if left out.").optional(),
-                Argument::new("ownership_tag", ArgumentKind::Str, "The sharing tag that owns the contacts.").optional(),
+                Argument::new("flags", ArgumentKind::Str, "What to do differently, comma separated.")
+                    .optional()
+                    .words(flags::SAVE),
+                Argument::new("aor", ArgumentKind::Str, "The address of record; that of To if left out.")
+                    .optional(),
+                Argument::new("ownership_tag", ArgumentKind::Str, "The sharing tag that owns the contacts.")
+                    .optional(),
             ],
             Routes::REQUEST,
             "Serves a REGISTER: changes its address of record's contacts and answers.",
@@ -55,9 +60,20 @@ pub static MODULE: Module<Context> = Module {
                 DOMAIN,
                 Argument::new("aor", ArgumentKind::Str, "The address of record."),
                 Argument::new("contact", ArgumentKind::Str, "The contact URI; any if left out.").optional(),
-                Argument::new("next_hop", ArgumentKind::Str, "Address or name of the next hop: of Path, else of received, else of the contact.").optional(),
-                Argument::new("sip_instance", ArgumentKind::Str, "Its +sip.instance, with the angle brackets.").optional(),
-                Argument::new("bflag", ArgumentKind::Flag(FlagSpace::Branch), "A branch flag that it has.").optional(),
+                Argument::new(
+                    "next_hop",
+                    ArgumentKind::Str,
+                    "Address or name of the next hop: of Path, else of received, else of the contact.",
+                )
+                .optional(),
+                Argument::new(
+                    "sip_instance",
+                    ArgumentKind::Str,
+                    "Its +sip.instance, with the angle brackets.",
+                )
+                .optional(),
+                Argument::new("bflag", ArgumentKind::Flag(FlagSpace::Branch), "A branch flag that it has.")
+                    .optional(),
             ],
             Routes::REQUEST.or(Routes::ONREPLY),
             "Removes the contacts of an address of record, all or those that fit.",
@@ -79,14 +95,24 @@ pub static MODULE: Module<Context> = Module {
             removal::remove_ip_port,
         )
         .section("1.4.3")
-        .returns(&[(1, "They are gone, if there were any."), (-1, "The address or the address of record cannot be read.")])
+        .returns(&[
+            (1, "They are gone, if there were any."),
+            (-1, "The address or the address of record cannot be read."),
+        ])
         .prepare(removal::prepare_ip_port),
         Function::<Context>::new(
             "lookup",
             &[
                 DOMAIN,
-                Argument::new("flags", ArgumentKind::Str, "What to do differently, comma separated.").optional(),
-                Argument::new("aor", ArgumentKind::Str, "The address of record; the Request-URI if left out.").optional(),
+                Argument::new("flags", ArgumentKind::Str, "What to do differently, comma separated.")
+                    .optional()
+                    .words(flags::LOOKUP),
+                Argument::new(
+                    "aor",
+                    ArgumentKind::Str,
+                    "The address of record; the Request-URI if left out.",
+                )
+                .optional(),
             ],
             Routes::REQUEST.or(Routes::FAILURE),
             "Makes the contacts of an address of record the destinations of the request.",
@@ -104,7 +130,7 @@ pub static MODULE: Module<Context> = Module {
             "is_registered",
             &[DOMAIN, AOR],
             ASKING,
-            "Whether an address of record has a contact. Taken from To of a REGISTER and From of others if left out.",
+            "Whether an address of record has a contact.",
             is_registered,
         )
         .section("1.4.5")
@@ -115,8 +141,18 @@ pub static MODULE: Module<Context> = Module {
             &[
                 DOMAIN,
                 AOR,
-                Argument::new("contact", ArgumentKind::Str, "The contact URI; that of Contact if left out, without a Call-ID.").optional(),
-                Argument::new("callid", ArgumentKind::Str, "The Call-ID that the contact was registered with.").optional(),
+                Argument::new(
+                    "contact",
+                    ArgumentKind::Str,
+                    "The contact URI; that of Contact if left out, without a Call-ID.",
+                )
+                .optional(),
+                Argument::new(
+                    "callid",
+                    ArgumentKind::Str,
+                    "The Call-ID that the contact was registered with.",
+                )
+                .optional(),
             ],
             ASKING,
             "Whether an address of record has this contact.",
@@ -131,7 +167,8 @@ pub static MODULE: Module<Context> = Module {
                 DOMAIN,
                 AOR,
                 Argument::new("ip", ArgumentKind::ReadVariable, "A variable with addresses."),
-                Argument::new("port", ArgumentKind::ReadVariable, "A variable with as many ports.").optional(),
+                Argument::new("port", ArgumentKind::ReadVariable, "A variable with as many ports.")
+                    .optional(),
             ],
             ASKING,
             "Whether a contact of an address of record is at one of these addresses.",
@@ -210,7 +247,7 @@ fn prepare_save(argument: usize, value: &Value) -> Result<Prepared, String> {
     match argument {
         1 => {
             let text = flags_text(value)?;
-            SaveFlags::parse(&text).map(Prepared::new).map_err(|error| explain(error, SAVE_FLAGS))
+            SaveFlags::parse(&text).map(Prepared::new).map_err(|error| flags::explain(error, flags::SAVE))
         }
         3 => Err("sharing tags need the module clusterer, which is not provided yet".to_owned()),
         _ => prepare_domain(argument, value),
@@ -224,48 +261,8 @@ fn prepare_lookup(argument: usize, value: &Value) -> Result<Prepared, String> {
     }
 }
 
-/// The names of the flags of `save()`, for suggestions.
-const SAVE_FLAGS: &[&str] = &[
-    "memory-only",
-    "no-reply",
-    "max-contacts",
-    "force-registration",
-    "matching-mode",
-    "path-off",
-    "path-lazy",
-    "path-strict",
-    "path-received",
-    "only-request-contacts",
-    "socket-header",
-    "min-expires",
-    "max-expires",
-];
-
-/// The names of the flags of `lookup()`, for suggestions.
-const LOOKUP_FLAGS: &[&str] = &[
-    "no-branches",
-    "to-branches-only",
-    "branch",
-    "method-filtering",
-    "ua-filtering",
-    "case-insensitive",
-    "extended-regexp",
-    "max-ping-latency",
-    "sort-by-latency",
-];
-
-/// What is wrong with a flag, and which one may be meant.
-fn explain(error: FlagError<'_>, known: &[&str]) -> String {
-    let FlagError::Unknown(item) = error else { return error.to_string() };
-    let name = item.split('=').next().unwrap_or(item).trim_end();
-    match seawall_script::nearest(name, known.iter().copied()) {
-        Some(near) => format!("{error}; did you mean \"{near}\"?"),
-        None => format!("{error}; the flags are {}", known.join(", ")),
-    }
-}
-
 fn lookup_plan(text: &str) -> Result<LookupPlan, String> {
-    let flags = LookupFlags::parse(text).map_err(|error| explain(error, LOOKUP_FLAGS))?;
+    let flags = LookupFlags::parse(text).map_err(|error| flags::explain(error, flags::LOOKUP))?;
     let user_agent = match &flags.user_agent {
         None => None,
         Some(filter) => Some(

@@ -112,7 +112,7 @@ fn write(
 
 /// The tag for the To of a reply made here: the same for every reply to this request and its retransmissions
 /// (RFC 3261 section 8.2.7), and not to be guessed. None when the request has a To tag.
-fn tag_of(context: &Context) -> Option<[u8; 16]> {
+pub(crate) fn tag_of(context: &Context) -> Option<[u8; 16]> {
     let message = context.message();
     if name_addr::address(message, Name::To).ok()?.tag().is_some() {
         return None;

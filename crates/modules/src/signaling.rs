@@ -1,6 +1,6 @@
 //! Module `signaling`: replies, by the transaction when there is one and stateless when there is none.
 
-use seawall_script::{Call, Flow, Function, Module, Routes};
+use seawall_script::{Call, Flow, Function, Module, Routes, Value, Variable};
 
 use crate::context::Context;
 use crate::reply;
@@ -18,6 +18,11 @@ pub static MODULE: Module<Context> = Module {
     .section("1.4.1")
     .returns(&[(1, "The reply is on its way."), (-1, "No reply can be sent.")])
     .prepare(check_code)],
+    variables: &[Variable::<Context>::new(
+        "sig_local_totag",
+        "The To tag of replies that are made here; NULL when the request has one already.",
+        |context, _| crate::reply::tag_of(context).map_or(Value::Null, Value::str),
+    )],
     ..Module::new("signaling", "https://docs.opensips.org/modules/devel/signaling/")
 };
 

@@ -6,6 +6,8 @@ use seawall_sip::{Header, Method, Name, Uri, ascii, list, name_addr};
 use crate::context::Context;
 use crate::uris;
 
+mod body;
+
 const EVERYWHERE: Routes =
     Routes::REQUEST.or(Routes::ONREPLY).or(Routes::FAILURE).or(Routes::BRANCH).or(Routes::LOCAL);
 
@@ -98,6 +100,17 @@ pub static MODULE: Module<Context> = Module {
         )
         .returns(&[(1, "At least one was removed."), (-1, "There was none.")]),
         Function::<Context>::new(
+            "remove_hf_glob",
+            &[Argument::new("pattern", ArgumentKind::Str, "A pattern with * and ? for the name.")],
+            EVERYWHERE,
+            "Removes all headers whose name matches a pattern.",
+            |context, call| {
+                let pattern = call.str(0).unwrap_or_default().to_ascii_lowercase();
+                remove_headers(context, |header| globs(&pattern, &header.name.to_ascii_lowercase()))
+            },
+        )
+        .returns(&[(1, "At least one was removed."), (-1, "There was none.")]),
+        Function::<Context>::new(
             "is_present_hf",
             HEADER_NAME,
             EVERYWHERE,
@@ -157,15 +170,38 @@ pub static MODULE: Module<Context> = Module {
             &[Argument::new("type", ArgumentKind::Str, "The Content-Type: \"application/sdp\".").optional()],
             EVERYWHERE,
             "Whether there is a body (of a type).",
-            has_body,
+            body::has_body,
         )
         .returns(&[(1, "There is."), (-1, "There is none.")]),
+        Function::<Context>::new(
+            "has_body_part",
+            &[Argument::new("mime", ArgumentKind::Str, "The Content-Type: \"application/sdp\".").optional()],
+            EVERYWHERE,
+            "Whether the body, or a part of a multipart body, is of a type; without one, whether there is a body.",
+            body::has_body_part,
+        )
+        .returns(&[(1, "There is."), (-1, "There is none.")]),
+        Function::<Context>::new(
+            "is_privacy",
+            &[Argument::new("privacy_type", ArgumentKind::Str, "The type: \"id\".")],
+            EVERYWHERE,
+            "Whether the Privacy header asks for a type of privacy (RFC 3323).",
+            |context, call| {
+                let wanted = call.str(0).unwrap_or_default();
+                let mut values = context.message().header_named(b"Privacy");
+                Flow::bool(values.any(|header| {
+                    let mut types = header.value.split(|byte| matches!(byte, b';' | b','));
+                    types.any(|known| known.trim_ascii().eq_ignore_ascii_case(wanted))
+                }))
+            },
+        )
+        .returns(&[(1, "It does."), (-1, "It does not.")]),
         Function::<Context>::new(
             "is_audio_on_hold",
             &[],
             EVERYWHERE,
             "Whether the SDP body puts the audio on hold.",
-            |context, _| Flow::bool(audio_on_hold(context.message().body())),
+            |context, _| Flow::bool(body::audio_on_hold(context.message().body())),
         )
         .returns(&[(1, "It does."), (-1, "It does not.")]),
         Function::<Context>::new(
@@ -362,6 +398,30 @@ fn remove_headers(context: &mut Context, matches: impl Fn(&Header<'_>) -> bool) 
     Flow::bool(removed)
 }
 
+/// Whether a name matches a pattern in which `*` stands for any text and `?` for one character.
+fn globs(pattern: &[u8], name: &[u8]) -> bool {
+    // The place to go back to: behind the last star, and where in the name it was tried last.
+    let (mut p, mut n, mut back) = (0, 0, None);
+    while let Some(byte) = name.get(n) {
+        match pattern.get(p) {
+            Some(b'*') => {
+                back = Some((p + 1, n));
+                p += 1;
+            }
+            Some(wanted) if wanted == byte || *wanted == b'?' => {
+                p += 1;
+                n += 1;
+            }
+            _ => {
+                let Some((behind, tried)) = back else { return false };
+                back = Some((behind, tried + 1));
+                (p, n) = (behind, tried + 1);
+            }
+        }
+    }
+    pattern.get(p..).is_some_and(|rest| rest.iter().all(|byte| *byte == b'*'))
+}
+
 fn append_to_reply(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     let Some(block) = call.str(0).and_then(header_block) else { return Flow::FALSE };
     match &context.transaction {
@@ -377,42 +437,6 @@ fn append_uri_header(context: &mut Context, call: &mut Call<'_, Context>) -> Flo
     let Some(block) = header_block(&line) else { return Flow::FALSE };
     context.edits.append_header(context.packet.message(), &block);
     Flow::TRUE
-}
-
-fn has_body(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
-    let message = context.message();
-    if message.body().is_empty() {
-        return Flow::FALSE;
-    }
-    let Some(wanted) = call.str(0) else { return Flow::TRUE };
-    let kind = message.value(Name::ContentType).unwrap_or_default();
-    let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default();
-    Flow::bool(kind.trim_ascii().eq_ignore_ascii_case(wanted.trim_ascii()))
-}
-
-/// Whether an SDP body stops the audio: `a=sendonly`, `a=inactive`, or the address 0.0.0.0 (RFC 3264 section 8.4).
-fn audio_on_hold(body: &[u8]) -> bool {
-    let mut audio = false;
-    let mut session_on_hold = false;
-    for line in body.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii) {
-        if let Some(media) = line.strip_prefix(b"m=") {
-            audio = media.starts_with(b"audio");
-            continue;
-        }
-        let on_hold = matches!(line, b"a=sendonly" | b"a=inactive" | b"c=IN IP4 0.0.0.0");
-        if on_hold && audio {
-            return true;
-        }
-        session_on_hold |= on_hold && !body_has_media_before(body, line);
-    }
-    session_on_hold
-}
-
-/// Whether a line of the body stands behind the first `m=`.
-fn body_has_media_before(body: &[u8], line: &[u8]) -> bool {
-    let offset = (line.as_ptr() as usize).saturating_sub(body.as_ptr() as usize);
-    body.get(..offset)
-        .is_some_and(|before| before.starts_with(b"m=") || before.windows(3).any(|window| window == b"\nm="))
 }
 
 fn change_uri_param(context: &mut Context, param: Option<&[u8]>, add: bool) -> Flow {
@@ -535,14 +559,5 @@ mod tests {
         ] {
             assert!(!is_header_block(bad.as_bytes()), "{bad:?}");
         }
-    }
-
-    #[test]
-    fn audio_is_on_hold_when_its_media_or_the_session_says_so() {
-        let body = |media: &str| format!("v=0\r\nc=IN IP4 192.0.2.1\r\nm=audio 9 RTP/AVP 0\r\n{media}");
-        assert!(audio_on_hold(body("a=sendonly\r\n").as_bytes()));
-        assert!(audio_on_hold(b"v=0\r\nc=IN IP4 0.0.0.0\r\nm=audio 9 RTP/AVP 0\r\n"));
-        assert!(!audio_on_hold(body("a=sendrecv\r\n").as_bytes()));
-        assert!(!audio_on_hold(body("m=video 9 RTP/AVP 96\r\na=inactive\r\n").as_bytes()));
     }
 }

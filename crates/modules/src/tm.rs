@@ -18,7 +18,11 @@ use crate::sl::{REPLY_ARGUMENTS, check_code, code_and_reason};
 const RELAY_FLAGS: &[FlagDecl] = &[
     FlagDecl::new("no-auto-477", "", "Sends no 477 when no branch could be sent."),
     FlagDecl::new("no-dns-failover", "", "Does not try further addresses of a destination."),
-    FlagDecl::new("pass-reason-hdr", "", "Passes on the Reason header of a received CANCEL; that is always done."),
+    FlagDecl::new(
+        "pass-reason-hdr",
+        "",
+        "Passes on the Reason header of a received CANCEL; that is always done.",
+    ),
 ];
 
 /// `no-auto-477` in [`RELAY_FLAGS`].

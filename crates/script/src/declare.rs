@@ -281,17 +281,25 @@ pub struct Argument {
     pub optional: bool,
     /// What it means.
     pub doc: &'static str,
+    /// The flags that may stand in a string which the function itself reads; for the reference.
+    pub words: &'static [FlagDecl],
 }
 
 impl Argument {
     /// A required argument.
     pub const fn new(name: &'static str, kind: ArgumentKind, doc: &'static str) -> Self {
-        Argument { name, kind, optional: false, doc }
+        Argument { name, kind, optional: false, doc, words: &[] }
     }
 
     /// Lets it be left out.
     pub const fn optional(mut self) -> Self {
         self.optional = true;
+        self
+    }
+
+    /// Names the flags that the function itself reads in it.
+    pub const fn words(mut self, words: &'static [FlagDecl]) -> Self {
+        self.words = words;
         self
     }
 }

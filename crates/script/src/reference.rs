@@ -32,7 +32,10 @@ pub fn markdown<C>(modules: &[&'static Module<C>]) -> Vec<(String, String)> {
 }
 
 fn contents(names: &[&str]) -> String {
-    let mut text = String::from("# Reference\n\n- [The language](language.md)\n- [Settings](settings.md)\n");
+    let mut text = String::from(
+        "# Reference\n\nWritten by `cargo xtask docs` from the tables that scripts are checked against; \
+         do not edit. Section numbers are those of the OpenSIPS manuals.\n\n- [The language](language.md)\n- [Settings](settings.md)\n",
+    );
     for name in names {
         let _ = writeln!(text, "- [Module {name}]({name}.md)");
     }
@@ -41,7 +44,9 @@ fn contents(names: &[&str]) -> String {
 
 fn language() -> String {
     let mut text = String::from(
-        "# The language\n\n## Statements in the form of a call\n\n| name | what it does |\n|---|---|\n",
+        "# The language\n\nScripts are written in the routing language of OpenSIPS 3.x and 4.x, in its full \
+         grammar. This page lists what belongs to the language itself; functions and further variables come with the modules.\n\n\
+         ## Statements in the form of a call\n\n| name | what it does |\n|---|---|\n",
     );
     for (name, doc) in OWN_FUNCTIONS {
         let _ = writeln!(text, "| `{name}` | {} |", cell(doc));
@@ -62,8 +67,10 @@ fn language() -> String {
 }
 
 fn settings() -> String {
-    let mut text =
-        String::from("# Settings\n\n| name | type | default | what it does |\n|---|---|---|---|\n");
+    let mut text = String::from(
+        "# Settings\n\n`name=value`, outside of routes. One without an effect here is accepted with a \
+         warning.\n\n| name | type | default | what it does |\n|---|---|---|---|\n",
+    );
     for global in GLOBALS {
         let kind = match global.kind {
             GlobalKind::Int => "integer",
@@ -183,6 +190,7 @@ fn function_section<C>(function: &Function<C>, text: &mut String) {
         if let ArgumentKind::Flags(flags) = argument.kind {
             flag_list(flags, text);
         }
+        flag_list(argument.words, text);
     }
     if !function.returns.is_empty() {
         text.push_str("\n| value | meaning |\n|---|---|\n");

@@ -1,31 +1,37 @@
-//! Calls through a server that runs somebody else's script, made with the SIPp scenarios of the end-to-end tests.
+//! Calls through a server that runs somebody else's script: with the SIPp scenarios of the end-to-end tests, and with
+//! baresip.
 
+use super::baresip;
 use crate::Outcome;
 use crate::process::{program, root, run as run_command};
+use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 /// Where the stock scripts listen.
-const SERVER: &str = "127.0.0.1:5060";
+pub const SERVER: &str = "127.0.0.1:5060";
 
 /// How many calls are made.
 const CALLS: &str = "20";
 
-/// Runs the script, registers a phone, calls it and unregisters it.
-pub fn serve(binary: &Path, script: &Path) -> Outcome {
+/// Runs the script, registers phones, calls them and unregisters them. The server's log goes into the file `log`.
+pub fn serve(binary: &Path, script: &Path, log: &Path) -> Outcome {
+    let kept = File::create(log).map_err(|error| format!("cannot write {}: {error}", log.display()))?;
     let mut server = Command::new(binary)
         .args(["run", "-f"])
         .arg(script)
+        .args(["-l", &format!("tcp:{SERVER}")])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .stderr(kept)
         .spawn()
         .map_err(|error| format!("cannot start {}: {error}", binary.display()))?;
-    let outcome = ready(&mut server).and_then(|()| calls());
+    let outcome = ready(&mut server).and_then(|()| calls()).and_then(|()| baresip::talk());
     // It may have ended by itself; the outcome above has told so.
     let _ = server.kill();
     let _ = server.wait();
-    outcome
+    outcome.map_err(|error| format!("{error}\nthe log of the server is {}", log.display()))
 }
 
 fn ready(server: &mut Child) -> Outcome {

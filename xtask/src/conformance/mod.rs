@@ -1,6 +1,7 @@
 //! `cargo xtask conformance`: OpenSIPS's own scripts and its public SIPssert scenarios, from checkouts that stand
 //! outside the tree (they are GPL, so nothing of them is copied here).
 
+mod baresip;
 mod calls;
 
 use crate::Outcome;
@@ -57,7 +58,7 @@ fn stock_scripts(binary: &Path, checkout: &Path) -> Outcome {
 
 fn load_and_call(binary: &Path, script: &Path) -> Outcome {
     run_command(Command::new(binary).arg("check").arg(script))?;
-    calls::serve(binary, script)
+    calls::serve(binary, script, &target()?.join("conformance-server.log"))
 }
 
 /// The SIPssert scenarios, as they are, through their runner (which needs root for its network namespace).

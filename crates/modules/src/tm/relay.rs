@@ -69,6 +69,9 @@ pub fn create(context: &mut Context) -> Created {
     match layer.create(context.now_ms, &key, request, Arc::clone(&state), &mut context.effects) {
         Ok(id) => {
             layer.hold_failure(id, context.armed.failure.is_some());
+            if let Some((first_ms, invite_ms)) = context.timeouts_ms {
+                layer.set_timeouts(id, first_ms, invite_ms);
+            }
             drop(layer);
             context.transaction = Some((id, state));
             Created::New

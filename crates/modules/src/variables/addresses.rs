@@ -62,6 +62,20 @@ pub const VARIABLES: &[Variable<Context>] =
                 q => Value::Int(i64::from(q)),
             }
         }),
+        Variable::<Context>::new("ru_q", "The q value of the Request-URI, in thousandths.", |context, _| {
+            match context.target.q {
+                NO_Q => Value::Null,
+                q => Value::Int(i64::from(q)),
+            }
+        })
+        .write(|context, _, _, value| {
+            context.target.q = match value.as_int() {
+                None if value.is_null() => NO_Q,
+                None => return Err(WriteError::BadValue),
+                Some(q) => u16::try_from(q).ok().filter(|q| *q <= 1000).ok_or(WriteError::BadValue)?,
+            };
+            Ok(())
+        }),
         Variable::<Context>::new("du", "The next hop, when it is not the Request-URI.", |context, _| {
             Value::optional(non_empty(&context.target.destination))
         })

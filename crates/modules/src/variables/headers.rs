@@ -41,6 +41,31 @@ pub const VARIABLES: &[Variable<Context>] = &[
         uri(context, Name::PAssertedIdentity)
     }),
     Variable::<Context>::new("di", "The URI of Diversion.", |context, _| named_uri(context, b"Diversion")),
+    Variable::<Context>::new("dir", "The reason in Diversion.", |context, _| {
+        named_param(context, b"Diversion", b"reason")
+    }),
+    Variable::<Context>::new("dip", "The privacy in Diversion.", |context, _| {
+        named_param(context, b"Diversion", b"privacy")
+    }),
+    Variable::<Context>::new("pu", "The URI of P-Preferred-Identity.", |context, _| {
+        named_uri(context, b"P-Preferred-Identity")
+    }),
+    Variable::<Context>::new("pU", "The user part of P-Preferred-Identity.", |context, _| {
+        named_uri_part(context, b"P-Preferred-Identity", Part::User)
+    }),
+    Variable::<Context>::new("pd", "The host of P-Preferred-Identity.", |context, _| {
+        named_uri_part(context, b"P-Preferred-Identity", Part::Host)
+    }),
+    Variable::<Context>::new("pn", "The display name of P-Preferred-Identity.", |context, _| {
+        let display = named_address(context, b"P-Preferred-Identity").map(|address| address.display);
+        Value::optional(display.filter(|display| !display.is_empty()))
+    }),
+    Variable::<Context>::new("path", "The Path header.", |context, _| header(context, Name::Path)),
+    Variable::<Context>::new("cl", "The Content-Length.", |context, _| {
+        let length =
+            context.message().value(Name::ContentLength).and_then(|value| ascii::parse_u32(value).ok());
+        length.map_or(Value::Null, |length| Value::Int(i64::from(length)))
+    }),
     Variable::<Context>::new("re", "The URI of Remote-Party-ID.", |context, _| {
         named_uri(context, b"Remote-Party-ID")
     }),
@@ -96,6 +121,13 @@ pub const VARIABLES: &[Variable<Context>] = &[
     Variable::<Context>::new("an", "The nonce of the credentials.", |context, _| {
         credential(context, b"nonce")
     }),
+    Variable::<Context>::new("adu", "The URI of the credentials.", |context, _| credential(context, b"uri")),
+    Variable::<Context>::new("auth.cnonce", "The cnonce of the credentials.", |context, _| {
+        credential(context, b"cnonce")
+    }),
+    Variable::<Context>::new("auth.nc", "The nonce count of the credentials.", |context, _| {
+        credential(context, b"nc")
+    }),
     Variable::<Context>::new("auth.nonce", "The nonce of the credentials.", |context, _| {
         credential(context, b"nonce")
     }),
@@ -135,9 +167,21 @@ fn uri(context: &Context, name: Name) -> Value {
     Value::optional(address(context.message(), name).map(|address| address.uri))
 }
 
+fn named_address<'a>(context: &'a Context, name: &'a [u8]) -> Option<NameAddr<'a>> {
+    NameAddr::parse(context.message().header_named(name).next()?.value).ok()
+}
+
 fn named_uri(context: &Context, name: &[u8]) -> Value {
-    let value = context.message().header_named(name).next().map(|header| header.value);
-    Value::optional(value.and_then(|value| NameAddr::parse(value).ok()).map(|address| address.uri))
+    Value::optional(named_address(context, name).map(|address| address.uri))
+}
+
+fn named_uri_part(context: &Context, name: &[u8], which: Part) -> Value {
+    named_address(context, name).map_or(Value::Null, |address| part(address.uri, which))
+}
+
+fn named_param(context: &Context, name: &[u8], param: &[u8]) -> Value {
+    let value = named_address(context, name).and_then(|address| address.param(param).flatten());
+    Value::optional(value.map(ascii::strip_quotes))
 }
 
 fn uri_part(context: &Context, name: Name, which: Part) -> Value {

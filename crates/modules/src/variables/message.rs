@@ -1,6 +1,6 @@
 //! The message as a whole: method, status, body, length, and what the server knows about it.
 
-use seawall_script::{RouteKind, Value, VarRef, Variable, VariableArguments};
+use seawall_script::{RouteKind, Value, VarRef, Variable, VariableArguments, WriteError};
 
 use crate::context::Context;
 
@@ -41,6 +41,19 @@ pub const VARIABLES: &[Variable<Context>] = &[
     Variable::<Context>::new("mf", "The message flags, as a number.", |context, _| {
         Value::Int(i64::from(context.flags))
     }),
+    Variable::<Context>::new("msg.is_request", "Whether the message is a request: 1 or 0.", |context, _| {
+        Value::Int(i64::from(context.message().is_request()))
+    }),
+    Variable::<Context>::new("msg.type", "The kind of message: request or reply.", |context, _| {
+        Value::from(if context.message().is_request() { "request" } else { "reply" })
+    }),
+    Variable::<Context>::new("msg.flag", "Whether a message flag is set: 1 or 0.", |context, reference| {
+        let program = &context.configuration.program;
+        let name = std::str::from_utf8(reference.name).unwrap_or_default();
+        let bit = program.flag_bit(seawall_script::FlagSpace::Message, name);
+        Value::Int(i64::from(bit.is_some_and(|bit| context.flags & (1 << bit) != 0)))
+    })
+    .arguments(VariableArguments::Name),
     Variable::<Context>::new("bf", "The branch flags of the Request-URI, as a number.", |context, _| {
         Value::Int(i64::from(context.target.flags))
     }),
@@ -65,6 +78,29 @@ pub const VARIABLES: &[Variable<Context>] = &[
             _ => Value::Null,
         },
     ),
+    Variable::<Context>::new(
+        "T_fr_timeout",
+        "How long the transaction waits for any reply, in seconds; NULL brings fr_timeout back.",
+        |context, _| Value::Int(i64::from(timeouts(context).0 / 1000)),
+    )
+    .write(|context, _, _, value| {
+        let default_ms = context.configuration.settings.tm.timers.fr_timeout_ms;
+        let invite_ms = timeouts(context).1;
+        set_timeouts(context, (milliseconds(&value, default_ms)?, invite_ms));
+        Ok(())
+    }),
+    Variable::<Context>::new(
+        "T_fr_inv_timeout",
+        "How long the transaction waits for a final reply after a provisional one, in seconds; NULL brings \
+         fr_inv_timeout back. It counts for branches that are yet to be sent.",
+        |context, _| Value::Int(i64::from(timeouts(context).1 / 1000)),
+    )
+    .write(|context, _, _, value| {
+        let default_ms = context.configuration.settings.tm.timers.fr_inv_timeout_ms;
+        let first_ms = timeouts(context).0;
+        set_timeouts(context, (first_ms, milliseconds(&value, default_ms)?));
+        Ok(())
+    }),
     Variable::<Context>::new("T_ruri", "The Request-URI of the branch.", |context, _| {
         Value::str(context.request_uri())
     }),
@@ -105,6 +141,30 @@ pub const VARIABLES: &[Variable<Context>] = &[
     })
     .arguments(VariableArguments::Name),
 ];
+
+/// `fr_timeout` and `fr_inv_timeout` of the transaction, in milliseconds.
+fn timeouts(context: &Context) -> (u32, u32) {
+    let timers = &context.configuration.settings.tm.timers;
+    context.timeouts_ms.unwrap_or((timers.fr_timeout_ms, timers.fr_inv_timeout_ms))
+}
+
+fn set_timeouts(context: &mut Context, timeouts_ms: (u32, u32)) {
+    context.timeouts_ms = Some(timeouts_ms);
+    if let Some((id, _)) = &context.transaction
+        && let Some(shard) = context.node.shard(id.shard)
+    {
+        shard.lock().set_timeouts(*id, timeouts_ms.0, timeouts_ms.1);
+    }
+}
+
+fn milliseconds(value: &Value, default_ms: u32) -> Result<u32, WriteError> {
+    if value.is_null() {
+        return Ok(default_ms);
+    }
+    let seconds =
+        value.as_int().and_then(|seconds| u32::try_from(seconds).ok()).filter(|seconds| *seconds > 0);
+    seconds.and_then(|seconds| seconds.checked_mul(1000)).ok_or(WriteError::BadValue)
+}
 
 fn int(number: usize) -> Value {
     Value::Int(i64::try_from(number).unwrap_or(i64::MAX))

@@ -36,13 +36,12 @@ pub const VARIABLES: &[Variable<Context>] = &[
         "Microseconds within the present second, to a millisecond.",
         |context, _| Value::Int(i64::try_from(context.now_ms % 1000 * 1000).unwrap_or(0)),
     ),
-    Variable::<Context>::new("TS", "Seconds since the Unix epoch.", |context, _| {
-        Value::Int(i64::try_from(context.now_s).unwrap_or(i64::MAX))
-    }),
+    Variable::<Context>::new(
+        "TS",
+        "The time at which the server was started, in seconds since the Unix epoch.",
+        |context, _| Value::Int(i64::try_from(context.node.started_s).unwrap_or(i64::MAX)),
+    ),
     Variable::<Context>::new("Tf", "The present time as text, in UTC.", |context, _| {
-        Value::from(calendar::format("%a %b %d %H:%M:%S %Y", context.now_s).as_str())
-    }),
-    Variable::<Context>::new("TF", "The present time as text, in UTC.", |context, _| {
         Value::from(calendar::format("%a %b %d %H:%M:%S %Y", context.now_s).as_str())
     }),
     Variable::<Context>::new(

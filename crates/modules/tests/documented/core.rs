@@ -111,6 +111,52 @@ fn strip_prefix_and_strip_tail_change_the_user() {
 }
 
 #[test]
+fn older_functions_set_the_request_uri() {
+    let request = Request::new("INVITE sip:bob@example.com:5080;x=1");
+    check(
+        "setuser(\"carol\"); xlog(\"$rc $ru\"); sethost(\"h.example\"); xlog(\"$rc $ru\"); setport(5090); xlog(\"$rc $ru\");
+         sethostport(\"[2001:db8::1]:5061\"); xlog(\"$rc $ru\"); seturi(\"sip:dave@d.example\"); xlog(\"$rc $ru\");
+         revert_uri(); xlog(\"$rc $ru\");",
+        &request,
+        &[
+            "1 sip:carol@example.com:5080;x=1",
+            "1 sip:carol@h.example:5080;x=1",
+            "1 sip:carol@h.example:5090;x=1",
+            "1 sip:carol@[2001:db8::1]:5061;x=1",
+            "1 sip:dave@d.example",
+            "1 sip:bob@example.com:5080;x=1",
+        ],
+    );
+    for call in [
+        "seturi(\"sip:a b\")",
+        "setuser(\"a>\")",
+        "sethost(\"a b\")",
+        "sethostport(\"a:b\")",
+        "$var(p) = 70000; setport($var(p))",
+        "setdsturi(\"nonsense\")",
+    ] {
+        check_value(call, &request, -1);
+    }
+    for function in ["seturi", "setuser", "sethost", "setport", "sethostport", "setdsturi"] {
+        check_refused(&format!("§{function}();"), &[function, "needs its argument"]);
+    }
+    check_refused("setport(§\"sip\");", &["`port` of `setport` is an integer"]);
+    check_refused("revert_uri(§1);", &["revert_uri", "no arguments"]);
+}
+
+#[test]
+fn older_functions_set_the_next_hop() {
+    check(
+        "isdsturiset(); xlog(\"$rc\"); setdsturi(\"sip:192.0.2.77\"); isdsturiset(); xlog(\"$rc $du\");
+         resetdsturi(); isdsturiset(); xlog(\"$rc\");",
+        &Request::invite(),
+        &["-1", "1 sip:192.0.2.77", "-1"],
+    );
+    check_refused("isdsturiset(§1);", &["isdsturiset", "no arguments"]);
+    check_refused("resetdsturi(§1);", &["resetdsturi", "no arguments"]);
+}
+
+#[test]
 fn branches_are_added_and_removed() {
     check(
         "append_branch(\"sip:carol@203.0.113.10\", 500); xlog(\"$rc\");
@@ -134,6 +180,21 @@ fn branches_are_added_and_removed() {
 }
 
 #[test]
+fn branches_have_newer_names_too() {
+    check(
+        "$du = \"sip:192.0.2.77\"; append_msg_branch(\"sip:carol@203.0.113.10\", 500); xlog(\"$rc\");
+         append_msg_branch(\"sip:dave@203.0.113.11\", , \"inherite\");
+         xlog(\"$(branch(duri)[0]) $(branch(q)[0]) $(branch(duri)[1])\");
+         remove_msg_branch(0); xlog(\"$rc $(branch[0])\"); remove_msg_branch(1); xlog(\"$rc\");",
+        &Request::invite(),
+        &["1", "<null> 500 sip:192.0.2.77", "1 sip:dave@203.0.113.11", "-1"],
+    );
+    check_refused("§append_msg_branch();", &["needs its argument `uri`"]);
+    check_refused("append_msg_branch(\"sip:a@b\", , \"§inherit\");", &["inherite"]);
+    check_refused("§remove_msg_branch();", &["needs its argument `index`"]);
+}
+
+#[test]
 fn a_request_has_at_most_31_further_destinations() {
     check(
         "for ($var(i) in $(avp(none)[*])) { }
@@ -149,11 +210,17 @@ fn forward_relays_without_state() {
     let run = Server::new(&route("forward(); xlog(\"$rc\");")).receive(&Request::invite());
     assert_eq!(run.log, ["1"]);
     let sent = run.only();
-    assert_eq!((sent.start(), &*sent.to), ("INVITE sip:bob@203.0.113.9:5080 SIP/2.0", "udp:203.0.113.9:5080"));
+    assert_eq!(
+        (sent.start(), &*sent.to),
+        ("INVITE sip:bob@203.0.113.9:5080 SIP/2.0", "udp:203.0.113.9:5080")
+    );
     assert_eq!(sent.header("Via").matches("SIP/2.0/UDP").count(), 2);
     let run = Server::new(&route("forward(\"tcp:203.0.113.77:5090\");")).receive(&Request::invite());
     let sent = run.only();
-    assert_eq!((sent.start(), &*sent.to), ("INVITE sip:bob@203.0.113.9:5080 SIP/2.0", "tcp:203.0.113.77:5090"));
+    assert_eq!(
+        (sent.start(), &*sent.to),
+        ("INVITE sip:bob@203.0.113.9:5080 SIP/2.0", "tcp:203.0.113.77:5090")
+    );
     check_value("forward(\"224.0.0.1\")", &Request::invite(), -1);
     check_refused("forward(\"a\", §1);", &["forward", "2 given"]);
 }
@@ -162,11 +229,17 @@ fn forward_relays_without_state() {
 fn send_sends_the_request_as_it_came() {
     let script = route("append_hf(\"X-Ours: 1\\r\\n\"); send(\"203.0.113.77\"); xlog(\"$rc\");");
     let run = Server::new(&script).receive(&Request::invite());
-    assert_eq!((run.only().to.as_str(), run.only().text.as_str()), ("udp:203.0.113.77:5060", &*Request::invite().text()));
+    assert_eq!(
+        (run.only().to.as_str(), run.only().text.as_str()),
+        ("udp:203.0.113.77:5060", &*Request::invite().text())
+    );
     let script = route("send(\"tcp:203.0.113.77:5090\", \"X-A: 1\\r\\nX-B: 2\\r\\n\");");
     let run = Server::new(&script).receive(&Request::invite());
     let sent = run.only();
-    assert_eq!((sent.to.as_str(), &*sent.header("X-A"), &*sent.header("X-B")), ("tcp:203.0.113.77:5090", "1", "2"));
+    assert_eq!(
+        (sent.to.as_str(), &*sent.header("X-A"), &*sent.header("X-B")),
+        ("tcp:203.0.113.77:5090", "1", "2")
+    );
     check_value("send(\"203.0.113.77\", \"X-A: 1\\r\\n\\r\\nbody\")", &Request::invite(), -1);
     check_value("send(\"255.255.255.255\")", &Request::invite(), -1);
     check_refused("§send();", &["send", "needs its argument `destination`"]);
@@ -186,7 +259,8 @@ fn force_send_socket_chooses_the_socket() {
 
 #[test]
 fn assert_belongs_to_the_language() {
-    let script = format!("enable_asserts=yes\n{}", route("assert($rm == \"BYE\", \"no BYE\"); xlog(\"on\");"));
+    let script =
+        format!("enable_asserts=yes\n{}", route("assert($rm == \"BYE\", \"no BYE\"); xlog(\"on\");"));
     let run = Server::new(&script).receive(&Request::invite());
     assert!(run.log.iter().all(|line| line != "on"), "{:?}", run.log);
     check_refused("§assert();", &["assert"]);

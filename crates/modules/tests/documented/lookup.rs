@@ -7,11 +7,16 @@ const DESTINATIONS: &str = "xlog(\"$ru\"); for ($var(uri) in $(branch[*])) xlog(
 
 /// A server with these registrations of bob, which looks up with these flags and logs the value and all destinations.
 fn looked_up(flags: &str, registrations: &[Request], request: &Request) -> Vec<String> {
-    run_lookup(&format!("lookup(\"location\", \"{flags}\"); xlog(\"$rc\"); {DESTINATIONS}"), registrations, request)
+    run_lookup(
+        &format!("lookup(\"location\", \"{flags}\"); xlog(\"$rc\"); {DESTINATIONS}"),
+        registrations,
+        request,
+    )
 }
 
 fn run_lookup(statements: &str, registrations: &[Request], request: &Request) -> Vec<String> {
-    let script = route(&format!("if (is_method(\"REGISTER\")) {{ save(\"location\"); exit; }}\n{statements}"));
+    let script =
+        route(&format!("if (is_method(\"REGISTER\")) {{ save(\"location\"); exit; }}\n{statements}"));
     let mut server = Server::new(&script);
     for registration in registrations {
         let run = server.receive(registration);
@@ -129,7 +134,9 @@ fn ua_filtering_chooses_by_the_user_agent() {
 
 #[test]
 fn latency_flags_do_not_lose_contacts_that_were_never_pinged() {
-    for flags in ["max-ping-latency=1000", "y1000", "sort-by-latency", "Y", "max-ping-latency=1000,sort-by-latency"] {
+    for flags in
+        ["max-ping-latency=1000", "y1000", "sort-by-latency", "Y", "max-ping-latency=1000,sort-by-latency"]
+    {
         let log = looked_up(flags, &two(), &invite());
         assert_eq!((log.len(), &*log[0]), (3, "1"), "{flags}");
     }
@@ -139,7 +146,11 @@ fn latency_flags_do_not_lose_contacts_that_were_never_pinged() {
 fn desc_time_order_and_received_and_flags_reach_the_branches() {
     let statements = "if (is_method(\"REGISTER\")) { setbflag(NAT); $avp(rcv) = \"sip:198.51.100.7:4444\"; save(\"location\"); exit; }
         lookup(\"location\"); isbflagset(NAT); xlog(\"$rc $du $socket_out\");";
-    let script = route(statements).replacen("route {", "modparam(\"registrar\", \"received_avp\", \"$avp(rcv)\")\nroute {", 1);
+    let script = route(statements).replacen(
+        "route {",
+        "modparam(\"registrar\", \"received_avp\", \"$avp(rcv)\")\nroute {",
+        1,
+    );
     let mut server = Server::new(&script);
     server.receive(&register("<sip:bob@10.0.0.1>"));
     assert_eq!(server.receive(&invite()).log, ["1 sip:198.51.100.7:4444 udp:192.0.2.1:5060"]);
@@ -147,18 +158,24 @@ fn desc_time_order_and_received_and_flags_reach_the_branches() {
 
 #[test]
 fn an_expired_contact_is_not_found() {
-    let script = route("if (is_method(\"REGISTER\")) { save(\"location\"); exit; } lookup(\"location\"); xlog(\"$rc\");");
+    let script = route(
+        "if (is_method(\"REGISTER\")) { save(\"location\"); exit; } lookup(\"location\"); xlog(\"$rc\");",
+    );
     let mut server = Server::new(&script);
     server.receive(&register("<sip:bob@198.51.100.7>;expires=100"));
     server.pass(99);
     assert_eq!(server.receive(&invite()).log, ["1"]);
     server.pass(2);
-    assert_eq!(server.receive(&invite().via("SIP/2.0/UDP 198.51.100.7:5070;branch=z9hG4bK-later")).log, ["-1"]);
+    assert_eq!(
+        server.receive(&invite().via("SIP/2.0/UDP 198.51.100.7:5070;branch=z9hG4bK-later")).log,
+        ["-1"]
+    );
 }
 
 #[test]
 fn wrong_flags_are_refused_where_they_stand() {
-    let wrong = |flags: &str, words: &[&str]| check_refused(&format!("lookup(\"location\", §\"{flags}\");"), words);
+    let wrong =
+        |flags: &str, words: &[&str]| check_refused(&format!("lookup(\"location\", §\"{flags}\");"), words);
     wrong("no-branch", &["unknown flag \"no-branch\"", "did you mean \"no-branches\"?"]);
     wrong("nonsense-flag", &["the flags are no-branches, to-branches-only, branch"]);
     wrong("global", &["\"global\" is not supported"]);

@@ -1,6 +1,6 @@
 //! Module `registrar`: its other functions, and its parameters.
 
-use crate::harness::{Request, Run, Server, check_parameters, check_refused, check_value, route, row};
+use crate::harness::{Request, Run, Server, check_parameters, check_refused, check_value, reply, route, row};
 
 const BOB: &str = "<sip:bob@198.51.100.7:5070>";
 
@@ -10,7 +10,8 @@ fn register(contact: &str) -> Request {
 
 /// A server that saves REGISTERs with these parameters and runs statements on everything else.
 fn server(parameters: &str, statements: &str) -> Server {
-    let script = route(&format!("if (is_method(\"REGISTER\")) {{ save(\"location\"); exit; }}\n{statements}"));
+    let script =
+        route(&format!("if (is_method(\"REGISTER\")) {{ save(\"location\"); exit; }}\n{statements}"));
     Server::new(&script.replacen("route {", &format!("{parameters}\nroute {{"), 1))
 }
 
@@ -52,7 +53,9 @@ fn is_registered_takes_the_aor_from_to_or_from() {
 fn is_contact_registered_looks_for_a_contact_or_a_call_id() {
     let invite = Request::invite().from("<sip:bob@example.com>;tag=x");
     check_registered("is_contact_registered(\"location\")", &invite, "-1");
-    let contact = Request::new("OPTIONS sip:x@y.z").from("<sip:bob@example.com>;tag=x").header(&format!("Contact: {BOB}"));
+    let contact = Request::new("OPTIONS sip:x@y.z")
+        .from("<sip:bob@example.com>;tag=x")
+        .header(&format!("Contact: {BOB}"));
     check_registered("is_contact_registered(\"location\")", &contact, "1");
     check_registered("is_contact_registered(\"location\", $fu, $ct.fields(uri))", &contact, "1");
     check_registered("is_contact_registered(\"location\", $tu, \"sip:bob@198.51.100.99\")", &invite, "-1");
@@ -67,20 +70,37 @@ fn is_ip_registered_looks_for_an_address() {
     let invite = Request::invite();
     check_registered("is_ip_registered(\"location\", $tu, $si)", &invite, "1");
     check_registered("is_ip_registered(\"location\", $tu, $si, $sp)", &invite, "1");
-    check_registered("$var(ip) = \"198.51.100.8\"; is_ip_registered(\"location\", $tu, $var(ip))", &invite, "-1");
+    check_registered(
+        "$var(ip) = \"198.51.100.8\"; is_ip_registered(\"location\", $tu, $var(ip))",
+        &invite,
+        "-1",
+    );
     check_registered("$var(p) = 5071; is_ip_registered(\"location\", $tu, $si, $var(p))", &invite, "-1");
     let several = "$avp(ip) = \"198.51.100.8\"; $avp(ip) = \"198.51.100.7\"; $avp(p) = 1; $avp(p) = 5070;";
     check_registered(&format!("{several} is_ip_registered(\"location\", $tu, $avp(ip))"), &invite, "1");
-    check_registered(&format!("{several} is_ip_registered(\"location\", $tu, $avp(ip), $avp(p))"), &invite, "1");
-    check_registered(&format!("{several} $avp(p) = 9; is_ip_registered(\"location\", $tu, $avp(ip), $avp(p))"), &invite, "-1");
-    check_refused("is_ip_registered(\"location\", $tu, §\"198.51.100.7\");", &["`ip` of `is_ip_registered` is a variable"]);
+    check_registered(
+        &format!("{several} is_ip_registered(\"location\", $tu, $avp(ip), $avp(p))"),
+        &invite,
+        "1",
+    );
+    check_registered(
+        &format!("{several} $avp(p) = 9; is_ip_registered(\"location\", $tu, $avp(ip), $avp(p))"),
+        &invite,
+        "-1",
+    );
+    check_refused(
+        "is_ip_registered(\"location\", $tu, §\"198.51.100.7\");",
+        &["`ip` of `is_ip_registered` is a variable"],
+    );
     check_refused("§is_ip_registered(\"location\", $tu);", &["needs its argument `ip`"]);
 }
 
 #[test]
 fn remove_takes_contacts_out() {
     let left = |call: &str| {
-        let statements = format!("{call}; xlog(\"$rc\"); lookup(\"location\"); for ($var(u) in $(msg.branch.uri[*])) xlog(\"$var(u)\");");
+        let statements = format!(
+            "{call}; xlog(\"$rc\"); lookup(\"location\"); for ($var(u) in $(msg.branch.uri[*])) xlog(\"$var(u)\");"
+        );
         let mut server = server("", &statements);
         let phone = "<sip:bob@198.51.100.8>;+sip.instance=\"<urn:uuid:1>\"";
         server.receive(&register(BOB));
@@ -100,6 +120,34 @@ fn remove_takes_contacts_out() {
 }
 
 #[test]
+fn what_the_script_removes_is_told_like_any_removal() {
+    let script =
+        route("if (is_method(\"REGISTER\")) { save(\"location\"); exit; } remove(\"location\", $tu);");
+    let mut server =
+        Server::new(&format!("{script}event_route[E_UL_CONTACT_DELETE] {{ xlog(\"$param(uri)\"); }}\n"));
+    server.receive(&register(BOB));
+    assert_eq!(server.receive(&Request::invite()).log, ["sip:bob@198.51.100.7:5070"]);
+}
+
+#[test]
+fn in_a_reply_route_the_aor_must_be_given() {
+    let script = route("if (is_method(\"REGISTER\")) { save(\"location\"); exit; } t_relay();");
+    let routes = "onreply_route {
+        is_registered(\"location\"); xlog(\"$rc\"); is_registered(\"location\", \"sip:bob@example.com\"); xlog(\"$rc\");
+    }";
+    let mut server = Server::new(&format!("{script}{routes}\n"));
+    server.receive(&register(BOB));
+    let run = server.receive(&Request::invite());
+    assert_eq!(server.answer(&reply(&run.request("INVITE").text, 180, "Ringing", "")).log, ["-1", "1"]);
+}
+
+#[test]
+fn save_in_a_reply_route_is_refused() {
+    let script = format!("{}onreply_route {{ §save(\"location\"); }}\n", route("exit;"));
+    crate::harness::refused(&script, &["save", "onreply_route"]);
+}
+
+#[test]
 fn remove_ip_port_takes_contacts_of_an_address_out() {
     let left = |call: &str| {
         let mut server = server("", &format!("{call}; xlog(\"$rc\"); lookup(\"location\"); xlog(\"$rc\");"));
@@ -110,7 +158,10 @@ fn remove_ip_port_takes_contacts_of_an_address_out() {
     assert_eq!(left("remove_ip_port($si, $sp, \"location\")"), "1 -1");
     assert_eq!(left("remove_ip_port(\"198.51.100.7\", 5070, \"location\", $ru)"), "1 -1");
     assert_eq!(left("remove_ip_port(\"198.51.100.7\", 5071, \"location\")"), "1 1");
-    assert_eq!(left("remove_ip_port(\"198.51.100.7\", 5070, \"location\", \"sip:carol@example.com\")"), "1 1");
+    assert_eq!(
+        left("remove_ip_port(\"198.51.100.7\", 5070, \"location\", \"sip:carol@example.com\")"),
+        "1 1"
+    );
     check_refused("remove_ip_port(§\"phone\", 5070, \"location\");", &["\"phone\" is no IP address"]);
     check_refused("remove_ip_port(\"198.51.100.7\", §70000, \"location\");", &["a port is from 0 to 65535"]);
     check_refused("remove_ip_port(\"198.51.100.7\", 5070, §\"a b\");", &["letters, digits and _"]);
@@ -121,7 +172,10 @@ fn remove_ip_port_takes_contacts_of_an_address_out() {
 fn add_sock_hdr_names_the_receiving_socket() {
     let script = route("add_sock_hdr(\"Sock-Info\"); xlog(\"$rc\"); t_relay(, \"203.0.113.9\");");
     let run = Server::new(&script).receive(&register(BOB));
-    assert_eq!((run.request("REGISTER").header("Sock-Info"), run.log.join("")), ("udp:192.0.2.1:5060".to_owned(), "1".to_owned()));
+    assert_eq!(
+        (run.request("REGISTER").header("Sock-Info"), run.log.join("")),
+        ("udp:192.0.2.1:5060".to_owned(), "1".to_owned())
+    );
     check_value("add_sock_hdr(\"no name\")", &register(BOB), -1);
     check_refused("§add_sock_hdr();", &["needs its argument `hdr_name`"]);
 }
@@ -140,7 +194,10 @@ fn expiry_parameters_rule_the_lifetime() {
     let spread = lifetime(&saved("\"expires_max_deviation\", 100", &asking(1800)));
     assert!((1700..=1900).contains(&spread), "{spread}");
     let run = saved("\"min_expires_mode\", 1", &asking(30));
-    assert_eq!((run.only().start(), &*run.only().header("Min-Expires")), ("SIP/2.0 423 Interval Too Brief", "60"));
+    assert_eq!(
+        (run.only().start(), &*run.only().header("Min-Expires")),
+        ("SIP/2.0 423 Interval Too Brief", "60")
+    );
 }
 
 #[test]
@@ -151,7 +208,8 @@ fn default_q_is_the_q_of_a_contact_without_one() {
         server.receive(&Request::new("INVITE sip:bob@example.com")).log.join("")
     };
     assert_eq!(q("modparam(\"registrar\", \"default_q\", 380)"), "380");
-    assert_eq!(q(""), "0");
+    // 0 leaves such a contact without one.
+    assert_eq!(q(""), "<null>");
 }
 
 #[test]
@@ -171,7 +229,8 @@ fn tcp_persistent_flag_keeps_the_connection_as_long_as_the_contact() {
 #[test]
 fn realm_prefix_and_case_sensitive_say_which_aors_are_the_same() {
     let found = |parameter: &str, aor: &str| {
-        let mut server = server(parameter, &format!("is_registered(\"location\", \"{aor}\"); xlog(\"$rc\");"));
+        let mut server =
+            server(parameter, &format!("is_registered(\"location\", \"{aor}\"); xlog(\"$rc\");"));
         server.receive(&register(BOB));
         server.receive(&Request::invite()).log.join("")
     };
@@ -200,7 +259,9 @@ fn received_avp_and_received_param_store_and_show_the_source() {
 #[test]
 fn trust_contact_received_lets_a_client_name_its_source() {
     let request = register(&format!("{BOB};received=\"sip:203.0.113.5:4444\""));
-    let shown = |value: u8| saved(&format!("\"trust_contact_received\", {value}"), &request).reply(200).header("Contact");
+    let shown = |value: u8| {
+        saved(&format!("\"trust_contact_received\", {value}"), &request).reply(200).header("Contact")
+    };
     assert!(shown(1).contains("received=\"sip:203.0.113.5:4444\""), "{}", shown(1));
     assert!(!shown(0).contains("received"));
 }
@@ -213,13 +274,18 @@ fn max_contacts_and_retry_after_refuse_more() {
     );
     server.receive(&register(BOB));
     let run = server.receive(&register("<sip:bob@198.51.100.8>"));
-    assert_eq!((run.only().start(), &*run.only().header("Retry-After")), ("SIP/2.0 503 Service Unavailable", "30"));
+    assert_eq!(
+        (run.only().start(), &*run.only().header("Retry-After")),
+        ("SIP/2.0 503 Service Unavailable", "30")
+    );
 }
 
 #[test]
 fn lengths_are_bounded() {
     let start = |parameter: &str, request: &Request| saved(parameter, request).only().start().to_owned();
-    let to = |user: usize, host: usize| register(BOB).to(&format!("<sip:{}@{}>", "u".repeat(user), "h".repeat(host)));
+    let to = |user: usize, host: usize| {
+        register(BOB).to(&format!("<sip:{}@{}.com>", "u".repeat(user), "h".repeat(host - 4)))
+    };
     assert_eq!(start("\"max_username_len\", 64", &to(64, 10)), "SIP/2.0 200 OK");
     assert_ne!(start("\"max_username_len\", 64", &to(65, 10)), "SIP/2.0 200 OK");
     assert_eq!(start("\"max_username_len\", 128", &to(65, 10)), "SIP/2.0 200 OK");
@@ -227,7 +293,7 @@ fn lengths_are_bounded() {
     assert_eq!(start("\"max_domain_len\", 128", &to(10, 65)), "SIP/2.0 200 OK");
     assert_ne!(start("\"max_aor_len\", 20", &to(10, 10)), "SIP/2.0 200 OK");
     assert_eq!(start("\"max_aor_len\", 21", &to(10, 10)), "SIP/2.0 200 OK");
-    let contact = |len: usize| register(&format!("<sip:{}@h>", "c".repeat(len - 6)));
+    let contact = |len: usize| Request::register(&[&format!("<sip:{}@h>", "c".repeat(len - 6))]);
     assert_eq!(start("\"max_contact_len\", 255", &contact(255)), "SIP/2.0 200 OK");
     assert_ne!(start("\"max_contact_len\", 255", &contact(256)), "SIP/2.0 200 OK");
 }
@@ -290,7 +356,13 @@ fn the_parameters_are_those_of_the_document() {
 
 #[test]
 fn variables_in_parameters_must_be_variables() {
-    let script = |value: &str| route("exit;").replacen("route {", &format!("modparam(\"registrar\", \"received_avp\", §{value})\nroute {{"), 1);
+    let script = |value: &str| {
+        route("exit;").replacen(
+            "route {",
+            &format!("modparam(\"registrar\", \"received_avp\", §{value})\nroute {{"),
+            1,
+        )
+    };
     crate::harness::refused(&script("\"rcv\""), &["variable"]);
 }
 
@@ -298,7 +370,10 @@ fn variables_in_parameters_must_be_variables() {
 fn the_statistics_show_the_parameters() {
     // "max_expires", "max_contacts" and "defaults_expires" are the parameters of these names, which the tests
     // above set; the management interface reads them from the configuration.
-    let server = server("modparam(\"registrar\", \"max_contacts\", 7)\nmodparam(\"registrar\", \"max_expires\", 900)", "exit;");
+    let server = server(
+        "modparam(\"registrar\", \"max_contacts\", 7)\nmodparam(\"registrar\", \"max_expires\", 900)",
+        "exit;",
+    );
     let configuration = server.node.configuration.load();
     let policy = &configuration.settings.registrar.policy;
     assert_eq!((policy.max_contacts, policy.max_expires_s, policy.default_expires_s), (7, 900, 3600));

@@ -1,6 +1,8 @@
 //! Module `rr`.
 
-use crate::harness::{Request, Run, Server, check_parameters, check_refused, check_text, check_value, route, row};
+use crate::harness::{
+    Request, Run, Server, check_parameters, check_refused, check_text, check_value, route, row,
+};
 
 /// Relays a request that came over UDP.
 fn relayed(statements: &str, request: &Request) -> Run {
@@ -32,8 +34,14 @@ fn record_route_puts_us_into_the_path() {
 #[test]
 fn parameters_are_added_to_the_record_route() {
     let line = "<sip:192.0.2.1:5060;lr;ftag=from-tag;a=1;b=2>";
-    assert_eq!(recorded(&route("record_route(\";a=1\"); add_rr_param(\";b=2\"); t_relay();"), &Request::invite()), line);
-    assert_eq!(recorded(&route("add_rr_param(\";a=1;b=2\"); record_route(); t_relay();"), &Request::invite()), line);
+    assert_eq!(
+        recorded(&route("record_route(\";a=1\"); add_rr_param(\";b=2\"); t_relay();"), &Request::invite()),
+        line
+    );
+    assert_eq!(
+        recorded(&route("add_rr_param(\";a=1;b=2\"); record_route(); t_relay();"), &Request::invite()),
+        line
+    );
     assert_eq!(recorded(&route("add_rr_param(\";a=1\"); t_relay();"), &Request::invite()), "");
     check_value("record_route(\";a=1>\\r\\nX: y\")", &Request::invite(), -1);
     check_value("add_rr_param(\";a=<\")", &Request::invite(), -1);
@@ -122,7 +130,11 @@ fn the_parameters_of_our_route_can_be_asked_for() {
     check_value("loose_route(); check_route_param(\"nat=no\")", &request, -1);
     check_value("check_route_param(\"nat=yes\")", &request, -1);
     check_text("$rr_params", &request, "<null>");
-    check_value("loose_route(); if ($rr_params == \"lr;ftag=from-tag;nat=yes\") is_method(\"BYE\")", &request, 1);
+    check_value(
+        "loose_route(); if ($rr_params == \"lr;ftag=from-tag;nat=yes\") is_method(\"BYE\")",
+        &request,
+        1,
+    );
 }
 
 #[test]

@@ -22,6 +22,19 @@ fn send_reply_uses_the_transaction_when_there_is_one() {
 }
 
 #[test]
+fn the_to_tag_of_replies_is_known_before_they_are_sent() {
+    for statements in ["", "t_newtran();"] {
+        let run =
+            Server::new(&route(&format!("{statements} xlog(\"$sig_local_totag\"); send_reply(404, \"x\");")))
+                .receive(&Request::invite());
+        let to = run.reply(404).header("To");
+        assert!(to.ends_with(&format!(";tag={}", run.log[0])), "{to} {:?}", run.log);
+    }
+    let inside = Request::invite().to("<sip:bob@example.com>;tag=x");
+    assert_eq!(Server::new(&route("xlog(\"$sig_local_totag\");")).receive(&inside).log, ["<null>"]);
+}
+
+#[test]
 fn nobody_answers_an_ack() {
     check_value("send_reply(200, \"OK\")", &Request::new("ACK sip:bob@example.com"), -1);
 }

@@ -42,7 +42,8 @@ fn is_method_compares_with_a_list() {
 
 #[test]
 fn is_method_of_a_reply_is_that_of_cseq() {
-    let script = format!("{}onreply_route {{ is_method(\"INVITE\"); xlog(\"$rc\"); }}\n", route("t_relay();"));
+    let script =
+        format!("{}onreply_route {{ is_method(\"INVITE\"); xlog(\"$rc\"); }}\n", route("t_relay();"));
     let mut server = Server::new(&script);
     let sent = server.receive(&Request::invite());
     let run = server.answer(&reply(&sent.request("INVITE").text, 180, "Ringing", ""));
@@ -109,6 +110,18 @@ fn remove_hf_re_removes_by_an_expression() {
 }
 
 #[test]
+fn remove_hf_glob_removes_by_a_pattern() {
+    let request = Request::invite().header("X-Billing-A: 1").header("x-billing-rate: 2").header("X-Other: 3");
+    let sent = relayed("remove_hf_glob(\"X-Billing*\");", &request);
+    let left = ["X-Billing-A", "x-billing-rate", "X-Other"].map(|name| sent.header(name));
+    assert_eq!(left, ["", "", "3"]);
+    check_value("remove_hf_glob(\"X-*-?\")", &request, 1);
+    check_value("remove_hf_glob(\"X-?\")", &request, -1);
+    check_value("remove_hf_glob(\"*-Z*\")", &request, -1);
+    check_refused("§remove_hf_glob();", &["needs its argument `pattern`"]);
+}
+
+#[test]
 fn is_present_hf_knows_compact_names() {
     let request = Request::invite().header("s: call me").header("X-A:");
     check_value("is_present_hf(\"Subject\")", &request, 1);
@@ -156,6 +169,29 @@ fn has_body_may_ask_for_a_type() {
     check_value("has_body(\"text/plain\")", &request, -1);
     check_value("has_body()", &Request::invite(), -1);
     check_refused("has_body(\"a\", §\"b\");", &["has_body", "2 given"]);
+}
+
+#[test]
+fn has_body_part_looks_into_a_multipart_body() {
+    let parts = "--b\r\nContent-Type: application/sdp\r\n\r\nv=0\r\n--b\r\ncontent-type: text/plain;x=y\r\n\r\nhi\r\n--b--\r\n";
+    let request = Request::invite().body("multipart/mixed;boundary=b", parts);
+    check_value("has_body_part()", &request, 1);
+    check_value("has_body_part(\"application/sdp\")", &request, 1);
+    check_value("has_body_part(\"text/plain\")", &request, 1);
+    check_value("has_body_part(\"multipart/mixed\")", &request, 1);
+    check_value("has_body_part(\"application/isup\")", &request, -1);
+    check_value("has_body_part(\"application/sdp\")", &sdp("sendrecv"), 1);
+    check_value("has_body_part()", &Request::invite(), -1);
+    check_refused("has_body_part(\"a\", §\"b\");", &["has_body_part", "2 given"]);
+}
+
+#[test]
+fn is_privacy_reads_the_privacy_header() {
+    let request = Request::invite().header("Privacy: header;id");
+    check_value("is_privacy(\"id\")", &request, 1);
+    check_value("is_privacy(\"user\")", &request, -1);
+    check_value("is_privacy(\"id\")", &Request::invite(), -1);
+    check_refused("§is_privacy();", &["needs its argument `privacy_type`"]);
 }
 
 #[test]
@@ -212,7 +248,9 @@ fn options_of_a_list_header_are_found_added_and_removed() {
     assert_eq!(value("list_hdr_remove_option(\"Supported\", \"timer\");"), "path, 100rel");
     // Several changes of one header add up.
     assert_eq!(
-        value("list_hdr_remove_option(\"Supported\", \"100rel\"); list_hdr_add_option(\"Supported\", \"x\");"),
+        value(
+            "list_hdr_remove_option(\"Supported\", \"100rel\"); list_hdr_add_option(\"Supported\", \"x\");"
+        ),
         "path, x | timer"
     );
     check_value("list_hdr_add_option(\"Require\", \"path\")", &request, -1);

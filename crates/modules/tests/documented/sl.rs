@@ -41,7 +41,10 @@ fn wrong_codes_are_refused() {
 #[test]
 fn sl_reply_error_says_what_went_wrong() {
     let run = Server::new(&route("sl_reply_error(); xlog(\"$rc\");")).receive(&options());
-    assert_eq!((run.starts(), run.log.as_slice()), (vec!["SIP/2.0 500 Server Internal Error"], &["1".to_owned()][..]));
+    assert_eq!(
+        (run.starts(), run.log.as_slice()),
+        (vec!["SIP/2.0 500 Server Internal Error"], &["1".to_owned()][..])
+    );
     let script = format!("{}error_route {{ sl_reply_error(); }}\n", route("exit;"));
     let mut server = Server::new(&script);
     let run = server.fault(&options(), 400, "Bad To");

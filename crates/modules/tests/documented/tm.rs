@@ -15,7 +15,8 @@ fn ack(request: &Request) -> Request {
 }
 
 fn cancel() -> Request {
-    Request::new("CANCEL sip:bob@203.0.113.9:5080").via("SIP/2.0/UDP 198.51.100.7:5070;branch=z9hG4bK-INVITE-1")
+    Request::new("CANCEL sip:bob@203.0.113.9:5080")
+        .via("SIP/2.0/UDP 198.51.100.7:5070;branch=z9hG4bK-INVITE-1")
 }
 
 /// A server that relays, and the INVITE that it has sent.
@@ -39,7 +40,10 @@ fn t_relay_sends_the_request_to_its_destination() {
 fn t_relay_forks_to_all_destinations_at_once() {
     let (_, run) = calling(&route("append_branch(\"sip:carol@203.0.113.10\"); t_relay();"));
     let starts = run.starts();
-    assert_eq!(starts[1..], ["INVITE sip:bob@203.0.113.9:5080 SIP/2.0", "INVITE sip:carol@203.0.113.10 SIP/2.0"]);
+    assert_eq!(
+        starts[1..],
+        ["INVITE sip:bob@203.0.113.9:5080 SIP/2.0", "INVITE sip:carol@203.0.113.10 SIP/2.0"]
+    );
 }
 
 #[test]
@@ -55,7 +59,10 @@ fn a_destination_that_cannot_be_used_is_told_by_the_code() {
     check_value("t_relay()", &Request::new("INVITE tel:+49123"), -4);
     check_value("t_relay()", &Request::new("INVITE sip:bob@224.0.0.1"), -4);
     check_value("t_relay()", &Request::new("INVITE sip:bob@203.0.113.9;transport=ws"), -6);
-    let script = format!("{}branch_route[none] {{ drop; }}\n", route("t_on_branch(\"none\"); t_relay(); xlog(\"$rc\");"));
+    let script = format!(
+        "{}branch_route[none] {{ drop; }}\n",
+        route("t_on_branch(\"none\"); t_relay(); xlog(\"$rc\");")
+    );
     assert_eq!(calling(&script).1.log, ["-3"]);
 }
 
@@ -91,13 +98,15 @@ fn the_reason_of_a_cancel_is_passed_on() {
 
 #[test]
 fn a_host_name_parks_the_script_until_it_is_resolved() {
-    let run = Server::new(&route("t_relay(); xlog(\"on\");")).receive(&Request::new("INVITE sip:bob@example.org"));
+    let run =
+        Server::new(&route("t_relay(); xlog(\"on\");")).receive(&Request::new("INVITE sip:bob@example.org"));
     assert_eq!((run.waiting_for.as_deref(), run.sent.len(), run.log.len()), (Some("example.org"), 0, 0));
 }
 
 #[test]
 fn t_newtran_makes_a_transaction_that_absorbs_retransmissions() {
-    let (mut server, run) = calling(&route("t_newtran(); xlog(\"$rc\"); t_newtran(); xlog(\"$rc\"); send_reply(404, \"x\");"));
+    let (mut server, run) =
+        calling(&route("t_newtran(); xlog(\"$rc\"); t_newtran(); xlog(\"$rc\"); send_reply(404, \"x\");"));
     assert_eq!(run.log, ["1", "-1"]);
     assert_eq!(run.starts(), ["SIP/2.0 100 Trying", "SIP/2.0 404 x"]);
     let again = server.receive(&Request::invite());
@@ -136,7 +145,8 @@ fn the_ack_of_a_2xx_that_was_made_here_belongs_to_its_transaction() {
 
 #[test]
 fn t_reply_makes_the_transaction_if_need_be() {
-    let (mut server, run) = calling(&route("t_reply(480, \"Not $rU\"); xlog(\"$rc\"); t_reply(404, \"x\"); xlog(\"$rc\");"));
+    let (mut server, run) =
+        calling(&route("t_reply(480, \"Not $rU\"); xlog(\"$rc\"); t_reply(404, \"x\"); xlog(\"$rc\");"));
     assert_eq!((run.reply(480).start(), &*run.log.join(" ")), ("SIP/2.0 480 Not bob", "1 -1"));
     assert_eq!(server.receive(&Request::invite()).starts(), ["SIP/2.0 480 Not bob"]);
     check_refused("t_reply(§42, \"x\");", &["`t_reply`: a status code is from 100 to 699"]);
@@ -148,7 +158,10 @@ fn t_reply_with_body_carries_a_body() {
     let statements = "append_to_reply(\"Content-Type: text/plain\\r\\n\"); t_reply_with_body(200, \"OK\", \"hello\"); xlog(\"$rc\");";
     let (_, run) = calling(&route(statements));
     let sent = run.reply(200);
-    assert_eq!((&*sent.header("Content-Type"), &*sent.header("Content-Length"), sent.body()), ("text/plain", "5", "hello"));
+    assert_eq!(
+        (&*sent.header("Content-Type"), &*sent.header("Content-Length"), sent.body()),
+        ("text/plain", "5", "hello")
+    );
     assert_eq!(run.log, ["1"]);
     check_refused("§t_reply_with_body(200, \"OK\");", &["needs its argument `body`"]);
     check_refused("t_reply_with_body(§0, \"OK\", \"b\");", &["from 100 to 699"]);
@@ -189,10 +202,28 @@ fn fr_inv_timeout_ends_a_call_that_rings() {
 }
 
 #[test]
+fn timeouts_can_be_set_for_one_transaction() {
+    for statements in
+        ["$T_fr_inv_timeout = 10; t_relay();", "t_newtran(); $T_fr_inv_timeout = 10; t_relay();"]
+    {
+        let (mut server, run) = calling(&route(statements));
+        server.answer(&reply(&run.request("INVITE").text, 180, "Ringing", ""));
+        assert!(server.pass(12).starts().iter().any(|start| start.starts_with("CANCEL")), "{statements}");
+    }
+    let (mut server, _) = calling(&route("$T_fr_timeout = 5; t_relay();"));
+    assert!(server.pass(6).starts().iter().any(|start| start.starts_with("SIP/2.0 408")));
+    let statements = "xlog(\"$T_fr_timeout $T_fr_inv_timeout\"); $T_fr_timeout = 7; $T_fr_inv_timeout = 70;
+        xlog(\"$T_fr_timeout $T_fr_inv_timeout\"); $T_fr_timeout = NULL; $T_fr_inv_timeout = NULL;
+        xlog(\"$T_fr_timeout $T_fr_inv_timeout\");";
+    assert_eq!(calling(&route(statements)).1.log, ["30 120", "7 70", "30 120"]);
+}
+
+#[test]
 fn restart_fr_on_each_reply_says_whether_ringing_again_counts() {
     let cancelled = |value: u8| {
-        let parameters =
-            format!("modparam(\"tm\", \"fr_inv_timeout\", 10)\nmodparam(\"tm\", \"restart_fr_on_each_reply\", {value})");
+        let parameters = format!(
+            "modparam(\"tm\", \"fr_inv_timeout\", 10)\nmodparam(\"tm\", \"restart_fr_on_each_reply\", {value})"
+        );
         let (mut server, run) = calling(&with_parameters(&parameters, "t_relay();"));
         let ringing = reply(&run.request("INVITE").text, 180, "Ringing", "");
         server.answer(&ringing);

@@ -10,7 +10,8 @@ fn calling(statements: &str, routes: &str) -> (Server, Run) {
 }
 
 fn cancel() -> Request {
-    Request::new("CANCEL sip:bob@203.0.113.9:5080").via("SIP/2.0/UDP 198.51.100.7:5070;branch=z9hG4bK-INVITE-1")
+    Request::new("CANCEL sip:bob@203.0.113.9:5080")
+        .via("SIP/2.0/UDP 198.51.100.7:5070;branch=z9hG4bK-INVITE-1")
 }
 
 /// The INVITE to a destination.
@@ -48,7 +49,10 @@ fn t_on_reply_runs_for_every_reply() {
     );
     let invite = run.request("INVITE").text.clone();
     let ringing = server.answer(&reply(&invite, 180, "Ringing", ""));
-    assert_eq!((ringing.log.join(""), ringing.only().header("X-Seen")), ("180 180 0".to_owned(), "1".to_owned()));
+    assert_eq!(
+        (ringing.log.join(""), ringing.only().header("X-Seen")),
+        ("180 180 0".to_owned(), "1".to_owned())
+    );
     assert_eq!(server.answer(&reply(&invite, 200, "OK", "")).log, ["200 200 0"]);
 }
 
@@ -133,7 +137,8 @@ fn t_check_status_asks_for_the_last_reply_sent_or_the_one_received() {
 #[test]
 fn t_was_cancelled_tells_that_the_caller_gave_up() {
     let routes = "failure_route[last] { t_was_cancelled(); xlog(\"$rc\"); }";
-    let (mut server, run) = calling("if (is_method(\"CANCEL\")) { t_relay(); exit; } t_on_failure(\"last\"); t_relay();", routes);
+    let (mut server, run) =
+        calling("if (is_method(\"CANCEL\")) { t_relay(); exit; } t_on_failure(\"last\"); t_relay();", routes);
     let invite = run.request("INVITE").text.clone();
     server.answer(&reply(&invite, 180, "Ringing", ""));
     let run = server.receive(&cancel());
@@ -165,7 +170,8 @@ fn t_cancel_branch_cancels_this_branch_the_others_or_all() {
             "append_branch(\"sip:carol@203.0.113.10\"); t_on_reply(\"all\"); t_relay();",
             &format!("onreply_route[all] {{ if ($rs == 183) t_cancel_branch({flags}); }}"),
         );
-        let (bob, carol) = (invite_to(&run, "udp:203.0.113.9:5080"), invite_to(&run, "udp:203.0.113.10:5060"));
+        let (bob, carol) =
+            (invite_to(&run, "udp:203.0.113.9:5080"), invite_to(&run, "udp:203.0.113.10:5060"));
         server.answer(&reply(carol, 180, "Ringing", ""));
         let run = server.answer(&reply(bob, 183, "Progress", ""));
         let cancels = run.sent.iter().filter(|packet| packet.start().starts_with("CANCEL"));

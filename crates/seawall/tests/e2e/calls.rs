@@ -22,6 +22,17 @@ fn a_call_rings_is_answered_and_hung_up() {
 }
 
 #[test]
+fn phones_over_ipv6_call_each_other() {
+    let server = Server::start_with(&exchange(), &["-l", "udp:[::1]:0"]);
+    let (mut alice, mut bob) = (Phone::udp(&server, "alice"), Phone::udp(&server, "bob"));
+    alice.register();
+    bob.register();
+    let call = establish(&mut alice, &mut bob);
+    assert!(call.received.addresses("Record-Route")[0].contains("[::1]:"), "{:?}", call.received);
+    call.hang_up_by_callee(&mut alice, &mut bob);
+}
+
+#[test]
 fn the_callee_hangs_up() {
     let (_server, mut alice, mut bob) = exchange_with_two();
     let call = establish(&mut alice, &mut bob);

@@ -66,6 +66,28 @@ fn reload_over_mi_swaps_the_script() {
 }
 
 #[test]
+fn a_reload_takes_new_names_of_the_server_and_refuses_new_sockets() {
+    let script = |first: &str| {
+        format!(
+            "{first}\n{MODULES}route {{ if (is_myself(\"$rd\")) send_reply(200, \"Ours\"); else send_reply(404, \"Not Ours\"); }}\n"
+        )
+    };
+    let server = Server::start(&script(""));
+    let mut alice = Phone::udp(&server, "alice");
+    let mut asked = || alice.ask(&alice.request("OPTIONS", "sip:new.example")).status();
+    assert_eq!(asked(), 404);
+    server.rewrite_script(&script("alias=new.example"));
+    mi::result(&server, "reload", json!({}));
+    assert_eq!(asked(), 200);
+    for socket in ["socket=udp:127.0.0.1:0", "advertised_address=\"elsewhere.example\""] {
+        server.rewrite_script(&script(socket));
+        let refused = mi::call(&server, "reload", json!({}));
+        assert!(refused["error"].to_string().contains("restart the server"), "{refused}");
+    }
+    assert_eq!(asked(), 200);
+}
+
+#[test]
 fn a_server_that_is_told_to_stop_answers_what_it_accepted() {
     let mut server = Server::start(&exchange());
     let (mut alice, mut bob) = (Phone::udp(&server, "alice"), Phone::udp(&server, "bob"));

@@ -280,3 +280,23 @@ fn reloading_under_traffic_loses_no_request() {
     let answer = alice.ask(&alice.request("MESSAGE", "sip:nobody@127.0.0.1"));
     assert_eq!(answer.start, "SIP/2.0 404 Round 19");
 }
+
+#[test]
+fn a_path_that_was_kept_leads_requests_along_it() {
+    let routing = EXCHANGE.replace("save(\"location\")", "save(\"location\", \"path-lazy\")");
+    let server = Server::start(&format!("{MODULES}{routing}"));
+    // The edge is a phone that does nothing but see what comes.
+    let (mut alice, mut edge) = (Phone::udp(&server, "alice"), Phone::udp(&server, "edge"));
+    let path = format!("<sip:edge@{};lr>", edge.address);
+    let register = Phone::udp(&server, "bob")
+        .register_request()
+        .with("Contact: <sip:bob@192.0.2.9>")
+        .with(format!("Path: {path}"))
+        .with("Supported: path");
+    edge.send(&register.bytes());
+    let answer = edge.answer_to(&register);
+    assert_eq!((answer.status(), answer.need("Path")), (200, path.as_str()));
+    alice.send(&alice.request("MESSAGE", "sip:bob@127.0.0.1").bytes());
+    let received = edge.expect_request("MESSAGE");
+    assert_eq!((received.uri(), received.need("Route")), ("sip:bob@192.0.2.9", path.as_str()));
+}

@@ -12,8 +12,8 @@ use seawall_modules::context::{Context, EventParameters, Failure, Packet as Mess
 use seawall_modules::events::Gather;
 use seawall_modules::node::{Identity, Node, Socket, TRANSACTION_SHARDS};
 use seawall_modules::statistics::{COUNTED, Counters};
-use seawall_modules::tm::state::TransactionState;
 use seawall_modules::tm::relay;
+use seawall_modules::tm::state::TransactionState;
 use seawall_net::{ConnectionId, Origin, Transport};
 use seawall_script::{Frame, Outcome, RouteId, RouteKind};
 use seawall_sip::{Method, Name, NameAddr};

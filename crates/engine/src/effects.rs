@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use seawall_modules::acc;
 use seawall_modules::context::{Context, Failure, Packet, Target};
+use seawall_modules::tm::relay;
 use seawall_modules::tm::state::TransactionState;
 use seawall_net::{Io, Transport};
 use seawall_script::RouteKind;
@@ -58,11 +59,22 @@ impl Worker {
         let mut context = self.take_context(io, &state.origin, RouteKind::Failure);
         context.configuration = Arc::clone(&state.configuration);
         context.packet = Packet::Shared(request);
-        restore(&mut context, id, state);
-        context.failure = Some(failure);
-        context.branch_index = failure.branch;
+        relay::restore(&mut context, id, state, failure);
+        self.account_missed(&mut context, state, failure.code);
         let frame = self.take_frame(route);
         self.run(io, context, frame);
+    }
+
+    /// A destination that did not answer is logged even if the failure route finds another one that does.
+    fn account_missed(&self, context: &mut Context, state: &TransactionState, code: u16) {
+        let (accounting, reason) = {
+            let mut inner = state.lock();
+            let accounting = inner.accounting;
+            inner.accounting.missed = false;
+            (accounting, inner.reason.clone())
+        };
+        context.accounting.missed = false;
+        acc::missed(accounting, context.message(), code, &reason, context.now_s);
     }
 
     /// The final reply has been sent: accounting, if it was asked for.
@@ -83,23 +95,4 @@ impl Worker {
             acc::missed(accounting, &request.message, code, &reason, now_s);
         }
     }
-}
-
-/// Gives a route of a transaction what the request route left behind.
-pub(crate) fn restore(context: &mut Context, id: TransactionId, state: &Arc<TransactionState>) {
-    let mut inner = state.lock();
-    context.armed = inner.armed;
-    context.flags = inner.flags;
-    context.accounting = inner.accounting;
-    context.avps = std::mem::take(&mut inner.avps);
-    context.target = inner.kept.target.clone();
-    context.edits = inner.kept.edits.clone();
-    context.record_route = inner.kept.record_route.clone();
-    context.loose_route = inner.kept.loose_route.clone();
-    context.max_forwards = inner.kept.max_forwards;
-    context.add_local_rport = inner.kept.add_local_rport;
-    context.force_rport = inner.kept.force_rport;
-    context.added_headers = inner.added_headers.clone();
-    drop(inner);
-    context.transaction = Some((id, Arc::clone(state)));
 }

@@ -152,12 +152,6 @@ impl Identity {
         }
         names.iter().any(|(name, at)| own(*at) && ascii::eq_ignore_case(name, host))
     }
-
-    /// Whether the server itself is bound to this address and port.
-    #[must_use]
-    pub fn is_own_address(&self, address: SocketAddr) -> bool {
-        self.addresses.contains(&address)
-    }
 }
 
 impl Node {

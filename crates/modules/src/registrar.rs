@@ -365,13 +365,16 @@ fn run_save(
     save.handle(context.packet.message(), aor, headers, &mut sink)
 }
 
-/// Whether a contact points at one of our own sockets: calls to it would come back for ever.
+/// Whether a contact points at one of our own sockets: calls to it would come back for ever. The same port of another
+/// transport is somebody else's.
 fn is_own_socket(node: &crate::node::Node, uri: &Uri<'_>) -> bool {
-    let port = uri.port.unwrap_or(5060);
-    match uri.host_ip() {
-        Some(address) => node.identity.is_own_address(std::net::SocketAddr::new(address, port)),
-        None => false,
-    }
+    let Some(address) = uri.host_ip() else { return false };
+    let at = std::net::SocketAddr::new(address, uri.port.unwrap_or(5060));
+    let transport = uri.transport().unwrap_or(b"udp");
+    let is_it = |socket: &crate::node::Socket| {
+        socket.address == at && socket.transport.to_string().as_bytes().eq_ignore_ascii_case(transport)
+    };
+    node.sockets.iter().any(is_it)
 }
 
 fn lookup(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use seawall_script::{Flow, Frame, Outcome, RouteKind};
 use seawall_transaction::proxy::check;
-use seawall_transaction::{CreateError, NewBranch, RequestMatch};
+use seawall_transaction::{CreateError, NewBranch, RequestMatch, TransactionId};
 
 use super::state::{Inner, Kept, SentBranch, TransactionState};
 use crate::branch::Branch;
-use crate::context::{Context, Target};
+use crate::context::{Context, Failure, Target};
 use crate::forward::{self, NoTarget};
 use crate::reply;
 
@@ -124,7 +124,8 @@ pub fn relay(context: &mut Context, options: Options) -> Flow {
         return Flow::Exit;
     }
     let mut branches = Vec::with_capacity(1 + context.branches.len());
-    branches.push(context.target.clone());
+    // Every branch knows its Request-URI from here on, so that later routes can ask for it.
+    branches.push(Branch { uri: context.request_uri().to_vec(), ..context.target.clone() });
     branches.append(&mut context.branches.clone());
     if let Some(proxy) = &options.proxy {
         for branch in branches.iter_mut().filter(|branch| branch.destination.is_empty()) {
@@ -185,6 +186,31 @@ fn send_branches(context: &mut Context, branches: Vec<Branch>, path: u64, option
     Flow::bool(forwarded.is_ok())
 }
 
+/// Gives a failure route what the request route left behind. It starts from the destination whose reply won, so that
+/// `$ru` and the branch's attributes are those.
+pub fn restore(context: &mut Context, id: TransactionId, state: &Arc<TransactionState>, failure: Failure) {
+    let mut inner = state.lock();
+    context.armed = inner.armed;
+    context.flags = inner.flags;
+    context.accounting = inner.accounting;
+    context.avps = std::mem::take(&mut inner.avps);
+    context.target = match inner.branches.get(usize::from(failure.branch)) {
+        Some(sent) => sent.branch.clone(),
+        None => inner.kept.target.clone(),
+    };
+    context.edits = inner.kept.edits.clone();
+    context.record_route = inner.kept.record_route.clone();
+    context.loose_route = inner.kept.loose_route.clone();
+    context.max_forwards = inner.kept.max_forwards;
+    context.add_local_rport = inner.kept.add_local_rport;
+    context.force_rport = inner.kept.force_rport;
+    context.added_headers = inner.added_headers.clone();
+    drop(inner);
+    context.transaction = Some((id, Arc::clone(state)));
+    context.failure = Some(failure);
+    context.branch_index = failure.branch;
+}
+
 /// Leaves with the transaction what its failure route will find.
 fn keep(context: &Context, state: &TransactionState) {
     let mut inner = state.lock();
@@ -226,7 +252,7 @@ fn prepare(
 fn written(
     context: &mut Context,
     branch: Branch,
-    id: seawall_transaction::TransactionId,
+    id: TransactionId,
     index: u16,
     path: u64,
 ) -> Result<(NewBranch<Target>, Branch), Option<NoTarget>> {

@@ -1,5 +1,6 @@
 //! The destinations of a message: `$branch`, `$msg.branch.uri`, `$tm.branch.uri` and the like.
 
+use seawall_net::SocketId;
 use seawall_script::{AssignOp, Index, Prepared, Value, VarRef, Variable, VariableArguments, WriteError};
 use seawall_sip::Uri;
 
@@ -10,14 +11,14 @@ use crate::context::Context;
 /// The variables of this file.
 pub const VARIABLES: &[Variable<Context>] = &[
     Variable::<Context>::new("branch", "The URI of a further destination, [0] being the first added one; without an index, assigning adds one.", |context, reference| {
-        further(context, reference).map_or(Value::Null, |branch| field(branch, reference.name_or(b"uri")))
+        further(context, reference).map_or(Value::Null, |branch| field(context, branch, reference.name_or(b"uri")))
     })
     .arguments(VariableArguments::Optional)
     .prepare(check_field)
     .count(|context, _| context.branches.len())
     .write(write_branch),
     Variable::<Context>::new("br", "The URI of the first further destination; assigning adds one.", |context, reference| {
-        further(context, reference).map_or(Value::Null, |branch| field(branch, b"uri"))
+        further(context, reference).map_or(Value::Null, |branch| field(context, branch, b"uri"))
     })
     .count(|context, _| context.branches.len())
     .write(write_branch),
@@ -42,14 +43,9 @@ pub const VARIABLES: &[Variable<Context>] = &[
         any(context, reference).map_or(Value::Null, |branch| flag_names(context, branch.flags))
     })
     .count(count_all),
-    Variable::<Context>::new("msg.branch.socket", "The socket that a destination is sent from.", |context, reference| {
-        let socket = any(context, reference).and_then(|branch| branch.socket);
-        match socket.and_then(|socket| context.node.socket(socket)) {
-            Some(socket) => Value::from(socket.description.as_str()),
-            None => Value::Null,
-        }
-    })
-    .count(count_all),
+    Variable::<Context>::new("msg.branch.socket", "The socket that a destination is sent from.", |context, reference| read_any(context, reference, b"socket"))
+        .count(count_all)
+        .write(|context, reference, _, value| write_any(context, reference, b"socket", &value)),
     Variable::<Context>::new("msg.branch.flag", "Whether a destination has a branch flag.", |context, reference| {
         any(context, reference).map_or(Value::Null, |branch| has_flag(context, branch, reference.name))
     })
@@ -83,13 +79,8 @@ pub const VARIABLES: &[Variable<Context>] = &[
         sent_branch(context, reference, |branch| flag_names(context, branch.flags))
     })
     .count(count_sent),
-    Variable::<Context>::new("tm.branch.socket", "The socket that was chosen for a branch of the transaction.", |context, reference| {
-        sent_branch(context, reference, |branch| match branch.socket.and_then(|socket| context.node.socket(socket)) {
-            Some(socket) => Value::from(socket.description.as_str()),
-            None => Value::Null,
-        })
-    })
-    .count(count_sent),
+    Variable::<Context>::new("tm.branch.socket", "The socket that was chosen for a branch of the transaction.", |context, reference| sent(context, reference, b"socket"))
+        .count(count_sent),
     Variable::<Context>::new("tm.branch.attr", "A named value of a branch of the transaction.", |context, reference| {
         sent_branch(context, reference, |branch| branch.attribute(reference.name).cloned().unwrap_or(Value::Null))
     })
@@ -153,15 +144,19 @@ fn count_all(context: &Context, _: &VarRef<'_>) -> usize {
 }
 
 fn read_any(context: &Context, reference: &VarRef<'_>, name: &[u8]) -> Value {
-    any(context, reference).map_or(Value::Null, |branch| field(branch, name))
+    any(context, reference).map_or(Value::Null, |branch| field(context, branch, name))
 }
 
-fn field(branch: &Branch, name: &[u8]) -> Value {
+fn field(context: &Context, branch: &Branch, name: &[u8]) -> Value {
     let bytes = match name {
         b"uri" => &branch.uri,
         b"duri" => &branch.destination,
         b"path" => &branch.path,
         b"flags" => return Value::Int(i64::from(branch.flags)),
+        b"socket" => {
+            let socket = branch.socket.and_then(|socket| context.node.socket(socket));
+            return socket.map_or(Value::Null, |socket| Value::from(socket.description.as_str()));
+        }
         b"q" if branch.q != NO_Q => return Value::Int(i64::from(branch.q)),
         _ => return Value::Null,
     };
@@ -183,7 +178,25 @@ fn has_flag(context: &Context, branch: &Branch, name: &[u8]) -> Value {
     Value::Int(i64::from(bit.is_some_and(|bit| branch.flags & (1 << bit) != 0)))
 }
 
-fn set_field(branch: &mut Branch, name: &[u8], value: &Value) -> Result<(), WriteError> {
+/// The socket that a value names, when it is assigned to a part `socket`; NULL lets the server choose again.
+fn named_socket(context: &Context, name: &[u8], value: &Value) -> Result<Option<SocketId>, WriteError> {
+    if name != b"socket" || value.is_null() {
+        return Ok(None);
+    }
+    let socket = super::transport::parse_socket(context, &clean_bytes(value)?);
+    socket.map(Some).ok_or(WriteError::BadValue)
+}
+
+fn set_field(
+    branch: &mut Branch,
+    name: &[u8],
+    value: &Value,
+    socket: Option<SocketId>,
+) -> Result<(), WriteError> {
+    if name == b"socket" {
+        branch.socket = socket;
+        return Ok(());
+    }
     if name == b"q" {
         branch.q = match value.as_int() {
             None => NO_Q,
@@ -209,7 +222,8 @@ fn write_any(
     name: &[u8],
     value: &Value,
 ) -> Result<(), WriteError> {
-    set_field(any_mut(context, reference).ok_or(WriteError::NoTarget)?, name, value)
+    let socket = named_socket(context, name, value)?;
+    set_field(any_mut(context, reference).ok_or(WriteError::NoTarget)?, name, value, socket)
 }
 
 /// `$branch = uri` adds a destination; `$(branch(part)[n]) = value` changes one; NULL removes it.
@@ -219,13 +233,15 @@ fn write_branch(
     _: AssignOp,
     value: Value,
 ) -> Result<(), WriteError> {
+    let name = reference.name_or(b"uri");
+    let socket = named_socket(context, name, &value)?;
     let index = match reference.index {
         Index::None => {
             if context.branches.len() >= crate::core::MAX_BRANCHES {
                 return Err(WriteError::Full);
             }
             let mut branch = Branch::default();
-            set_field(&mut branch, reference.name_or(b"uri"), &value)?;
+            set_field(&mut branch, name, &value, socket)?;
             context.branches.push(branch);
             return Ok(());
         }
@@ -235,13 +251,13 @@ fn write_branch(
         }
         Index::Int(_) => index_of(reference, context.branches.len()).ok_or(WriteError::NoTarget)?,
     };
-    if value.is_null() && reference.name_or(b"uri") == b"uri" {
+    if value.is_null() && name == b"uri" {
         if index < context.branches.len() {
             context.branches.remove(index);
         }
         return Ok(());
     }
-    set_field(context.branches.get_mut(index).ok_or(WriteError::NoTarget)?, reference.name_or(b"uri"), &value)
+    set_field(context.branches.get_mut(index).ok_or(WriteError::NoTarget)?, name, &value, socket)
 }
 
 fn sent_branch(context: &Context, reference: &VarRef<'_>, read: impl Fn(&Branch) -> Value) -> Value {
@@ -259,7 +275,7 @@ fn sent_branch(context: &Context, reference: &VarRef<'_>, read: impl Fn(&Branch)
 }
 
 fn sent(context: &Context, reference: &VarRef<'_>, name: &[u8]) -> Value {
-    sent_branch(context, reference, |branch| field(branch, name))
+    sent_branch(context, reference, |branch| field(context, branch, name))
 }
 
 fn count_sent(context: &Context, _: &VarRef<'_>) -> usize {

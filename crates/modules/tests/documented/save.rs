@@ -322,3 +322,14 @@ fn wrong_arguments_are_refused() {
     check_refused("save(\"location\", , , §\"vip\");", &["sharing tags need the module clusterer"]);
     check_refused("save(\"location\", \"\", \"a\", \"b\", §\"c\");", &["5 given"]);
 }
+
+#[test]
+fn a_contact_at_our_own_socket_is_refused_and_one_at_its_port_of_another_transport_is_not() {
+    for (contact, code) in [
+        ("<sip:bob@192.0.2.1:5060>", 403),
+        ("<sip:bob@192.0.2.1:5060;transport=TCP>", 403),
+        ("<sip:bob@192.0.2.1:5060;transport=ws>", 200),
+    ] {
+        registrar("").receive(&register(contact)).reply(code);
+    }
+}

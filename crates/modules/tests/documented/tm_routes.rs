@@ -26,7 +26,7 @@ fn t_on_branch_runs_for_every_branch_and_changes_it_alone() {
         "append_branch(\"sip:carol@203.0.113.10\"); t_on_branch(\"each\"); t_relay();",
         "branch_route[each] { xlog(\"$T_branch_idx $rU $tm.branch.uri\"); append_hf(\"X-For: $rU\\r\\n\"); }",
     );
-    assert_eq!(run.log, ["0 bob <null>", "1 carol sip:carol@203.0.113.10"]);
+    assert_eq!(run.log, ["0 bob sip:bob@203.0.113.9:5080", "1 carol sip:carol@203.0.113.10"]);
     assert!(invite_to(&run, "udp:203.0.113.9:5080").contains("X-For: bob\r\n"));
     let second = invite_to(&run, "udp:203.0.113.10:5060");
     assert!(second.contains("X-For: carol\r\n") && !second.contains("X-For: bob"));
@@ -104,6 +104,17 @@ fn t_on_failure_runs_when_all_branches_have_failed() {
     let run = server.answer(&reply(carol, 503, "Unavailable", ""));
     assert_eq!(run.log, ["1 7 486", "1", "-1", "1"]);
     assert!(invite_to(&run, "udp:203.0.113.20:5060").starts_with("INVITE sip:mailbox@203.0.113.20"));
+}
+
+#[test]
+fn a_failure_route_starts_from_the_destination_whose_reply_won() {
+    let (mut server, run) = calling(
+        "append_branch(\"sip:carol@203.0.113.10\"); t_on_failure(\"next\"); t_relay();",
+        "failure_route[next] { xlog(\"$T_reply_code $ru\"); }",
+    );
+    let (bob, carol) = (invite_to(&run, "udp:203.0.113.9:5080"), invite_to(&run, "udp:203.0.113.10:5060"));
+    server.answer(&reply(bob, 503, "Unavailable", ""));
+    assert_eq!(server.answer(&reply(carol, 486, "Busy", "")).log, ["486 sip:carol@203.0.113.10"]);
 }
 
 #[test]

@@ -238,12 +238,14 @@ fn destinations_of_the_message() {
          $(msg.branch.duri[1]) = \"sip:192.0.2.50\"; $(msg.branch.path[1]) = \"<sip:p;lr>\"; $(msg.branch.q[2]) = 100;
          $(msg.branch.attr(x)[1]) = \"y\"; $(msg.branch.uri[2]) = \"sip:erin@203.0.113.12\";
          xlog(\"$(msg.branch.duri[1]) $(msg.branch.path[1]) $(msg.branch.q[2]) $(msg.branch.attr(x)[1]) $(msg.branch.uri[2])\");
-         xlog(\"$(msg.branch.socket[1])\"); $(branch[0]) = NULL; xlog(\"$(branch[0]) $msg.branch.last_idx\");",
+$(msg.branch.socket[1]) = \"udp:192.0.2.2:5062\"; xlog(\"$(msg.branch.socket[1]) $(branch(socket)[0])\");
+         $(branch(socket)[0]) = NULL; xlog(\"$(msg.branch.socket[1])\"); $(branch[0]) = NULL; xlog(\"$(branch[0]) $msg.branch.last_idx\");",
         &[
             "sip:carol@203.0.113.10 500 sip:dave@203.0.113.11 sip:dave@203.0.113.11 <null>",
             "sip:carol@203.0.113.10 sip:+49123@example.com:5080;transport=tcp sip:carol@203.0.113.10 2",
             "500 NAT 1 0",
             "sip:192.0.2.50 <sip:p;lr> 100 y sip:erin@203.0.113.12",
+            "udp:192.0.2.2:5062 udp:192.0.2.2:5062",
             "<null>",
             "sip:erin@203.0.113.12 1",
         ],

@@ -415,24 +415,7 @@ impl Server {
         let route = state.lock().armed.failure.take().expect("a failure_route");
         let mut context = self.context(RouteKind::Failure, state.origin);
         context.packet = Message::Shared(request);
-        {
-            let mut inner = state.lock();
-            context.armed = inner.armed;
-            context.flags = inner.flags;
-            context.accounting = inner.accounting;
-            context.avps = std::mem::take(&mut inner.avps);
-            context.target = inner.kept.target.clone();
-            context.edits = inner.kept.edits.clone();
-            context.record_route = inner.kept.record_route.clone();
-            context.loose_route = inner.kept.loose_route.clone();
-            context.max_forwards = inner.kept.max_forwards;
-            context.add_local_rport = inner.kept.add_local_rport;
-            context.force_rport = inner.kept.force_rport;
-            context.added_headers = inner.added_headers.clone();
-        }
-        context.transaction = Some((id, Arc::clone(state)));
-        context.failure = Some(failure);
-        context.branch_index = failure.branch;
+        relay::restore(&mut context, id, state, failure);
         self.go(context, Frame::new(route));
     }
 

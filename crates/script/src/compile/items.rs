@@ -4,7 +4,7 @@ use super::{Compiler, store};
 use crate::ast::{GlobalValue, Item, ParameterLiteral, Word};
 use crate::declare::{Effect, Module, Parameter, ParameterKind};
 use crate::diagnostics::Span;
-use crate::globals::{self, GLOBALS, Global, GlobalKind, socket, word_number};
+use crate::globals::{self, GLOBALS, Global, GlobalKind, SocketDefinition, socket, word_number};
 use crate::host::Host;
 use crate::program::{FormatId, ParameterValue, VariableId};
 use crate::suggest::nearest;
@@ -231,6 +231,19 @@ impl<C: Host> Compiler<'_, C> {
         }
     }
 
+    /// Says which options of a socket change nothing.
+    fn warn_of_idle_options(&mut self, socket: &SocketDefinition) {
+        let options = [
+            (socket.use_workers.is_some(), "use_workers", "every worker reads from every socket"),
+            (socket.anycast, "anycast", "transactions are not shared between servers"),
+            (socket.reuse_port, "reuse_port", "the workers share the port already"),
+            (socket.tos.is_some(), "tos", "packets leave with the system's type of service"),
+        ];
+        for (_, option, reason) in options.into_iter().filter(|(given, _, _)| *given) {
+            self.diagnostics.warning(socket.span, format!("`{option}` has no effect here: {reason}"));
+        }
+    }
+
     fn set_global(&mut self, global: &'static Global, name: &Word, value: &GlobalValue) {
         let Some(first) = value.words.first() else { return };
         if let Effect::NoEffect(reason) = global.effect {
@@ -242,7 +255,10 @@ impl<C: Host> Compiler<'_, C> {
         let content = first.to_string_lossy();
         let set = match global.kind {
             GlobalKind::Socket => match socket::socket(&value.words, value.span) {
-                Ok(socket) => return self.globals.sockets.push(socket),
+                Ok(socket) => {
+                    self.warn_of_idle_options(&socket);
+                    return self.globals.sockets.push(socket);
+                }
                 Err((span, problem)) => {
                     self.diagnostics.error(span, problem);
                     return;

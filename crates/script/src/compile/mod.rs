@@ -19,6 +19,7 @@ use crate::limits;
 use crate::load::Catalog;
 use crate::program::{ModuleParameters, Program, Route, RouteId};
 use crate::regexes::RegexCache;
+use crate::suggest::nearest;
 pub(crate) use calls::{OWN_FUNCTIONS, signature};
 pub(crate) use variables::OWN_VARIABLES;
 
@@ -56,6 +57,7 @@ pub(crate) fn compile<C: Host>(
     compiler.set_parameters(items);
     compiler.compile_routes(items);
     compiler.check_reach();
+    compiler.check_events(items);
     compiler.diagnostics.sort();
     if compiler.diagnostics.has_errors() {
         return None;
@@ -209,6 +211,39 @@ impl<C: Host> Compiler<'_, C> {
                 route.entry = entry;
             }
             self.route_body(&item.body);
+        }
+    }
+
+    /// Warns of event routes that nothing will ever run: neither a loaded module nor the script raises the event.
+    fn check_events(&mut self, items: &[Item]) {
+        if self.code.calls.iter().any(|site| site.function.name == "raise_event") {
+            return;
+        }
+        let raised: Vec<&str> =
+            self.modules.iter().flat_map(|module| module.events).map(|event| event.name).collect();
+        for item in items {
+            let Item::Route(route) = item else { continue };
+            let (RouteKind::Event, Some(word)) = (route.kind, &route.name) else { continue };
+            if raised.contains(&word.text.as_str()) {
+                continue;
+            }
+            let provider = self
+                .catalog
+                .modules
+                .iter()
+                .find(|module| module.events.iter().any(|event| event.name == word.text));
+            let suggestion =
+                nearest(&word.text, raised.iter().copied()).map(|near| format!("did you mean `{near}`?"));
+            let help = match provider {
+                Some(module) => Some(format!("the module `{}` raises it; add `loadmodule`", module.name)),
+                None => suggestion,
+            };
+            let warning = self
+                .diagnostics
+                .warning(word.span, format!("nothing raises `{}`: this route never runs", word.text));
+            if let Some(help) = help {
+                warning.help(help);
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use crate::change::{Change, Removal, Sink};
 use crate::domain::{Domain, Shard, clamp_s};
 use crate::identity::AorHash;
 use crate::limits::{MAX_AOR_LEN, MAX_BINDINGS_PER_AOR};
-use crate::record::Record;
+use crate::record::{Record, RecordView};
 
 /// Why a binding was not stored. Nothing has changed then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -72,7 +72,8 @@ impl<'d> Entry<'d> {
     /// The stored bindings by position, expired ones included.
     #[inline]
     pub fn bindings(&self) -> impl Iterator<Item = Binding<'_>> + Clone {
-        self.record().into_iter().flat_map(|record| record.view(self.domain.names()).bindings())
+        let names = self.domain.names();
+        self.record().map_or(RecordView::new(&[], names), |record| record.view(names)).bindings()
     }
 
     /// The bindings that count at the second for which the entry was locked, with their positions.
@@ -191,10 +192,12 @@ impl<'d> Entry<'d> {
         removed
     }
 
+    #[inline]
     fn record(&self) -> Option<&Record> {
         self.shard.table.get_bucket(self.bucket?)
     }
 
+    #[inline]
     fn record_mut(&mut self) -> Option<&mut Record> {
         self.shard.table.get_bucket_mut(self.bucket?)
     }

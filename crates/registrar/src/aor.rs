@@ -22,7 +22,18 @@ pub fn canonical(uri: &Uri<'_>, policy: &Policy, out: &mut Aor) -> Result<(), Re
     if !uri.is_sip() {
         return Err(Reject::AorParse);
     }
-    append_user(uri.user.ok_or(Reject::NoUsername)?, out)?;
+    let user = uri.user.ok_or(Reject::NoUsername)?;
+    if let Some(whole) = user_at_host(uri, user, policy) {
+        let is_long = user.len() > policy.max_username_len
+            || uri.host.len() > policy.max_domain_len
+            || whole.len() > policy.max_aor_len;
+        out.extend_from_slice(whole);
+        if let Some(host) = out.get_mut(user.len()..) {
+            host.make_ascii_lowercase();
+        }
+        return if is_long { Err(Reject::AorTooLong) } else { Ok(()) };
+    }
+    append_user(user, out)?;
     if out.len() > policy.max_username_len {
         return Err(Reject::AorTooLong);
     }
@@ -42,6 +53,19 @@ pub fn canonical(uri: &Uri<'_>, policy: &Policy, out: &mut Aor) -> Result<(), Re
         }
     }
     if out.len() > policy.max_aor_len { Err(Reject::AorTooLong) } else { Ok(()) }
+}
+
+/// What is the address of record but for the case of its host: user and host where they stand side by side, have no
+/// escapes and are taken as they are, which is nearly always. `None` is no verdict.
+#[inline]
+fn user_at_host<'a>(uri: &Uri<'a>, user: &[u8], policy: &Policy) -> Option<&'a [u8]> {
+    let usual = policy.use_domain && policy.case_sensitive && policy.realm_prefix.is_empty();
+    if !usual || uri.password.is_some() {
+        return None;
+    }
+    let start = uri.scheme_name.len() + 1;
+    let whole = uri.raw.get(start..start + user.len() + 1 + uri.host.len())?;
+    (!user.contains(&b'%')).then_some(whole)
 }
 
 /// The address of record of a URI as text (the `aor` argument of script functions).

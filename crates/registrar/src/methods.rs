@@ -26,8 +26,9 @@ pub fn bit(method: Method) -> u32 {
 
 /// The methods that the Allow header fields of a message list; all, when there are none (registrar 1.4.4).
 pub fn allowed(message: &Message) -> u32 {
-    match message.header(Name::Allow) {
+    match message.value(Name::Allow) {
         None => ALL_METHODS,
+        Some(value) if !message.is_repeated(Name::Allow) => listed(value),
         Some(_) => message.header_all(Name::Allow).fold(0, |mask, header| mask | listed(header.value)),
     }
 }
@@ -39,8 +40,11 @@ pub fn listed(text: &[u8]) -> u32 {
     let mut rest = text;
     // Phones list a dozen methods in every request, so a method of up to seven bytes is found, and told from the
     // others, as one number.
-    while let Some(bytes) = rest.first_chunk::<8>() {
-        let word = u64::from_le_bytes(*bytes);
+    while !rest.is_empty() {
+        let word = match rest.first_chunk::<8>() {
+            Some(bytes) => u64::from_le_bytes(*bytes),
+            None => last_word(text, rest),
+        };
         let separators = separators(word);
         if separators == 0 {
             let (method, after) = rest.split_at_checked(token_len(rest)).unwrap_or((rest, b""));
@@ -53,9 +57,15 @@ pub fn listed(text: &[u8]) -> u32 {
         let after = rest.get(len as usize + 1..).unwrap_or_default();
         rest = after.strip_prefix(b" ").unwrap_or(after);
     }
-    rest.split(|byte| is_separator(*byte))
-        .filter(|method| !method.is_empty())
-        .fold(mask, |mask, method| mask | bit(Method::from_bytes(method)))
+    mask
+}
+
+/// The up to seven last bytes of a text, padded with zero bytes, which are separators.
+fn last_word(text: &[u8], rest: &[u8]) -> u64 {
+    match text.last_chunk::<8>() {
+        Some(last) => u64::from_le_bytes(*last) >> (8 * (8 - rest.len().clamp(1, 8))),
+        None => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    }
 }
 
 /// The bit of a method of up to seven bytes that is padded with zero bytes; none for no bytes.

@@ -45,13 +45,13 @@ pub(crate) struct Plan<'r, 'm> {
 }
 
 impl<'r, 'm> Plan<'r, 'm> {
-    /// Decides about every contact of the request. Expired bindings must have been purged from `entry`.
+    /// Decides about every contact of the request, for an empty plan. Expired bindings must have been purged from `entry`.
     pub(crate) fn make(
+        &mut self,
         save: &Save<'_>,
         register: &'r Register<'m>,
         entry: &Entry<'_>,
-    ) -> Result<Plan<'r, 'm>, Reject> {
-        let mut plan = Plan::default();
+    ) -> Result<(), Reject> {
         match register.wish {
             Wish::Fetch => {}
             Wish::RemoveAll => {
@@ -63,13 +63,13 @@ impl<'r, 'm> Plan<'r, 'm> {
             Wish::Contacts => {
                 // From the last to the first: of two contacts that mean the same binding the later one holds.
                 for asked in register.contacts.iter().rev() {
-                    plan.add(save, register, entry, asked)?;
+                    self.add(save, register, entry, asked)?;
                 }
-                plan.steps.reverse();
-                plan.make_room(save, entry)?;
+                self.steps.reverse();
+                self.make_room(save, entry)?;
             }
         }
-        Ok(plan)
+        Ok(())
     }
 
     /// Whether the request repeats what is stored, and nothing else.

@@ -1,7 +1,7 @@
 //! A REGISTER, read and checked as far as that is possible without the bindings (behaviour §1, §2).
 
 use seawall_sip::cseq::CSeq;
-use seawall_sip::name_addr::{self, Contact, NameAddr};
+use seawall_sip::name_addr::{self, Contact, Contacts};
 use seawall_sip::{Message, Name, ascii, cseq, list, validate};
 use smallvec::SmallVec;
 
@@ -86,18 +86,19 @@ impl<'m> Register<'m> {
         if message.flaw().is_some() {
             return Err(Reject::MessageParse);
         }
-        if message.header(Name::To).is_none() {
+        if message.value(Name::To).is_none() {
             return Err(Reject::NoTo);
         }
         let callid = message.value(Name::CallId).filter(|id| !id.is_empty()).ok_or(Reject::NoCallId)?;
         if callid.len() > MAX_CALLID_LEN {
             return Err(Reject::CallIdTooLong);
         }
-        if message.header(Name::CSeq).is_none() {
+        if message.value(Name::CSeq).is_none() {
             return Err(Reject::NoCSeq);
         }
         let cseq = CSeq::of(message).map_err(|_| Reject::InvalidCSeq)?;
-        if validate::unsupported(message, Name::Require, SUPPORTED).next().is_some() {
+        let requires = message.value(Name::Require).is_some();
+        if requires && validate::unsupported(message, Name::Require, SUPPORTED).next().is_some() {
             return Err(Reject::RequireUnsupported);
         }
         let mut register = Register {
@@ -126,7 +127,7 @@ impl<'m> Register<'m> {
 
     fn read_path(&mut self, flags: &SaveFlags) -> Result<(), Reject> {
         self.supports_path = list::lists(self.message, Name::Supported, b"path");
-        if self.message.header(Name::Path).is_none() {
+        if self.message.value(Name::Path).is_none() {
             return Ok(());
         }
         if flags.path == PathMode::Strict && !self.supports_path {
@@ -144,15 +145,23 @@ impl<'m> Register<'m> {
         // RFC 3261 §20.19: a malformed value counts as the default, not as a fault.
         let general_s = cseq::expires(message).ok().flatten();
         let mut has_star = false;
-        for contact in name_addr::contacts(message) {
-            match contact.map_err(|_| Reject::ContactParse)? {
-                Contact::Star if has_star || !self.contacts.is_empty() => return Err(Reject::StarContacts),
-                Contact::Star => has_star = true,
-                Contact::Address(_) if has_star => return Err(Reject::StarContacts),
-                Contact::Address(_) if self.contacts.len() == MAX_CONTACTS_PER_REQUEST => {
-                    return Err(Reject::TooManyContacts);
+        for header in message.header_all(Name::Contact) {
+            let mut contacts = Contacts::new(header.value);
+            loop {
+                let mut reader = Reader::new(general_s, policy);
+                let contact = contacts.next_with(|name, value| reader.param(name, value));
+                let Some(contact) = contact else { break };
+                match contact.map_err(|_| Reject::ContactParse)? {
+                    Contact::Star if has_star || !self.contacts.is_empty() => {
+                        return Err(Reject::StarContacts);
+                    }
+                    Contact::Star => has_star = true,
+                    Contact::Address(_) if has_star => return Err(Reject::StarContacts),
+                    Contact::Address(_) if self.contacts.len() == MAX_CONTACTS_PER_REQUEST => {
+                        return Err(Reject::TooManyContacts);
+                    }
+                    Contact::Address(address) => self.contacts.push(reader.finish(address.uri)?),
                 }
-                Contact::Address(address) => self.contacts.push(asked(&address, general_s, policy)?),
             }
         }
         self.wish = match (has_star, self.contacts.is_empty()) {
@@ -173,49 +182,82 @@ fn user_agent(message: &Message) -> &[u8] {
     }
 }
 
-fn asked<'m>(address: &NameAddr<'m>, general_s: Option<u32>, policy: &Policy) -> Result<Asked<'m>, Reject> {
-    if address.uri.len() > policy.max_contact_len {
-        return Err(Reject::ContactTooLong);
+/// One contact while its parameters are walked over.
+struct Reader<'m, 'p> {
+    asked: Asked<'m>,
+    fault: Option<Reject>,
+    policy: &'p Policy,
+}
+
+impl<'m, 'p> Reader<'m, 'p> {
+    #[inline]
+    fn new(general_s: Option<u32>, policy: &'p Policy) -> Reader<'m, 'p> {
+        let asked = Asked {
+            uri: b"",
+            expires_s: general_s.unwrap_or(policy.default_expires_s),
+            expires_is_given: general_s.is_some(),
+            q: None,
+            instance: b"",
+            reg_id: 0,
+            received: b"",
+            methods: None,
+        };
+        Reader { asked, fault: None, policy }
     }
-    let mut asked = Asked {
-        uri: address.uri,
-        expires_s: general_s.unwrap_or(policy.default_expires_s),
-        expires_is_given: general_s.is_some(),
-        q: None,
-        instance: b"",
-        reg_id: 0,
-        received: b"",
-        methods: None,
-    };
-    for param in address.params {
-        let value = ascii::strip_quotes(param.value.unwrap_or_default());
-        match param.name.len() {
-            1 if is(param.name, b"q") => {
-                asked.q = Some(name_addr::parse_q(value).map_err(|_| Reject::InvalidQ)?)
-            }
-            6 if is(param.name, b"reg-id") => asked.reg_id = ascii::parse_u32(value).unwrap_or(0),
-            7 if is(param.name, b"expires") => expires(&mut asked, value, policy)?,
-            7 if is(param.name, b"methods") => asked.methods = Some(methods::listed(value)),
-            8 if is(param.name, b"received") => asked.received = value,
-            13 if is(param.name, b"+sip.instance") => asked.instance = value,
+
+    #[inline]
+    fn param(&mut self, name: &[u8], value: Option<&'m [u8]>) {
+        let value = ascii::strip_quotes(value.unwrap_or_default());
+        match name.len() {
+            1 if is(name, b"q") => self.q(value),
+            6 if is(name, b"reg-id") => self.asked.reg_id = ascii::parse_u32(value).unwrap_or(0),
+            7 if is(name, b"expires") => self.expires(value),
+            7 if is(name, b"methods") => self.asked.methods = Some(methods::listed(value)),
+            8 if is(name, b"received") => self.asked.received = value,
+            13 if is(name, b"+sip.instance") => self.asked.instance = value,
             _ => {}
         }
     }
-    let is_long = asked.instance.len() > MAX_INSTANCE_LEN || asked.received.len() > MAX_RECEIVED_LEN;
-    if is_long { Err(Reject::ContactTooLong) } else { Ok(asked) }
-}
 
-fn expires(asked: &mut Asked<'_>, value: &[u8], policy: &Policy) -> Result<(), Reject> {
-    if value.is_empty() {
-        return Err(Reject::InvalidExpires);
+    fn q(&mut self, value: &[u8]) {
+        match name_addr::parse_q(value) {
+            Ok(q) => self.asked.q = Some(q),
+            Err(_) => self.note(Reject::InvalidQ),
+        }
     }
-    let given = ascii::parse_u32(value).ok();
-    asked.expires_s = given.unwrap_or(policy.default_expires_s);
-    asked.expires_is_given = given.is_some();
-    Ok(())
+
+    #[inline]
+    fn expires(&mut self, value: &[u8]) {
+        if value.is_empty() {
+            self.note(Reject::InvalidExpires);
+        }
+        let given = ascii::parse_u32(value).ok();
+        self.asked.expires_s = given.unwrap_or(self.policy.default_expires_s);
+        self.asked.expires_is_given = given.is_some();
+    }
+
+    /// The first fault is the one that is reported.
+    #[cold]
+    fn note(&mut self, fault: Reject) {
+        self.fault.get_or_insert(fault);
+    }
+
+    #[inline]
+    fn finish(mut self, uri: &'m [u8]) -> Result<Asked<'m>, Reject> {
+        self.asked.uri = uri;
+        if uri.len() > self.policy.max_contact_len {
+            return Err(Reject::ContactTooLong);
+        }
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        let is_long =
+            self.asked.instance.len() > MAX_INSTANCE_LEN || self.asked.received.len() > MAX_RECEIVED_LEN;
+        if is_long { Err(Reject::ContactTooLong) } else { Ok(self.asked) }
+    }
 }
 
 #[inline]
 fn is(name: &[u8], wanted: &[u8]) -> bool {
-    name.eq_ignore_ascii_case(wanted)
+    ascii::eq_ignore_case(name, wanted)
 }

@@ -110,7 +110,8 @@ impl<'a> Save<'a> {
         if entry.has_expired() {
             entry.purge(sink);
         }
-        let plan = Plan::make(self, register, &entry)?;
+        let mut plan = Plan::default();
+        plan.make(self, register, &entry)?;
         for step in &plan.steps {
             self.check_sizes(register, step)?;
         }

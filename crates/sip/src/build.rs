@@ -2,9 +2,8 @@
 
 use crate::{
     ascii,
-    message::{Field, Message},
+    message::{Field, Header, Message},
     name::Name,
-    span::Span,
     via::{Via, ViaFix},
 };
 
@@ -47,13 +46,17 @@ impl<'a> Response<'a> {
     /// 100 (RFC 3261 §8.2.6.1).
     pub fn write(&self, request: &Message, out: &mut Vec<u8>) {
         out.reserve(request.bytes().len().min(4096) + self.extra_headers.len() + self.body.len() + 64);
-        out.extend_from_slice(b"SIP/2.0 ");
-        ascii::write_u32(out, u32::from(self.status));
-        out.push(b' ');
+        let digit = |place: u16| b'0' + (self.status / place % 10) as u8;
+        let [hundreds, tens, ones] = [digit(100), digit(10), digit(1)];
+        let version = [b'S', b'I', b'P', b'/', b'2', b'.', b'0', b' ', hundreds, tens, ones, b' '];
+        out.extend_from_slice(&version);
         out.extend_from_slice(self.reason);
         out.extend_from_slice(b"\r\n");
         self.copy_headers(request, out);
         out.extend_from_slice(self.extra_headers);
+        if self.body.is_empty() {
+            return out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+        }
         out.extend_from_slice(b"Content-Length: ");
         ascii::write_u32(out, self.body.len() as u32);
         out.extend_from_slice(b"\r\n\r\n");
@@ -61,33 +64,51 @@ impl<'a> Response<'a> {
     }
 
     fn copy_headers(&self, request: &Message, out: &mut Vec<u8>) {
-        // Neighbouring lines are copied together. A flawed request is copied value by value instead, so that a
+        // Neighbouring bytes are copied together. A flawed request is copied value by value instead, so that a
         // stray line break or NUL of the sender never reaches a response of ours.
         let verbatim = request.flaw().is_none();
-        let mut pending = Span::default();
+        let mut pending = Pending::default();
         for (index, field) in request.headers.iter().enumerate() {
+            if MAY_BE_COPIED & 1 << field.name.index() == 0 {
+                continue;
+            }
             let action = self.action(request, field, index);
-            if action == Action::Skip {
-                continue;
-            }
-            let header = request.view(index, field);
-            if verbatim && action == Action::Copy {
-                if pending.end() == header.span.start {
-                    pending.len += header.span.len;
-                } else {
-                    out.extend_from_slice(request.slice(pending));
-                    pending = header.span;
+            match action {
+                Action::Skip => {}
+                Action::Copy if verbatim => pending.add(field.start, field.end, request, out),
+                Action::AddTag if verbatim && is_plain(request, field) => {
+                    pending.add(field.start, field.value.end(), request, out);
+                    pending.flush(request, out);
+                    self.write_tag(out);
+                    pending.add(field.value.end(), field.end, request, out);
                 }
-                continue;
+                Action::FixVia if verbatim && is_plain(request, field) => {
+                    pending.add(field.start, field.value.start, request, out);
+                    pending.flush(request, out);
+                    let mut end = field.value.start;
+                    if let (Some(fix), Ok(via)) = (self.via_fix, &request.essentials.via) {
+                        fix.write_spans(via, request.bytes(), out);
+                        end = via.end();
+                    }
+                    // The values after it, if there are more in this line, are copied with its end.
+                    pending.add(end, field.end, request, out);
+                }
+                _ => {
+                    pending.flush(request, out);
+                    self.write_line(action, request, &request.view(index, field), out);
+                }
             }
-            out.extend_from_slice(request.slice(pending));
-            pending = Span::default();
-            out.extend_from_slice(header.name);
-            out.extend_from_slice(b": ");
-            self.write_value(action, request, header.value, out);
-            out.extend_from_slice(b"\r\n");
         }
-        out.extend_from_slice(request.slice(pending));
+        pending.flush(request, out);
+    }
+
+    /// Writes a header field anew.
+    #[cold]
+    fn write_line(&self, action: Action, request: &Message, header: &Header<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(header.name);
+        out.extend_from_slice(b": ");
+        self.write_value(action, request, header.value, out);
+        out.extend_from_slice(b"\r\n");
     }
 
     #[inline]
@@ -116,8 +137,8 @@ impl<'a> Response<'a> {
                 out.extend(bytes.iter().map(harmless));
             }
         };
-        match (action, self.via_fix, self.to_tag) {
-            (Action::FixVia, Some(fix), _) => match Via::top(request) {
+        match (action, self.via_fix) {
+            (Action::FixVia, Some(fix)) => match Via::top(request) {
                 Ok(via) if verbatim => {
                     fix.write(&via, out);
                     // The values after it, if there are more in this line.
@@ -125,13 +146,64 @@ impl<'a> Response<'a> {
                 }
                 _ => copy(value, out),
             },
-            (Action::AddTag, _, Some(tag)) => {
+            (Action::AddTag, _) => {
                 copy(value, out);
-                out.extend_from_slice(b";tag=");
-                out.extend_from_slice(tag);
+                self.write_tag(out);
             }
             _ => copy(value, out),
         }
+    }
+
+    #[inline]
+    fn write_tag(&self, out: &mut Vec<u8>) {
+        if let Some(tag) = self.to_tag {
+            out.extend_from_slice(b";tag=");
+            out.extend_from_slice(tag);
+        }
+    }
+}
+
+/// The names that [`Response::action`] may copy, as a bit set.
+const MAY_BE_COPIED: u64 = 1 << Name::Via.index()
+    | 1 << Name::From.index()
+    | 1 << Name::To.index()
+    | 1 << Name::CallId.index()
+    | 1 << Name::CSeq.index()
+    | 1 << Name::RecordRoute.index()
+    | 1 << Name::Timestamp.index();
+
+/// Whether a line reads `Name: value` with one blank, and ends in CRLF right after the value, so that it can be
+/// copied around its value.
+#[inline]
+fn is_plain(request: &Message, field: &Field) -> bool {
+    let before = field.start + u32::from(field.name_len);
+    field.value.start == before + 2
+        && field.end == field.value.end() + 2
+        && request.bytes().get(before as usize..).is_some_and(|rest| rest.starts_with(b": "))
+}
+
+/// A part of the request that is still to be copied: neighbours are copied at once.
+#[derive(Default)]
+struct Pending {
+    start: u32,
+    end: u32,
+}
+
+impl Pending {
+    #[inline]
+    fn add(&mut self, start: u32, end: u32, request: &Message, out: &mut Vec<u8>) {
+        if self.end != start {
+            self.flush(request, out);
+            self.start = start;
+        }
+        self.end = end;
+    }
+
+    #[inline]
+    fn flush(&mut self, request: &Message, out: &mut Vec<u8>) {
+        let part = request.bytes().get(self.start as usize..self.end as usize);
+        out.extend_from_slice(part.unwrap_or_default());
+        self.start = self.end;
     }
 }
 

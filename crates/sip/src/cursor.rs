@@ -60,8 +60,8 @@ impl<'a> Cursor<'a> {
     /// As [`since`](Cursor::since), without white space at the end.
     #[inline]
     pub(crate) fn trimmed_since(&self, start: usize) -> Span {
-        let whole = self.slice(self.since(start));
-        Span::between(start, start + ascii::trim_end(whole).len())
+        let whole = self.text.get(start..self.at).unwrap_or_default();
+        Span { start: start as u32, len: ascii::trim_end(whole).len() as u32 }
     }
 
     /// The bytes of a span.
@@ -87,9 +87,10 @@ impl<'a> Cursor<'a> {
     /// Takes the bytes of a class.
     #[inline]
     pub(crate) fn run(&mut self, class: Class) -> Span {
+        let len = class.run_len(self.rest());
         let start = self.at;
-        self.at += class.run_len(self.rest());
-        self.since(start)
+        self.at += len;
+        Span { start: start as u32, len: len as u32 }
     }
 
     /// Takes linear white space; tells whether there was any.

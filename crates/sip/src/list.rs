@@ -99,7 +99,12 @@ pub fn tokens(message: &Message, name: Name) -> impl Iterator<Item = &[u8]> + Cl
 #[inline]
 #[must_use]
 pub fn lists(message: &Message, name: Name, token: &[u8]) -> bool {
-    message.header(name).is_some() && tokens(message, name).any(|item| item.eq_ignore_ascii_case(token))
+    let Some(first) = message.value(name) else { return false };
+    let is_listed = |value| Items::new(value).any(|item| ascii::eq_ignore_case(item, token));
+    if message.is_repeated(name) {
+        return message.header_all(name).any(|header| is_listed(header.value));
+    }
+    ascii::eq_ignore_case(first, token) || is_listed(first)
 }
 
 #[cfg(test)]

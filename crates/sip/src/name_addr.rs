@@ -8,7 +8,7 @@ use crate::{
     list::TakeItems,
     message::Message,
     name::Name,
-    params::{self, ParamError, Params},
+    params::{self, ParamError, ParamSpans, Params},
     span::Span,
     swar,
     uri::{Uri, UriError},
@@ -150,6 +150,15 @@ impl AddressSpans {
     /// Takes an address up to the end of the text or a comma.
     #[inline]
     fn take(cursor: &mut Cursor<'_>) -> Result<AddressSpans, AddressError> {
+        AddressSpans::take_with(cursor, |_, _| {})
+    }
+
+    /// As [`take`](AddressSpans::take); hands each header parameter and its name to `visit`.
+    #[inline]
+    fn take_with(
+        cursor: &mut Cursor<'_>,
+        mut visit: impl FnMut(&[u8], &ParamSpans),
+    ) -> Result<AddressSpans, AddressError> {
         cursor.skip_lws();
         let start = cursor.position();
         let (display, uri, bracketed) = match cursor.peek() {
@@ -170,6 +179,7 @@ impl AddressSpans {
             if tag.is_none() && name.len() == 3 && ascii::eq_ignore_case(name, b"tag") {
                 tag = param.value;
             }
+            visit(name, param);
         })?;
         Ok(AddressSpans { raw: cursor.trimmed_since(start), display, uri, bracketed, params, tag })
     }
@@ -318,10 +328,18 @@ impl<'a> Contact<'a> {
     }
 
     #[inline]
-    fn take(cursor: &mut Cursor<'a>) -> Result<Contact<'a>, AddressError> {
+    fn take(
+        cursor: &mut Cursor<'a>,
+        mut visit: impl FnMut(&'a [u8], Option<&'a [u8]>),
+    ) -> Result<Contact<'a>, AddressError> {
         cursor.skip_lws();
         if cursor.peek() != Some(b'*') {
-            return take_view(cursor).map(Contact::Address);
+            let text = cursor.text();
+            let on_param = |_: &[u8], param: &ParamSpans| {
+                visit(param.name.of(text), param.value.map(|value| value.of(text)));
+            };
+            return AddressSpans::take_with(cursor, on_param)
+                .map(|address| Contact::Address(address.view(text)));
         }
         cursor.skip(1);
         cursor.skip_lws();
@@ -346,6 +364,16 @@ impl<'a> Contacts<'a> {
     pub fn new(value: &'a [u8]) -> Contacts<'a> {
         Contacts { items: TakeItems::new(value) }
     }
+
+    /// As [`next`](Iterator::next), and hands name and value of each header parameter of the contact to `visit`
+    /// while it is read, which saves another walk over them. After an error what was visited means nothing.
+    #[inline]
+    pub fn next_with(
+        &mut self,
+        visit: impl FnMut(&'a [u8], Option<&'a [u8]>),
+    ) -> Option<Result<Contact<'a>, AddressError>> {
+        self.items.next(|cursor| Contact::take(cursor, visit))
+    }
 }
 
 impl<'a> Iterator for Contacts<'a> {
@@ -353,7 +381,7 @@ impl<'a> Iterator for Contacts<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Self::Item> {
-        self.items.next(Contact::take)
+        self.next_with(|_, _| {})
     }
 }
 

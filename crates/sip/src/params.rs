@@ -227,6 +227,28 @@ fn take(cursor: &mut Cursor<'_>) -> Result<ParamSpans, ParamError> {
     if name.is_empty() {
         return Err(ParamError::Name);
     }
+    // As nearly all are written: without blanks.
+    match cursor.peek() {
+        None | Some(b';') => return Ok(ParamSpans { name, value: None }),
+        Some(b'=') => {
+            let mut ahead = cursor.clone();
+            ahead.skip(1);
+            let value = match ahead.peek() {
+                Some(b'"') => ahead.quoted_string().unwrap_or_default(),
+                _ => ahead.run(Class::VALUE),
+            };
+            if !value.is_empty() && matches!(ahead.peek(), None | Some(b';')) {
+                *cursor = ahead;
+                return Ok(ParamSpans { name, value: Some(value) });
+            }
+        }
+        Some(_) => {}
+    }
+    take_unusual_value(cursor, name)
+}
+
+/// Takes what follows the name of a parameter where [`take`] has not found the plain form.
+fn take_unusual_value(cursor: &mut Cursor<'_>, name: Span) -> Result<ParamSpans, ParamError> {
     let mut value = None;
     cursor.skip_lws();
     if cursor.eat(b'=') {

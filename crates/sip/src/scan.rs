@@ -21,7 +21,7 @@ pub(crate) fn scan(message: &mut Message, framing: Framing) -> Result<(), ScanEr
     }
     // Line breaks before the start line are ignored (RFC 3261 §7.5).
     let begin = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).ok_or(ScanError::Empty)?;
-    let (line_end, headers_start) = line_end(bytes, begin, flaw);
+    let (line_end, headers_start) = line_end(bytes, begin, begin, flaw);
     message.start = start_line(bytes, begin, line_end, flaw).ok_or_else(|| not_a_start_line(bytes))?;
     let body_start = header_section(message, headers_start);
     if message.head_end as usize - begin > MAX_HEAD_BYTES {
@@ -44,10 +44,10 @@ fn note(flaw: &mut Option<BadRequest>, found: BadRequest) {
 }
 
 /// Where the line that starts at `start` ends, without and with its line break. Lines that fold into it
-/// (RFC 3261 §7.3.1) belong to it.
+/// (RFC 3261 §7.3.1) belong to it. Up to `from` there is no control character in it.
 #[inline]
-fn line_end(bytes: &[u8], start: usize, flaw: &mut Option<BadRequest>) -> (usize, usize) {
-    let at = swar::find_control(bytes, start);
+fn line_end(bytes: &[u8], start: usize, from: usize, flaw: &mut Option<BadRequest>) -> (usize, usize) {
+    let at = swar::find_control(bytes, from);
     match bytes.get(at..) {
         Some([b'\r', b'\n', next, ..]) if !matches!(next, b' ' | b'\t') => (at, at + 2),
         _ => unusual_line_end(bytes, start, at, flaw),
@@ -144,7 +144,11 @@ fn start_line(bytes: &[u8], begin: usize, end: usize, flaw: &mut Option<BadReque
     // The version is the last word, so that blanks inside the Request-URI stay with the Request-URI, which is
     // where they are refused.
     let trimmed_end = begin + ascii::trim_end(line).len();
-    let version_start = begin + memrchr(b' ', bytes.get(begin..trimmed_end)?)? + 1;
+    let version_start = match line {
+        // As nearly all end.
+        [.., b' ', b'S', b'I', b'P', b'/', b'2', b'.', b'0'] => trimmed_end - 7,
+        _ => begin + memrchr(b' ', bytes.get(begin..trimmed_end)?)? + 1,
+    };
     let uri_end = version_start.saturating_sub(1);
     if uri_end < after_first || !is_version(bytes.get(version_start..trimmed_end)?) {
         return None;
@@ -177,12 +181,18 @@ fn header_section(message: &mut Message, mut at: usize) -> usize {
         && !matches!(byte, b'\r' | b'\n')
         && headers.len() < MAX_HEADERS
     {
-        let (content_end, next) = line_end(bytes, at, flaw);
-        match field(bytes, at, content_end, next) {
-            Some(field) => record(field, headers, first, repeated),
-            None => note(flaw, BadRequest::HeaderLine),
+        // As nearly all are written: a known name, the colon, one blank and a value without blanks around it.
+        if let Some((name, colon)) = known_name(bytes, at) {
+            let after_colon = at + usize::from(colon) + 1;
+            let (content_end, next) = line_end(bytes, at, after_colon, flaw);
+            if let Some(value) = plain_value(bytes, after_colon, content_end) {
+                let field = Field { name, name_len: colon, start: at as u32, end: next as u32, value };
+                record(field, headers, first, repeated);
+                at = next;
+                continue;
+            }
         }
-        at = next;
+        at = unusual_field(bytes, at, headers, first, repeated, flaw);
     }
     *head_end = at as u32;
     match bytes.get(at..).unwrap_or_default() {
@@ -214,15 +224,28 @@ fn record(field: Field, headers: &mut Vec<Field>, first: &mut [u16; Name::COUNT]
     headers.push(field);
 }
 
-#[inline]
+/// Records a header line that is not written in the usual way; gives the position after it.
+#[inline(never)]
+fn unusual_field(
+    bytes: &[u8],
+    at: usize,
+    headers: &mut Vec<Field>,
+    first: &mut [u16; Name::COUNT],
+    repeated: &mut u64,
+    flaw: &mut Option<BadRequest>,
+) -> usize {
+    let (content_end, next) = line_end(bytes, at, at, flaw);
+    match field(bytes, at, content_end, next) {
+        Some(field) => record(field, headers, first, repeated),
+        None => note(flaw, BadRequest::HeaderLine),
+    }
+    next
+}
+
 fn field(bytes: &[u8], start: usize, content_end: usize, end: usize) -> Option<Field> {
     let content = bytes.get(start..content_end)?;
-    let (name, name_len, colon) = known_name(bytes, start, content.len()).or_else(|| any_name(content))?;
-    let value = match content.get(colon + 1..)? {
-        // As nearly all are written.
-        [b' ', value @ ..] | value if !has_outer_blank(value) => value,
-        value => ascii::trim(value),
-    };
+    let (name, name_len, colon) = any_name(content)?;
+    let value = ascii::trim(content.get(colon + 1..)?);
     let value_start = if value.is_empty() { content_end } else { Span::locate(bytes, value)?.start as usize };
     Some(Field {
         name,
@@ -233,23 +256,30 @@ fn field(bytes: &[u8], start: usize, content_end: usize, end: usize) -> Option<F
     })
 }
 
+/// The value after one blank, if there are no more around it.
 #[inline]
-fn has_outer_blank(value: &[u8]) -> bool {
-    match value {
-        [first, .., last] => *first <= b' ' || *last <= b' ',
-        [only] => *only <= b' ',
-        [] => true,
-    }
+fn plain_value(bytes: &[u8], after_colon: usize, content_end: usize) -> Option<Span> {
+    let line = bytes.get(..content_end)?;
+    let &[blank, first] = line.get(after_colon..)?.first_chunk::<2>()?;
+    let last = *line.last()?;
+    (blank == b' ' && first > b' ' && last > b' ').then(|| Span::between(after_colon + 1, content_end))
 }
 
-/// The name of a header line as nearly all are: known, directly followed by the colon, and not among the last bytes
-/// of the message. `None` is no verdict.
+/// The name of a header line as nearly all are: known and directly followed by the colon. Gives its length, too;
+/// `None` is no verdict.
 #[inline]
-fn known_name(bytes: &[u8], start: usize, content_len: usize) -> Option<(Name, u16, usize)> {
-    let words = swar::first_words(bytes.get(start..)?)?;
+fn known_name(bytes: &[u8], start: usize) -> Option<(Name, u16)> {
+    let rest = bytes.get(start..)?;
+    let words = swar::first_words(rest).or_else(|| last_words(rest))?;
     let colon = swar::find_in_words(&words, b':')?;
     let name = Name::from_words(&words, colon);
-    (name != Name::Other && colon < content_len).then_some((name, colon as u16, colon))
+    (name != Name::Other).then_some((name, colon as u16))
+}
+
+/// As [`swar::first_words`] for the last bytes of a message.
+#[inline(never)]
+fn last_words(rest: &[u8]) -> Option<[u64; 3]> {
+    swar::padded_words(rest)
 }
 
 /// The name of any header line; `None` if it is no token or there is no colon.

@@ -38,7 +38,10 @@ impl Span {
     #[inline]
     #[must_use]
     pub fn range(self) -> Range<usize> {
-        self.start as usize..self.end() as usize
+        // The sum of two 32-bit numbers does not overflow where positions have 64 bits; elsewhere it fails the check
+        // of whoever slices with it.
+        let start = self.start as usize;
+        start..start.wrapping_add(self.len as usize)
     }
 
     /// The bytes that the span names in `bytes`; empty where the span does not lie inside.

@@ -71,7 +71,34 @@ fn is_version_2(message: &Message) -> bool {
     message.version() == b"SIP/2.0" || message.version().eq_ignore_ascii_case(b"SIP/2.0")
 }
 
+/// The names of [`SINGLE`] as a bit set.
+const SINGLE_SET: u64 = single_set();
+
+const fn single_set() -> u64 {
+    let mut set = 0;
+    let mut rest: &[(Name, &str)] = &SINGLE;
+    while let [(name, _), tail @ ..] = rest {
+        set |= 1 << name.index();
+        rest = tail;
+    }
+    set
+}
+
+#[inline]
 fn headers(message: &Message) -> Result<(), Objection> {
+    // What is absent or empty could not be taken apart by the scan.
+    let essentials = &message.essentials;
+    let is_sound = message.repeated & SINGLE_SET == 0
+        && (essentials.via.is_ok() && essentials.from.is_ok() && essentials.to.is_ok())
+        && CSeq::of(message).is_ok_and(|cseq| cseq.method == message.method())
+        && message.value_span(Name::CallId).is_some_and(|call_id| !call_id.is_empty())
+        && cseq::max_forwards(message).is_ok();
+    if is_sound { Ok(()) } else { objection_to_headers(message) }
+}
+
+/// What is wrong with the header fields, in the order in which it is to be told.
+#[cold]
+fn objection_to_headers(message: &Message) -> Result<(), Objection> {
     for (name, text) in MANDATORY {
         if message.value(name).is_none_or(<[u8]>::is_empty) {
             return Err(Objection::bad_request(text));

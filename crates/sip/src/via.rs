@@ -234,6 +234,12 @@ impl ViaSpans {
         }
     }
 
+    /// Where the value ends.
+    #[inline]
+    pub(crate) fn end(&self) -> u32 {
+        self.raw.end()
+    }
+
     #[inline]
     pub(crate) fn view<'a>(&self, text: &'a [u8]) -> Via<'a> {
         let part = |span: Span| span.of(text);
@@ -311,20 +317,41 @@ impl ViaFix {
         if self.received.is_some() && via.received.is_some() {
             self.write_params(via, out);
         } else {
-            let rport = self.rport.and(via.rport).and_then(|param| Span::locate(via.raw, param));
-            let end = rport.map_or(via.raw.len(), |span| span.start as usize);
-            out.extend_from_slice(via.raw.get(..end).unwrap_or_default());
-            if let (Some(span), Some(port)) = (rport, self.rport) {
-                write_rport(port, out);
-                out.extend_from_slice(via.raw.get(span.end() as usize..).unwrap_or_default());
-            }
+            let rport = via.rport.and_then(|param| Span::locate(via.raw, param));
+            self.write_plain(via.raw, rport, out);
         }
+        self.write_additions(via.rport.is_some(), out);
+    }
+
+    /// As [`write`](ViaFix::write), for the topmost Via of a message by its place in the bytes of the message.
+    #[inline]
+    pub(crate) fn write_spans(&self, via: &ViaSpans, message: &[u8], out: &mut Vec<u8>) {
+        if self.received.is_some() && via.received.is_some() {
+            return self.write(&via.view(message), out);
+        }
+        let rport = via.rport.map(|param| Span { start: param.start - via.raw.start, ..param });
+        self.write_plain(via.raw.of(message), rport, out);
+        self.write_additions(rport.is_some(), out);
+    }
+
+    /// The value as it is, but for its rport, which stands at `rport` in it.
+    #[inline]
+    fn write_plain(&self, value: &[u8], rport: Option<Span>, out: &mut Vec<u8>) {
+        let (Some(port), Some(span)) = (self.rport, rport) else { return out.extend_from_slice(value) };
+        out.extend_from_slice(value.get(..span.start as usize).unwrap_or_default());
+        write_rport(port, out);
+        out.extend_from_slice(value.get(span.end() as usize..).unwrap_or_default());
+    }
+
+    /// What comes after the value.
+    #[inline]
+    fn write_additions(&self, asks_for_rport: bool, out: &mut Vec<u8>) {
         if let Some(received) = self.received {
             out.extend_from_slice(b";received=");
             ascii::write_ip(out, received);
         }
         // The client did not ask, but the script wants the source port to be used (`force_rport`).
-        if let (Some(port), None) = (self.rport, via.rport) {
+        if let (Some(port), false) = (self.rport, asks_for_rport) {
             out.push(b';');
             write_rport(port, out);
         }

@@ -51,11 +51,30 @@ impl Worker {
         }
         if message.status() >= 200 {
             remember_final(&matched.context, &message);
+        } else if matched.fresh {
+            self.account_early_media(&context, &matched, &message);
         }
         if let Some(shard) = node.shard(token.id.shard) {
             shard.lock().response(context.now_ms, token, message, relay, &mut self.effects);
         }
         self.finish_quietly(io, context);
+    }
+
+    /// Logs early media where `acc` is asked to.
+    fn account_early_media(
+        &self,
+        context: &Context,
+        matched: &ResponseMatch<Arc<TransactionState>>,
+        reply: &Message,
+    ) {
+        if !matched.context.configuration.settings.acc.early_media {
+            return;
+        }
+        let accounting = matched.context.lock().accounting;
+        let request = self.node.shard(matched.id.shard).and_then(|shard| shard.lock().request_of(matched.id));
+        if let Some(request) = request {
+            seawall_modules::acc::early_media(accounting, &request.message, reply, context.now_s);
+        }
     }
 
     /// Runs `onreply_route{}` and the one that was armed. What they leave is what goes upstream.

@@ -31,9 +31,8 @@ const LOG_ONLY: &str = "accounting goes to the log; other backends are not provi
 /// The module's table.
 pub static MODULE: Module<Context> = Module {
     parameters: &[
-        Parameter::new("early_media", ParameterKind::Bool, "0", "Whether a 183 with a body is logged too.")
-            .section("1.5.1")
-            .no_effect("early media is not logged yet"),
+        Parameter::new("early_media", ParameterKind::Bool, "0", "Whether a provisional reply with a body is logged too.")
+            .section("1.5.1"),
         Parameter::new("report_cancels", ParameterKind::Bool, "0", "Whether a CANCEL is logged.").section("1.5.2"),
         Parameter::new("detect_direction", ParameterKind::Bool, "0", "Whether caller and callee are swapped for requests that go upstream (needs append_fromtag of rr).")
             .section("1.5.3"),
@@ -220,6 +219,16 @@ pub fn completed(
 pub fn missed(accounting: Accounting, request: &Message, code: u16, reason: &[u8], now_s: u64) {
     if accounting.missed {
         write(accounting, request, b"", "call missed", code, reason, now_s);
+    }
+}
+
+/// Logs a provisional reply that carries media, if requests of this transaction are logged (`early_media`).
+pub fn early_media(accounting: Accounting, request: &Message, reply: &Message, now_s: u64) {
+    let provisional = (101..200).contains(&reply.status()) && !reply.body().is_empty();
+    if accounting.log && provisional {
+        let to = reply.value(Name::To).and_then(|to| NameAddr::parse(to).ok());
+        let to_tag = to.and_then(|to| to.tag()).unwrap_or_default();
+        write(accounting, request, to_tag, "early media", reply.status(), reply.reason(), now_s);
     }
 }
 

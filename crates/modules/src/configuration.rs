@@ -105,6 +105,8 @@ pub struct RrSettings {
 /// Parameters of `acc`.
 #[derive(Debug, Clone, Copy)]
 pub struct AccSettings {
+    /// `early_media`.
+    pub early_media: bool,
     /// `log_level`.
     pub log_level: i8,
     /// `report_cancels`.
@@ -181,6 +183,7 @@ impl Settings {
             },
             max_forwards_limit: u32::try_from(parameters.int("maxfwd", "max_limit")).unwrap_or(256),
             acc: AccSettings {
+                early_media: parameters.bool("acc", "early_media"),
                 log_level: i8::try_from(parameters.int("acc", "log_level")).unwrap_or(level::NOTICE),
                 report_cancels: parameters.bool("acc", "report_cancels"),
                 detect_direction: parameters.bool("acc", "detect_direction"),

@@ -67,6 +67,14 @@ impl Callee {
         self.calls.values().filter(|call| (200..300).contains(&call.status) && call.acknowledged).count()
     }
 
+    /// Number of calls that it has taken and whose caller was heard of again: by ACK, or by a BYE that came while the
+    /// ACK was still being lost.
+    #[must_use]
+    pub fn reached(&self) -> usize {
+        let is_it = |call: &&Call| (200..300).contains(&call.status) && (call.acknowledged || call.hung_up);
+        self.calls.values().filter(is_it).count()
+    }
+
     /// Number of calls that were ended by BYE.
     #[must_use]
     pub fn hung_up(&self) -> usize {

@@ -132,7 +132,7 @@ fn accounting_lines_tell_who_called_and_how_it_ended() {
     let server = before_relay(
         "if (is_method(\"INVITE\")) do_accounting(\"log\", \"missed|failed\"); \
          if (is_method(\"MESSAGE\")) acc_log_request(\"202 noted\");",
-        "",
+        "modparam(\"acc\", \"early_media\", 1)\n",
     );
     let (mut alice, mut bob) = (Phone::udp(&server, "alice"), Phone::udp(&server, "bob"));
     bob.register();
@@ -141,6 +141,8 @@ fn accounting_lines_tell_who_called_and_how_it_ended() {
     call.from = format!("<{}>;tag=a;b", alice.aor());
     alice.send(&call.bytes());
     let received = bob.expect_request("INVITE");
+    bob.send(&received.reply(183, "Progress", "b", "Content-Type: application/sdp\r\n", "v=0\r\n"));
+    server.wait_for_log("ACC: early media");
     bob.send(&received.reply(486, "Busy; Here", "b", "", ""));
     assert_eq!(message(&server, &mut alice, &mut bob).status(), 200);
 
@@ -152,6 +154,9 @@ fn accounting_lines_tell_who_called_and_how_it_ended() {
     };
     let answered = line("ACC: transaction answered");
     assert!(answered.contains(";method=INVITE;") && answered.contains(";code=200;reason=OK"), "{answered}");
+    let early = line("ACC: early media");
+    assert!(early.contains(";to_tag=b;") && early.contains(";code=183;reason=Progress"), "{early}");
+    assert_eq!(log.matches("ACC: early media").count(), 1, "a 180 without a body carries no media");
     let missed = line("ACC: call missed");
     assert!(
         missed.contains(&format!(";call_id={};", call.call_id)) && missed.contains(";code=486;"),

@@ -10,7 +10,7 @@ use seawall_transaction::proxy::forward::{Forward, MaxForwards, ViaLine};
 use seawall_transaction::proxy::record_route::{self, Extras, Side};
 
 use crate::branch::Branch;
-use crate::context::{Context, Target};
+use crate::context::{Context, Packet, Target};
 use crate::node::Socket;
 use crate::statistics::Stat;
 
@@ -120,7 +120,11 @@ pub fn write(context: &Context, branch: &Branch, target: &Target, via_branch: &[
             edits.append_header(message, line);
         }
     }
-    let (_, via_fix) = crate::reply::way_back(context);
+    // A transaction has worked out already what the Via of the previous hop gets.
+    let via_fix = match &context.packet {
+        Packet::Shared(request) => request.via_fix,
+        Packet::Owned(_) => crate::reply::way_back(context).1,
+    };
     let transport: &[u8] = match socket.transport {
         Transport::Udp => b"UDP",
         _ => b"TCP",

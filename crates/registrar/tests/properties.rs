@@ -105,7 +105,7 @@ proptest! {
             prop_assert!(reply.matches('\n').count() <= 1 && !reply.contains('\0'), "{:?}", reply);
             let value = reply.strip_prefix("Contact: ").unwrap_or_default().trim_end();
             let contacts: Vec<_> = seawall_sip::name_addr::NameAddrs::new(value.as_bytes()).collect();
-            prop_assert!(contacts.iter().all(|contact| contact.as_ref().is_ok_and(|contact| contact.check().is_ok())));
+            prop_assert!(contacts.iter().all(|contact| contact.as_ref().is_ok_and(|contact| contact.params.check().is_ok())));
         }
     }
 }

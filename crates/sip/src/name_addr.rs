@@ -70,14 +70,6 @@ impl<'a> NameAddr<'a> {
         AddressSpans::take_whole(&mut cursor).map(|address| address.view(value))
     }
 
-    /// Whether the parameters are well-formed. They are: [`parse`](NameAddr::parse) has looked at each.
-    ///
-    /// # Errors
-    /// None.
-    pub fn check(&self) -> Result<(), AddressError> {
-        Ok(())
-    }
-
     /// The URI, taken apart.
     ///
     /// # Errors

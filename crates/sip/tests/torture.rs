@@ -77,7 +77,7 @@ fn objecting_layer(message: &Message) -> Layer {
     }
     let sound = |contact| match contact {
         Ok(Contact::Star) => true,
-        Ok(Contact::Address(address)) => address.check().is_ok() && address.parse_uri().is_ok(),
+        Ok(Contact::Address(address)) => address.params.check().is_ok() && address.parse_uri().is_ok(),
         Err(_) => false,
     };
     if contacts(message).all(sound) { Nobody } else { Layer::Contact }

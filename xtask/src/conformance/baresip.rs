@@ -9,22 +9,7 @@ use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 /// A phone without sound devices: a tone goes out, and what comes in goes into a file.
-const CONFIG: &str = "\
-sip_listen 127.0.0.1:0
-audio_player aufile,FOLDER/heard.wav
-audio_source ausine,440
-ausrc_srate 48000
-ausrc_channels 2
-auplay_srate 48000
-auplay_channels 2
-audio_alert aufile,FOLDER/alert.wav
-module_path /usr/lib/baresip/modules
-module g711.so
-module ausine.so
-module aufile.so
-module_app account.so
-module_app menu.so
-";
+const CONFIG: &str = include_str!("../../../crates/seawall/tests/baresip.config");
 
 /// How long a phone may take to register.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -52,7 +52,12 @@ pub(crate) fn socket(words: &[Text], span: Span) -> Result<SocketDefinition, Soc
             "tos" => socket.tos = Some(Bytes::copy(&value()?.bytes)),
             "anycast" => socket.anycast = true,
             "reuse_port" => socket.reuse_port = true,
-            "accept_subdomain" => {}
+            "accept_subdomain" => {
+                return Err((
+                    word.span,
+                    "`accept_subdomain` is not provided; name each host by `alias`".into(),
+                ));
+            }
             _ => return Err((word.span, format!("unknown option `{option}` of a socket"))),
         }
     }
@@ -146,6 +151,7 @@ mod tests {
             "udp:1.2.3.4:99999",
             "udp:[::1:5060",
             "udp:a as",
+            "udp:a accept_subdomain",
             "udp:a use_workers x",
             "udp:a b",
         ] {

@@ -13,6 +13,7 @@ mod flags;
 pub mod limits;
 mod lookup;
 pub mod methods;
+pub mod mid;
 mod path;
 mod plan;
 mod policy;

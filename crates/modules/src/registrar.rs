@@ -9,7 +9,8 @@ use std::sync::{Arc, OnceLock};
 
 use regex::bytes::{Regex, RegexBuilder};
 use seawall_location::{Domain, Q_NONE};
-use seawall_registrar::{Found, Lookup, LookupFlags, Reject, Save, SaveFlags, Source, aor};
+use seawall_registrar::gruu::{NoGruu, Wanted};
+use seawall_registrar::{Found, Gruu, Lookup, LookupFlags, Policy, Reject, Save, SaveFlags, Source, aor};
 use seawall_script::{
     Argument, ArgumentKind, Call, FlagSpace, Flow, Function, Module, Prepared, Routes, Statistic, Value,
 };
@@ -195,6 +196,7 @@ pub static MODULE: Module<Context> = Module {
         Statistic { name: "rejected_regs", doc: "Registrations rejected.", resettable: true },
     ],
     requires: &["usrloc", "signaling"],
+    advise: Some(parameters::advise),
     ..Module::new("registrar", "https://docs.opensips.org/modules/devel/registrar/")
 };
 
@@ -352,6 +354,7 @@ fn run_save(
         source: Source {
             received: &received,
             socket: context.node.socket_name(context.origin.socket),
+            host_port: node.socket(context.origin.socket).map_or(b"", |socket| &socket.sent_by),
             flags: context.target.flags,
             cflags: 0,
             attr: &attr,
@@ -421,11 +424,19 @@ fn lookup(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     }
 }
 
+/// The GRUU in a URI, where they are on (registrar 1.1.2).
+fn gruu<'p>(uri: &[u8], policy: &'p Policy) -> Option<(&'p Gruu, Result<Wanted, NoGruu>)> {
+    let gruu = policy.gruu.as_deref()?;
+    Some((gruu, gruu.read(&Uri::parse(uri).ok()?, policy)?))
+}
+
 fn find(context: &mut Context, domain: &Domain, plan: &LookupPlan, uri: &[u8]) -> Result<Found, Reject> {
     let configuration = Arc::clone(&context.configuration);
     let policy = &configuration.settings.registrar.policy;
+    let gruu = gruu(uri, policy);
     let mut name = aor::Aor::new();
     match aor::canonical_text(uri, policy, &mut name) {
+        _ if gruu.is_some() => {}
         Ok(()) => {}
         // A request for no user is a request for nobody.
         Err(Reject::NoUsername) => return Ok(Found::Nothing),
@@ -441,7 +452,10 @@ fn find(context: &mut Context, domain: &Domain, plan: &LookupPlan, uri: &[u8]) -
         user_agent: passes.as_ref().map(|passes| passes as &dyn Fn(&[u8]) -> bool),
     };
     context.targets.clear();
-    Ok(lookup.run(&name, &mut context.targets))
+    Ok(match gruu {
+        Some((gruu, wanted)) => lookup.run_gruu(gruu, wanted, &mut context.targets),
+        None => lookup.run(&name, &mut context.targets),
+    })
 }
 
 /// Where the next contact goes: into the Request-URI first, unless that is to stay.

@@ -6,6 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::call::{Call, Flow, VarRef};
+use crate::diagnostics::Diagnostics;
+use crate::program::ModuleParameters;
 pub use crate::routes::{RouteKind, Routes};
 use crate::value::Value;
 
@@ -28,7 +30,12 @@ pub struct Module<C: 'static> {
     pub events: &'static [Event],
     /// Modules that must be loaded too.
     pub requires: &'static [&'static str],
+    /// Looks at the parameters of a loaded script, if it loads the module, and warns about what is allowed and not wise.
+    pub advise: Option<Advise>,
 }
+
+/// Warns about parameters; see [`Module::advise`].
+pub type Advise = fn(&ModuleParameters, &mut Diagnostics);
 
 impl<C> Module<C> {
     /// An empty module, to be filled with `..Module::new("name", "document")`.
@@ -42,6 +49,7 @@ impl<C> Module<C> {
             statistics: &[],
             events: &[],
             requires: &[],
+            advise: None,
         }
     }
 }

@@ -9,6 +9,7 @@ mod harness;
 mod acc;
 mod completeness;
 mod core;
+mod gruu;
 mod lookup;
 mod management;
 mod maxfwd;

@@ -58,6 +58,9 @@ pub(crate) fn compile<C: Host>(
     compiler.compile_routes(items);
     compiler.check_reach();
     compiler.check_events(items);
+    for advise in compiler.modules.iter().filter_map(|module| module.advise) {
+        advise(&compiler.parameters, compiler.diagnostics);
+    }
     compiler.diagnostics.sort();
     if compiler.diagnostics.has_errors() {
         return None;

@@ -14,6 +14,7 @@ mod baresip;
 mod calls;
 mod check;
 mod examples;
+mod gruu;
 mod hostile;
 mod mi;
 mod operation;

@@ -6,7 +6,7 @@ mod message;
 mod parameters;
 mod server;
 
-pub use load::{check_loads, check_refused, check_warned, program, refused};
+pub use load::{check_loads, check_quiet, check_refused, check_warned, program, refused};
 pub use message::{Request, reply};
 pub use parameters::{check_parameters, row};
 pub use server::{Packet, Run, Server};

@@ -53,6 +53,8 @@ pub struct Settings {
     pub tm: TmSettings,
     /// `rr`.
     pub rr: RrSettings,
+    /// `path`.
+    pub path: crate::path::PathSettings,
     /// `max_limit` of `maxfwd`.
     pub max_forwards_limit: u32,
     /// `acc`.
@@ -180,6 +182,10 @@ impl Settings {
                 append_from_tag: parameters.bool("rr", "append_fromtag"),
                 double: parameters.bool("rr", "enable_double_rr"),
                 add_user: parameters.bool("rr", "add_username"),
+            },
+            path: crate::path::PathSettings {
+                use_received: parameters.bool("path", "use_received"),
+                double: parameters.bool("path", "enable_double_path"),
             },
             max_forwards_limit: u32::try_from(parameters.int("maxfwd", "max_limit")).unwrap_or(256),
             acc: AccSettings {

@@ -71,7 +71,6 @@ pub const MODULES: &[LaterModule] = &[
             "add_rcv_param",
         ],
     },
-    LaterModule { name: "path", functions: &["add_path", "add_path_received"] },
     LaterModule {
         name: "permissions",
         functions: &["check_source_address", "check_address", "allow_register", "allow_routing"],

@@ -22,6 +22,7 @@ pub mod management;
 pub mod maxfwd;
 pub mod node;
 pub mod outbox;
+pub mod path;
 pub mod protocols;
 pub mod registrar;
 pub mod reply;
@@ -59,6 +60,7 @@ pub static MODULES: &[&Module<Context>] = &[
     &management::MI_FIFO,
     &management::MI_HTTP,
     &maxfwd::MODULE,
+    &path::MODULE,
     &protocols::TCP,
     &protocols::UDP,
     &registrar::MODULE,

@@ -35,7 +35,23 @@ pub struct Module<C: 'static> {
 }
 
 /// Warns about parameters; see [`Module::advise`].
-pub type Advise = fn(&ModuleParameters, &mut Diagnostics);
+pub type Advise = fn(&Setup<'_>, &mut Diagnostics);
+
+/// What a script loads and sets, besides its routes.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup<'a> {
+    /// The parameters of the loaded modules.
+    pub parameters: &'a ModuleParameters,
+    /// The names of the loaded modules.
+    pub modules: &'a [&'static str],
+}
+
+impl Setup<'_> {
+    /// Whether the script loads a module.
+    pub fn is_loaded(&self, module: &str) -> bool {
+        self.modules.contains(&module)
+    }
+}
 
 impl<C> Module<C> {
     /// An empty module, to be filled with `..Module::new("name", "document")`.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use seawall_location::Order;
 use seawall_registrar::{Gruu, MatchingMode, MinExpiresMode, Policy};
-use seawall_script::{Diagnostics, FlagSpace, ModuleParameters, Parameter, ParameterKind, Program, Value};
+use seawall_script::{Diagnostics, FlagSpace, Parameter, ParameterKind, Program, Setup, Value};
 
 use crate::configuration::RegistrarSettings;
 use crate::context::Context;
@@ -252,7 +252,8 @@ fn not_empty(value: &Value) -> Result<(), String> {
 }
 
 /// Said of a script that has GRUU on and leaves the secret as everybody knows it.
-pub(super) fn advise(parameters: &ModuleParameters, diagnostics: &mut Diagnostics) {
+pub(super) fn advise(setup: &Setup<'_>, diagnostics: &mut Diagnostics) {
+    let parameters = setup.parameters;
     let switch = parameters.all("registrar", "disable_gruu").last();
     let is_on = !parameters.bool("registrar", "disable_gruu");
     let is_default = parameters.str("registrar", "gruu_secret") == Some(b"OpenSIPS");

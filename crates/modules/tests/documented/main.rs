@@ -13,6 +13,7 @@ mod gruu;
 mod lookup;
 mod management;
 mod maxfwd;
+mod path;
 mod registrar;
 mod rr;
 mod save;

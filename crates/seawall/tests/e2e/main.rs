@@ -19,6 +19,7 @@ mod gruu;
 mod hostile;
 mod mi;
 mod operation;
+mod path;
 mod register;
 mod routes;
 mod script;

@@ -1,6 +1,8 @@
 //! Module `registrar`: REGISTER requests and the way to registered contacts.
 
 mod flags;
+mod onreply;
+mod ownership;
 mod parameters;
 mod removal;
 
@@ -8,7 +10,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use regex::bytes::{Regex, RegexBuilder};
-use seawall_location::{Domain, Q_NONE};
+use seawall_location::{Domain, NameId, Q_NONE};
 use seawall_registrar::{Found, Lookup, LookupFlags, Reject, Save, SaveFlags, Source, aor};
 use seawall_script::{
     Argument, ArgumentKind, Call, FlagSpace, Flow, Function, Module, Prepared, Routes, Statistic, Value,
@@ -47,12 +49,16 @@ pub static MODULE: Module<Context> = Module {
                 Argument::new("ownership_tag", ArgumentKind::Str, "The sharing tag that owns the contacts.")
                     .optional(),
             ],
-            Routes::REQUEST,
-            "Serves a REGISTER: changes its address of record's contacts and answers.",
+            Routes::REQUEST.or(Routes::ONREPLY),
+            "Serves a REGISTER: changes its address of record's contacts and answers. In an onreply_route: stores \
+             what the main registrar has granted to the contacts of the request.",
             save,
         )
         .section("1.4.1")
-        .returns(&[(1, "The request was served and answered."), (-1, "It was refused and answered.")])
+        .returns(&[
+            (1, "The request was served and answered, or what was granted is stored."),
+            (-1, "It was refused and answered; in an onreply_route: nothing was stored."),
+        ])
         .prepare(prepare_save),
         Function::<Context>::new(
             "remove",
@@ -249,7 +255,7 @@ fn prepare_save(argument: usize, value: &Value) -> Result<Prepared, String> {
             let text = flags_text(value)?;
             SaveFlags::parse(&text).map(Prepared::new).map_err(|error| flags::explain(error, flags::SAVE))
         }
-        3 => Err("sharing tags need the module clusterer, which is not provided yet".to_owned()),
+        3 => ownership::prepare(value),
         _ => prepare_domain(argument, value),
     }
 }
@@ -282,7 +288,8 @@ fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
         return Flow::FALSE;
     };
     let domain: &Domain = domain;
-    if context.message().method_id() != Method::Register {
+    let is_reply = !context.message().is_request();
+    if !is_reply && context.message().method_id() != Method::Register {
         return Flow::FALSE;
     }
     let parsed;
@@ -300,9 +307,13 @@ fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
             }
         },
     };
+    let Some(tag) = ownership::tag(context, call, 3) else { return Flow::FALSE };
+    if is_reply {
+        return onreply::save(context, domain, flags, call.str(2), tag);
+    }
     let mut headers = std::mem::take(&mut context.scratch);
     headers.clear();
-    let outcome = run_save(context, domain, flags, call.str(2), &mut headers);
+    let outcome = run_save(context, domain, flags, (call.str(2), tag), &mut headers);
     let accepted = outcome.reject.is_none();
     context
         .node
@@ -329,7 +340,7 @@ fn run_save(
     context: &mut Context,
     domain: &Domain,
     flags: &SaveFlags,
-    aor: Option<&[u8]>,
+    (aor, tag): (Option<&[u8]>, NameId),
     headers: &mut Vec<u8>,
 ) -> seawall_registrar::Outcome {
     let configuration = Arc::clone(&context.configuration);
@@ -355,6 +366,7 @@ fn run_save(
             flags: context.target.flags,
             cflags: 0,
             attr: &attr,
+            ownership_tag: tag,
             is_own: &is_own,
             random: context.random(),
         },

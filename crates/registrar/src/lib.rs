@@ -21,6 +21,7 @@ mod reject;
 mod reply;
 mod request;
 mod save;
+mod upstream;
 
 pub use aor::Aor;
 pub use flags::{FlagError, LookupFlags, PathMode, SaveFlags, UserAgentFilter};

@@ -11,6 +11,7 @@
 mod harness;
 
 mod baresip;
+mod cached;
 mod calls;
 mod check;
 mod examples;

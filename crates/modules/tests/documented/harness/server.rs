@@ -356,15 +356,17 @@ impl Server {
         state: &Arc<TransactionState>,
     ) -> Relay {
         let general = state.configuration.routes.reply;
-        let armed = {
+        let (armed, branch) = {
             let inner = state.lock();
             let sent = inner.branches.get(usize::from(token.branch));
-            sent.and_then(|sent| sent.reply_route).or(inner.armed.reply)
+            let own = sent.and_then(|sent| sent.reply_route);
+            (own.or(inner.armed.reply), sent.map(|sent| sent.branch.clone()))
         };
         context.configuration = Arc::clone(&state.configuration);
         context.route = RouteKind::Reply;
         context.transaction = Some((token.id, Arc::clone(state)));
         context.branch_index = token.branch;
+        context.target = branch.unwrap_or_default();
         context.flags = state.lock().flags;
         let shares_values = context.configuration.settings.tm.onreply_avp_mode;
         if shares_values {

@@ -12,6 +12,7 @@
 //! - Everything that is kept on behalf of a peer is bounded, see [`limits`].
 
 mod effects;
+mod errands;
 mod events;
 mod framer;
 pub mod limits;

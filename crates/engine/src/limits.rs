@@ -4,6 +4,17 @@
 /// a name server that is down parks this many requests, and the next are answered 503.
 pub const PARKED_PER_WORKER: usize = 10_000;
 
+/// How long a script waits for anything, in milliseconds, before it goes on without. Longer than any name server that
+/// will ever answer, shorter than timer B.
+pub const PATIENCE_MS: u64 = 10_000;
+
+/// How often an answer is offered to a worker whose queue is full, and after how many milliseconds again: together
+/// as long as its script has patience.
+pub const ANSWER_TRIES: u32 = 1_000;
+
+/// See [`ANSWER_TRIES`].
+pub const ANSWER_AGAIN_MS: u64 = 10;
+
 /// Contexts that a worker keeps for reuse. A worker runs one route at a time; a failure route may run inside the
 /// handling of a reply, and an event route after it.
 pub const SPARE_CONTEXTS: usize = 8;

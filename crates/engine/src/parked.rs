@@ -1,22 +1,17 @@
 //! Scripts that wait: their frames and contexts, until an answer or the end of patience.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use seawall_modules::context::Context;
 use seawall_modules::reply;
 use seawall_modules::statistics::Stat;
-use seawall_modules::tm::relay;
+use seawall_modules::waiting::{Answer, Resume, Wait};
 use seawall_net::Io;
 use seawall_script::{Flow, Frame, Outcome};
 
-use crate::limits::PARKED_PER_WORKER;
+use crate::limits::{PARKED_PER_WORKER, PATIENCE_MS};
 use crate::worker::Worker;
-
-/// How long a script waits for anything, in milliseconds, before it goes on without. Longer than any name server that
-/// will ever answer, shorter than timer B.
-const PATIENCE_MS: u64 = 10_000;
 
 /// The waiting scripts of one worker, by ticket. A ticket is never used twice.
 #[derive(Default)]
@@ -26,7 +21,7 @@ pub struct Parked {
 }
 
 struct Waiting {
-    host: String,
+    resume: Resume,
     frame: Frame,
     context: Box<Context>,
     until_ms: u64,
@@ -38,10 +33,10 @@ impl Parked {
         self.waiting.is_empty()
     }
 
-    fn add(&mut self, host: String, frame: Frame, context: Box<Context>) -> u64 {
+    fn add(&mut self, resume: Resume, frame: Frame, context: Box<Context>) -> u64 {
         self.last_ticket += 1;
         let until_ms = context.now_ms + PATIENCE_MS;
-        self.waiting.insert(self.last_ticket, Waiting { host, frame, context, until_ms });
+        self.waiting.insert(self.last_ticket, Waiting { resume, frame, context, until_ms });
         self.last_ticket
     }
 }
@@ -49,7 +44,7 @@ impl Parked {
 impl Worker {
     /// Parks a script whose function has answered "pending".
     pub(crate) fn park(&mut self, io: &mut Io, mut context: Box<Context>, frame: Frame) {
-        let Some(host) = context.waiting_for.take() else {
+        let Some(Wait { errand, resume }) = context.waiting.take() else {
             // Nothing says when it would go on: end it rather than keep it for ever.
             self.finish(io, context, frame, Outcome::Error { line: 0 });
             return;
@@ -63,22 +58,20 @@ impl Worker {
         // A message that waits gets a buffer of its own size; the large one goes on receiving.
         context.share_packet();
         self.node.counters.bump(self.index, Stat::Parked);
-        let ticket = self.parked.add(host.clone(), frame, context);
-        if !self.links.resolve(self.index, ticket, host.clone()) {
-            self.resolved(io, ticket, host, Vec::new());
+        let ticket = self.parked.add(resume, frame, context);
+        if !self.links.run(self.index, ticket, errand) {
+            self.answered(io, ticket, None);
         }
     }
 
-    /// A name was resolved: its script goes on.
-    pub(crate) fn resolved(&mut self, io: &mut Io, ticket: u64, host: String, addresses: Vec<IpAddr>) {
-        let Some(Waiting { mut frame, mut context, .. }) = self.parked.waiting.remove(&ticket) else {
+    /// An errand is done, or given up: its script goes on.
+    pub(crate) fn answered(&mut self, io: &mut Io, ticket: u64, answer: Option<Answer>) {
+        let Some(Waiting { resume, mut frame, mut context, .. }) = self.parked.waiting.remove(&ticket) else {
             return;
         };
         context.now_ms = io.now_ms();
         context.now_s = io.unix_s();
-        context.resolved.push((host, addresses));
-        let flow = relay::go_on(&mut context);
-        let outcome = match flow {
+        let outcome = match resume(&mut context, answer) {
             Flow::Pending => Outcome::Parked,
             Flow::Value(value) => {
                 let configuration = Arc::clone(&context.configuration);
@@ -95,21 +88,17 @@ impl Worker {
         }
     }
 
-    /// Lets scripts go on that have waited long enough, as if the name had no address.
+    /// Lets scripts go on that have waited long enough, without an answer.
     pub(crate) fn give_up_waiting(&mut self, io: &mut Io) {
         if self.parked.is_empty() {
             return;
         }
         let now_ms = io.now_ms();
-        let late: Vec<(u64, String)> = self
-            .parked
-            .waiting
-            .iter()
-            .filter(|(_, waiting)| waiting.until_ms <= now_ms)
-            .map(|(ticket, waiting)| (*ticket, waiting.host.clone()))
-            .collect();
-        for (ticket, host) in late {
-            self.resolved(io, ticket, host, Vec::new());
+        let waiting = self.parked.waiting.iter();
+        let late: Vec<u64> =
+            waiting.filter(|(_, waiting)| waiting.until_ms <= now_ms).map(|(ticket, _)| *ticket).collect();
+        for ticket in late {
+            self.answered(io, ticket, None);
         }
     }
 }

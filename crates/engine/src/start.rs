@@ -17,9 +17,9 @@ use seawall_net::{CommandSender, Limits, Net, Running};
 use seawall_script::{Program, RouteKind};
 use seawall_transaction::{Keys, Layer};
 
+use crate::errands::Errands;
 use crate::limits::{MAX_WORKERS, SHUTDOWN_GRACE_MS};
 use crate::management::Management;
-use crate::resolver::Resolver;
 use crate::script::{ScriptError, Source, load_script};
 use crate::sockets::{self, Wanted};
 use crate::worker::{Command, Worker};
@@ -86,7 +86,7 @@ pub enum StartError {
 /// What workers need of the threads around them.
 #[derive(Default)]
 pub(crate) struct Links {
-    pub resolver: OnceLock<Resolver>,
+    pub errands: OnceLock<Errands>,
     pub commands: OnceLock<CommandSender<Command>>,
 }
 
@@ -128,7 +128,7 @@ impl Engine {
         apply(&node, &options);
         run_startup_route(&node);
         let links = Arc::new(Links::default());
-        let _ = links.resolver.set(Resolver::new(runtime.clone()));
+        let _ = links.errands.set(Errands::new(runtime.clone()));
         let running = bound.start(|index| Worker::new(Arc::clone(&node), index, Arc::clone(&links)))?;
         let _ = links.commands.set(running.handle());
         let management = Arc::new(Management::new(node, &running, options, wanted));

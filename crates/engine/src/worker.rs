@@ -1,6 +1,6 @@
 //! One worker: what the net calls with everything that arrives.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use seawall_modules::configuration::Configuration;
@@ -8,7 +8,8 @@ use seawall_modules::context::{Context, EventParameters, Packet, Target};
 use seawall_modules::node::Node;
 use seawall_modules::statistics::Stat;
 use seawall_modules::tm::state::TransactionState;
-use seawall_net::{CommandSender, ConnectionId, Handler, Io, Origin, StreamFramer, StreamTarget, Transport};
+use seawall_modules::waiting::{Answer, Errand};
+use seawall_net::{ConnectionId, Handler, Io, Origin, StreamFramer, StreamTarget, Transport};
 use seawall_script::{Frame, RouteId, RouteKind};
 use seawall_sip::{Framing, ScanError};
 use seawall_transaction::{Effect, Effects, OwnBranch};
@@ -16,19 +17,16 @@ use seawall_transaction::{Effect, Effects, OwnBranch};
 use crate::framer::SipFramer;
 use crate::limits::{IDLE_TICK_MS, SPARE_CONTEXTS, TICK_MS};
 use crate::parked::Parked;
-use crate::resolver::Resolver;
 use crate::start::Links;
 
 /// What other threads send to a worker.
 pub enum Command {
-    /// A host name was resolved for a parked script.
-    Resolved {
+    /// The errand of a parked script was done.
+    Answered {
         /// The parked script.
         ticket: u64,
-        /// The name.
-        host: String,
-        /// Its addresses; empty when there are none.
-        addresses: Vec<IpAddr>,
+        /// What it brought back.
+        answer: Answer,
     },
     /// The configuration was replaced.
     Reconfigured,
@@ -250,7 +248,7 @@ impl Handler for Worker {
 
     fn command(&mut self, io: &mut Io, command: Command) {
         match command {
-            Command::Resolved { ticket, host, addresses } => self.resolved(io, ticket, host, addresses),
+            Command::Answered { ticket, answer } => self.answered(io, ticket, Some(answer)),
             Command::Raise(events) => self.raise(io, events),
             Command::Reconfigured => {
                 self.configuration = self.node.configuration.load_full();
@@ -292,15 +290,12 @@ impl Handler for Worker {
 
 /// What a worker needs of the threads around it; set once they run.
 impl Links {
-    /// Asks for the addresses of a name on behalf of a parked script.
-    pub(crate) fn resolve(&self, worker: usize, ticket: u64, host: String) -> bool {
-        let (Some(resolver), Some(commands)) = (self.resolver.get(), self.commands.get()) else {
+    /// Has an errand done on behalf of a parked script. False when there is nobody to do it.
+    pub(crate) fn run(&self, worker: usize, ticket: u64, errand: Errand) -> bool {
+        let (Some(errands), Some(commands)) = (self.errands.get(), self.commands.get()) else {
             return false;
         };
-        let resolver: &Resolver = resolver;
-        let commands: &CommandSender<Command> = commands;
-        resolver.resolve(commands.clone(), worker, ticket, host);
-        true
+        errands.run(commands.clone(), worker, ticket, errand)
     }
 }
 

@@ -145,10 +145,8 @@ pub struct Context {
     date: (u64, Vec<u8>),
     /// State of the random numbers; seeded from the system at the start of the worker.
     random: u64,
-    /// The host name that the parked function waits for.
-    pub waiting_for: Option<String>,
-    /// What a parked function still has to do.
-    pub pending: Option<crate::tm::relay::Pending>,
+    /// What the function that answers "pending" waits for.
+    pub waiting: Option<crate::waiting::Wait>,
     /// Scratch space for output, kept for its capacity.
     pub scratch: Vec<u8>,
 }
@@ -198,8 +196,7 @@ impl Context {
             targets: seawall_registrar::Targets::default(),
             date: (0, Vec::new()),
             random: seed(),
-            waiting_for: None,
-            pending: None,
+            waiting: None,
             scratch: Vec::new(),
         }
     }
@@ -232,8 +229,7 @@ impl Context {
         self.add_local_rport = false;
         self.timeouts_ms = None;
         self.added_headers.clear();
-        self.waiting_for = None;
-        self.pending = None;
+        self.waiting = None;
     }
 
     /// Appends a Date header line. The text is made once a second.

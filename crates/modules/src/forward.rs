@@ -203,7 +203,7 @@ pub fn stateless_to_target(context: &mut Context) -> Flow {
     let to = match target(context, &branch) {
         Ok(to) => to,
         Err(NoTarget::Resolve(host)) => {
-            return crate::tm::relay::wait_for_name(context, host, crate::tm::relay::Pending::Stateless);
+            return context.wait_for_host(host, stateless_to_target);
         }
         Err(_) => return Flow::FALSE,
     };

@@ -35,6 +35,7 @@ pub mod tm;
 pub mod uris;
 pub mod usrloc;
 pub mod variables;
+pub mod waiting;
 
 mod later;
 

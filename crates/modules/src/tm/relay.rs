@@ -21,15 +21,6 @@ pub struct Options {
     pub proxy: Option<Vec<u8>>,
 }
 
-/// What a function that waits for a name does when the name is resolved.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Pending {
-    /// Go on with `t_relay`.
-    Relay(Options),
-    /// Go on with forwarding without a transaction.
-    Stateless,
-}
-
 /// What came of making a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Created {
@@ -134,7 +125,7 @@ pub fn relay(context: &mut Context, options: Options) -> Flow {
     }
     for branch in &branches {
         if let Err(NoTarget::Resolve(host)) = forward::target(context, branch) {
-            return wait_for_name(context, host, Pending::Relay(options));
+            return context.wait_for_host(host, |context| relay(context, options));
         }
     }
     if context.transaction.is_none() {
@@ -278,21 +269,5 @@ fn run_branch_route(context: &mut Context, route: seawall_script::RouteId, index
         Outcome::Done { drop, .. } => !drop,
         // Nothing in a branch route can wait: the branches of a request leave together.
         Outcome::Parked | Outcome::StepLimit { .. } | Outcome::Error { .. } => false,
-    }
-}
-
-/// Parks the script until a host name is resolved.
-pub fn wait_for_name(context: &mut Context, host: String, pending: Pending) -> Flow {
-    context.waiting_for = Some(host);
-    context.pending = Some(pending);
-    Flow::Pending
-}
-
-/// Goes on after the wait. The flow is the value of the function that had answered "pending".
-pub fn go_on(context: &mut Context) -> Flow {
-    match context.pending.take() {
-        Some(Pending::Relay(options)) => relay(context, options),
-        Some(Pending::Stateless) => forward::stateless_to_target(context),
-        None => Flow::FALSE,
     }
 }

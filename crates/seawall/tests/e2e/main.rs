@@ -14,6 +14,7 @@ mod baresip;
 mod cached;
 mod calls;
 mod check;
+mod differential;
 mod examples;
 mod hostile;
 mod mi;

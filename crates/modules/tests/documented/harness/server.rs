@@ -14,6 +14,7 @@ use seawall_modules::node::{Identity, Node, Socket, TRANSACTION_SHARDS};
 use seawall_modules::statistics::{COUNTED, Counters};
 use seawall_modules::tm::relay;
 use seawall_modules::tm::state::TransactionState;
+use seawall_modules::waiting::Errand;
 use seawall_net::{ConnectionId, Origin, Transport};
 use seawall_script::{Frame, Outcome, RouteId, RouteKind};
 use seawall_sip::{Method, Name, NameAddr};
@@ -277,7 +278,10 @@ impl Server {
         let configuration = Arc::clone(&context.configuration);
         let outcome = seawall_script::run(&configuration.program, &mut frame, &mut *context);
         self.run.outcome.get_or_insert(outcome);
-        self.run.waiting_for = context.waiting_for.take();
+        self.run.waiting_for = context.waiting.take().and_then(|wait| match wait.errand {
+            Errand::Host(host) => Some(host),
+            Errand::Task(_) => None,
+        });
         self.leave(context);
     }
 

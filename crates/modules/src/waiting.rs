@@ -1,0 +1,66 @@
+//! Functions that cannot answer at once: what they wait for, and how they go on.
+//!
+//! A function that calls [`Context::wait`] and returns what it gives parks its script: the worker keeps the frame and
+//! the context and goes on with other traffic. The errand is run on the control side; its answer, or the end of
+//! patience, calls the function's continuation on the same worker, whose flow is then the value of the function.
+
+use std::any::Any;
+use std::net::IpAddr;
+use std::pin::Pin;
+
+use seawall_script::Flow;
+
+use crate::context::Context;
+
+/// What an errand brought back; the continuation knows its type.
+pub type Answer = Box<dyn Any + Send>;
+
+/// How a function goes on. `None`: there was no answer in time, or nobody to ask.
+pub type Resume = Box<dyn FnOnce(&mut Context, Option<Answer>) -> Flow + Send>;
+
+/// What a parked script waits for.
+pub enum Errand {
+    /// The addresses of a host name: a `Vec<IpAddr>`, empty when it has none.
+    Host(String),
+    /// Anything that the control side's runtime can do: a query, a request over HTTP. It must not block its thread.
+    Task(Pin<Box<dyn Future<Output = Answer> + Send>>),
+}
+
+/// A function that waits.
+pub struct Wait {
+    /// What for.
+    pub errand: Errand,
+    /// What it does then.
+    pub resume: Resume,
+}
+
+impl Context {
+    /// Parks the script until the errand is done. Its answer comes to `resume`, whose flow is the function's.
+    ///
+    /// Only scripts of a request, a failure, a timer, an event or `launch` can wait; in a reply or branch route
+    /// `resume` never runs, and the route ends.
+    #[must_use]
+    pub fn wait(
+        &mut self,
+        errand: Errand,
+        resume: impl FnOnce(&mut Context, Option<Answer>) -> Flow + Send + 'static,
+    ) -> Flow {
+        self.waiting = Some(Wait { errand, resume: Box::new(resume) });
+        Flow::Pending
+    }
+
+    /// Parks the script until a host name is resolved. Its addresses, or their absence, stand in
+    /// [`Context::resolved`] when `resume` runs.
+    #[must_use]
+    pub fn wait_for_host(
+        &mut self,
+        host: String,
+        resume: impl FnOnce(&mut Context) -> Flow + Send + 'static,
+    ) -> Flow {
+        self.wait(Errand::Host(host.clone()), move |context, answer| {
+            let addresses = answer.and_then(|answer| answer.downcast::<Vec<IpAddr>>().ok());
+            context.resolved.push((host, addresses.map(|addresses| *addresses).unwrap_or_default()));
+            resume(context)
+        })
+    }
+}

@@ -1,6 +1,7 @@
 //! Module `registrar`: REGISTER requests and the way to registered contacts.
 
 mod flags;
+mod keeping;
 mod onreply;
 mod ownership;
 mod parameters;
@@ -16,6 +17,8 @@ use seawall_script::{
     Argument, ArgumentKind, Call, FlagSpace, Flow, Function, Module, Prepared, Routes, Statistic, Value,
 };
 use seawall_sip::{Method, Name, NameAddr, Uri};
+
+pub use keeping::Lease;
 
 use crate::branch::{Branch, NO_Q};
 use crate::context::Context;
@@ -69,7 +72,9 @@ pub static MODULE: Module<Context> = Module {
                 Argument::new(
                     "next_hop",
                     ArgumentKind::Str,
-                    "Address or name of the next hop: of Path, else of received, else of the contact.",
+                    "Address or name of the next hop: of Path, else of received, else of the contact. Names are \
+                     resolved while the script waits; in an onreply_route, where nothing waits, they are compared \
+                     as they stand.",
                 )
                 .optional(),
                 Argument::new(
@@ -319,13 +324,6 @@ fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
         .node
         .counters
         .bump(context.worker, if accepted { Stat::AcceptedRegs } else { Stat::RejectedRegs });
-    if accepted
-        && outcome.expires_s > 0
-        && context.flags & context.configuration.settings.registrar.tcp_persistent_flag != 0
-    {
-        context.keep_connection =
-            context.origin.connection.map(|connection| (connection, u64::from(outcome.expires_s)));
-    }
     if !flags.no_reply {
         if outcome.status == 200 {
             context.push_date(&mut headers);
@@ -374,7 +372,17 @@ fn run_save(
     let listens = configuration.routes.location_events;
     let mut sink =
         Gather { events: &mut context.events, names: node.location.names(), listens, now_s: context.now_s };
-    save.handle(context.packet.message(), aor, headers, &mut sink)
+    let kept = context.origin.connection.filter(|_| context.flags & settings.tcp_persistent_flag != 0);
+    let Some(connection) = kept else {
+        return save.handle(context.packet.message(), aor, headers, &mut sink);
+    };
+    let leases = &mut context.keep_connection;
+    let mut keeping = keeping::Keeping { gather: &mut sink, connection, leases };
+    let outcome = save.handle(context.packet.message(), aor, headers, &mut keeping);
+    if outcome.retransmission {
+        keeping::repeated(context, domain, aor, connection);
+    }
+    outcome
 }
 
 /// Whether a contact points at one of our own sockets: calls to it would come back for ever. The same port of another

@@ -13,6 +13,7 @@ use seawall_sip::{Contact, Message, Method, Uri, name_addr};
 use seawall_transaction::TransactionId;
 
 use super::is_own_socket;
+use super::keeping::Keeping;
 use crate::context::Context;
 use crate::events::Gather;
 use crate::statistics::Stat;
@@ -67,7 +68,16 @@ pub fn save(
     let listens = configuration.routes.location_events;
     let mut sink =
         Gather { events: &mut context.events, names: node.location.names(), listens, now_s: context.now_s };
-    let outcome = save.cache(&request.message, aor, &values.sent, context.packet.message(), &mut sink);
+    let reply = context.packet.message();
+    let kept = state.origin.connection.filter(|_| context.flags & settings.tcp_persistent_flag != 0);
+    let outcome = match kept {
+        None => save.cache(&request.message, aor, &values.sent, reply, &mut sink),
+        Some(connection) => {
+            let leases = &mut context.keep_connection;
+            let mut keeping = Keeping { gather: &mut sink, connection, leases };
+            save.cache(&request.message, aor, &values.sent, reply, &mut keeping)
+        }
+    };
     let accepted = outcome.reject.is_none();
     node.counters.bump(context.worker, if accepted { Stat::AcceptedRegs } else { Stat::RejectedRegs });
     if let Some(reject) = outcome.reject {
@@ -76,10 +86,6 @@ pub fn save(
             "save: a registration that was accepted upstream is not stored: {}",
             reject.answer().2
         );
-    }
-    if accepted && outcome.expires_s > 0 && context.flags & settings.tcp_persistent_flag != 0 {
-        context.keep_connection =
-            state.origin.connection.map(|connection| (connection, u64::from(outcome.expires_s)));
     }
     Flow::bool(accepted)
 }

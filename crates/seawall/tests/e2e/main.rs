@@ -19,6 +19,7 @@ mod examples;
 mod hostile;
 mod mi;
 mod operation;
+mod persistent;
 mod register;
 mod routes;
 mod script;

@@ -144,8 +144,8 @@ impl Worker {
             context.outbox = outbox;
         }
         self.effects.append(&mut context.effects);
-        if let Some((connection, until_s)) = context.keep_connection.take() {
-            io.connection_lifetime(connection, until_s);
+        for lease in context.keep_connection.drain(..) {
+            io.connection_lifetime(lease.connection, lease.holder, lease.until_s);
         }
         self.recycle(context);
     }

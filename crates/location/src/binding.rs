@@ -76,6 +76,8 @@ pub struct Binding<'a> {
     pub attr: &'a [u8],
     /// User-Agent of the last accepted REGISTER.
     pub user_agent: &'a [u8],
+    /// The sharing tag that owns the contact (`ownership_tag` of registrar 1.4.1), an interned name.
+    pub ownership_tag: NameId,
 }
 
 impl Binding<'_> {

@@ -76,6 +76,8 @@ pub struct RegistrarSettings {
     pub attribute: Option<VariableId>,
     /// The name under which lookup attaches the attribute to a branch.
     pub attribute_name: Vec<u8>,
+    /// The name inside `mcontact_avp`; empty when it is not set.
+    pub sent_contact_name: Vec<u8>,
     /// `tcp_persistent_flag` as a mask, 0 for none.
     pub tcp_persistent_flag: u32,
 }

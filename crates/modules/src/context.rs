@@ -121,8 +121,8 @@ pub struct Context {
     pub effects: Effects<Arc<TransactionState>, Target>,
     /// Location changes that event routes wait for.
     pub events: Vec<EventParameters>,
-    /// A connection to keep, with the Unix time in seconds until when (`tcp_persistent_flag`).
-    pub keep_connection: Option<(ConnectionId, u64)>,
+    /// Connections to keep, or to let go (`tcp_persistent_flag`).
+    pub keep_connection: Vec<crate::registrar::Lease>,
     /// The code that the last local reply had, 0 for none; `$rs` in a request route and the statistics use it.
     pub replied: u16,
     /// Addresses that were resolved for this message, by host name.
@@ -186,7 +186,7 @@ impl Context {
             outbox: Outbox::default(),
             effects: Effects::default(),
             events: Vec::new(),
-            keep_connection: None,
+            keep_connection: Vec::new(),
             replied: 0,
             resolved: Vec::new(),
             max_forwards: None,
@@ -224,7 +224,7 @@ impl Context {
         self.armed = Armed::default();
         self.accounting = crate::acc::Accounting::default();
         self.event = None;
-        self.keep_connection = None;
+        self.keep_connection.clear();
         self.replied = 0;
         self.resolved.clear();
         self.max_forwards = None;

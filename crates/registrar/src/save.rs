@@ -27,6 +27,8 @@ pub struct Source<'a> {
     pub cflags: u32,
     /// The value of `attr_avp`, or empty.
     pub attr: &'a [u8],
+    /// The `ownership_tag`, interned in the domain's names.
+    pub ownership_tag: NameId,
     /// Whether a URI points at this server itself. Asked for contacts that are not stored yet.
     pub is_own: &'a dyn Fn(&Uri<'_>) -> bool,
     /// 64 random bits, for `expires_max_deviation`.
@@ -118,10 +120,13 @@ impl<'a> Save<'a> {
             self.check_sizes(register, step)?;
         }
         let done = self.apply(register, &plan, &mut entry, sink);
-        let only = self.flags.only_request_contacts.then_some(done.ids.as_slice());
-        let gruus = self.policy.gruu.as_deref().filter(|_| register.supports_gruu);
-        let gruus = gruus.map(|gruu| Gruus { gruu, aor: &register.aor, host_port: self.source.host_port });
-        reply::write_contacts(&entry, self.policy, only, gruus, reply);
+        if !register.is_granted {
+            let only = self.flags.only_request_contacts.then_some(done.ids.as_slice());
+            let gruus = self.policy.gruu.as_deref().filter(|_| register.supports_gruu);
+            let gruus =
+                gruus.map(|gruu| Gruus { gruu, aor: &register.aor, host_port: self.source.host_port });
+            reply::write_contacts(&entry, self.policy, only, gruus, reply);
+        }
         if matches!(self.flags.path, PathMode::Lazy | PathMode::Strict) && register.supports_path {
             reply::write_path(&register.path.joined, reply);
         }
@@ -199,6 +204,7 @@ impl<'a> Save<'a> {
             instance: asked.instance,
             attr: self.source.attr,
             user_agent: register.user_agent,
+            ownership_tag: self.source.ownership_tag,
         }
     }
 

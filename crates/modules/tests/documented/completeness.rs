@@ -21,6 +21,7 @@ const TESTS: &[(&str, &str)] = &[
     ("proto_tcp", include_str!("management.rs")),
     ("proto_udp", include_str!("management.rs")),
     ("registrar", include_str!("gruu.rs")),
+    ("registrar", include_str!("cached.rs")),
     ("registrar", include_str!("lookup.rs")),
     ("registrar", include_str!("registrar.rs")),
     ("registrar", include_str!("save.rs")),

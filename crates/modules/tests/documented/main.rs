@@ -7,6 +7,7 @@
 mod harness;
 
 mod acc;
+mod cached;
 mod completeness;
 mod core;
 mod gruu;

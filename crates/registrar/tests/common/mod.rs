@@ -72,6 +72,7 @@ impl Registrar {
             flags: self.flags,
             cflags: 0,
             attr: self.attr.as_bytes(),
+            ownership_tag: seawall_location::NameId::NONE,
             is_own: &is_own,
             random: self.random,
         };
@@ -80,6 +81,25 @@ impl Registrar {
         let mut reply = Vec::new();
         let outcome = save.handle(message, aor.map(str::as_bytes), &mut reply, &mut self.log);
         (outcome, text(&reply))
+    }
+
+    /// Stores what the main registrar grants in `reply` to a REGISTER whose contacts were sent to it as `sent`.
+    pub fn cache(&mut self, flags: &str, message: &Message, sent: &[&str], reply: &Message) -> Outcome {
+        let flags = SaveFlags::parse(flags).unwrap();
+        let sent: Vec<Vec<u8>> = sent.iter().map(|uri| uri.as_bytes().to_vec()).collect();
+        let source = Source {
+            received: self.received.as_bytes(),
+            socket: self.domain.names().intern(b"udp:192.0.2.1:5060").unwrap(),
+            flags: self.flags,
+            cflags: 0,
+            attr: self.attr.as_bytes(),
+            ownership_tag: seawall_location::NameId::NONE,
+            is_own: &|_| false,
+            random: self.random,
+        };
+        let save =
+            Save { now_s: self.now_s, policy: &self.policy, flags: &flags, domain: &self.domain, source };
+        save.cache(message, None, &sent, reply, &mut self.log)
     }
 
     /// Sends one REGISTER with these header lines (see [`message`]) and compares the answer: the status, then each

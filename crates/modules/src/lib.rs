@@ -20,6 +20,7 @@ pub mod forward;
 pub mod host;
 pub mod management;
 pub mod maxfwd;
+pub mod nathelper;
 pub mod node;
 pub mod outbox;
 pub mod protocols;
@@ -59,6 +60,7 @@ pub static MODULES: &[&Module<Context>] = &[
     &management::MI_FIFO,
     &management::MI_HTTP,
     &maxfwd::MODULE,
+    &nathelper::MODULE,
     &protocols::TCP,
     &protocols::UDP,
     &registrar::MODULE,

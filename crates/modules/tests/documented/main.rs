@@ -12,6 +12,7 @@ mod core;
 mod lookup;
 mod management;
 mod maxfwd;
+mod nathelper;
 mod registrar;
 mod rr;
 mod save;

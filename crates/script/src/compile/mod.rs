@@ -57,6 +57,7 @@ pub(crate) fn compile<C: Host>(
     compiler.set_parameters(items);
     compiler.compile_routes(items);
     compiler.check_reach();
+    compiler.check_needs();
     compiler.check_events(items);
     compiler.diagnostics.sort();
     if compiler.diagnostics.has_errors() {

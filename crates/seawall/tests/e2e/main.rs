@@ -13,6 +13,7 @@ mod harness;
 mod baresip;
 mod calls;
 mod check;
+mod differential;
 mod examples;
 mod hostile;
 mod mi;

@@ -7,6 +7,7 @@ use seawall_script::{Program, RouteId, RouteKind, VariableId, level};
 use seawall_transaction::Timers;
 
 use crate::context::Context;
+use crate::nathelper::NatSettings;
 use crate::usrloc::event;
 
 /// A loaded script with its parameters in the form in which functions use them.
@@ -59,6 +60,8 @@ pub struct Settings {
     pub max_forwards_limit: u32,
     /// `acc`.
     pub acc: AccSettings,
+    /// `nathelper`.
+    pub nat: NatSettings,
     /// `nat_bflag` of `usrloc` as a mask, 0 for none.
     pub nat_flag: u32,
     /// The value of the Server header, if replies carry one.
@@ -196,6 +199,7 @@ impl Settings {
                 report_cancels: parameters.bool("acc", "report_cancels"),
                 detect_direction: parameters.bool("acc", "detect_direction"),
             },
+            nat: NatSettings::new(program),
             nat_flag: mask(parameters.flag("usrloc", "nat_bflag")),
             server_header: shown.then(|| server_line(header.as_deref())),
         }

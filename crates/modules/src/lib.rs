@@ -20,6 +20,7 @@ pub mod forward;
 pub mod host;
 pub mod management;
 pub mod maxfwd;
+pub mod nathelper;
 pub mod node;
 pub mod outbox;
 pub mod path;
@@ -61,6 +62,7 @@ pub static MODULES: &[&Module<Context>] = &[
     &management::MI_HTTP,
     &maxfwd::MODULE,
     &path::MODULE,
+    &nathelper::MODULE,
     &protocols::TCP,
     &protocols::UDP,
     &registrar::MODULE,

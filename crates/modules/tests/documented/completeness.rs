@@ -18,6 +18,7 @@ const TESTS: &[(&str, &str)] = &[
     ("mi_fifo", include_str!("management.rs")),
     ("mi_http", include_str!("management.rs")),
     ("path", include_str!("path.rs")),
+    ("nathelper", include_str!("nathelper.rs")),
     ("proto_tcp", include_str!("management.rs")),
     ("proto_udp", include_str!("management.rs")),
     ("registrar", include_str!("gruu.rs")),

@@ -14,6 +14,7 @@ mod gruu;
 mod lookup;
 mod management;
 mod maxfwd;
+mod nathelper;
 mod path;
 mod registrar;
 mod rr;

@@ -106,6 +106,10 @@ impl Worker {
         self.recycle_frame(frame);
         self.leave_transaction(&mut context);
         self.follow_up(io, &mut context);
+        if context.own.is_some() {
+            let dropped = matches!(outcome, Outcome::Done { drop: true, .. });
+            return self.depart(io, context, dropped);
+        }
         self.finish_quietly(io, context);
     }
 
@@ -144,6 +148,9 @@ impl Worker {
             context.outbox = outbox;
         }
         self.effects.append(&mut context.effects);
+        if !context.own_requests.is_empty() {
+            self.take_own_requests(&mut context);
+        }
         if let Some((connection, until_s)) = context.keep_connection.take() {
             io.connection_lifetime(connection, until_s);
         }

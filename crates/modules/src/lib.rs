@@ -21,6 +21,7 @@ pub mod host;
 pub mod management;
 pub mod maxfwd;
 pub mod node;
+pub mod originate;
 pub mod outbox;
 pub mod protocols;
 pub mod registrar;

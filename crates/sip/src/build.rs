@@ -249,7 +249,7 @@ pub struct Request<'a> {
     pub method: &'a [u8],
     /// The Request-URI.
     pub uri: &'a [u8],
-    /// The Via value.
+    /// The Via value; empty for a request that gets its Via when it is sent.
     pub via: &'a [u8],
     /// The From value, with its tag.
     pub from: &'a [u8],
@@ -271,9 +271,12 @@ impl Request<'_> {
     /// Appends the request to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
         let mut line = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
-        line(&[self.method, b" ", self.uri, b" SIP/2.0\r\nVia: ", self.via]);
+        line(&[self.method, b" ", self.uri, b" SIP/2.0\r\n"]);
+        if !self.via.is_empty() {
+            line(&[b"Via: ", self.via, b"\r\n"]);
+        }
         line(&[
-            b"\r\nFrom: ",
+            b"From: ",
             self.from,
             b"\r\nTo: ",
             self.to,

@@ -12,6 +12,9 @@ pub const Q_NONE: u16 = u16::MAX;
 /// `methods` of a contact that named none: all of them.
 pub const ALL_METHODS: u32 = u32::MAX;
 
+/// The Call-ID of a binding that an operator made and no REGISTER.
+pub const MADE_BY_HAND: &[u8] = b"dfjrewr12386fd6-343@Seawall.mi";
+
 /// The fixed-size part of a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Numbers {

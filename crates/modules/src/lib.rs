@@ -22,6 +22,7 @@ pub mod management;
 pub mod maxfwd;
 pub mod nathelper;
 pub mod node;
+pub mod originate;
 pub mod outbox;
 pub mod path;
 pub mod protocols;

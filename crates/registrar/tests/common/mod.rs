@@ -90,6 +90,7 @@ impl Registrar {
         let source = Source {
             received: self.received.as_bytes(),
             socket: self.domain.names().intern(b"udp:192.0.2.1:5060").unwrap(),
+            host_port: b"192.0.2.1:5060",
             flags: self.flags,
             cflags: 0,
             attr: self.attr.as_bytes(),

@@ -57,6 +57,8 @@ pub struct Settings {
     pub max_forwards_limit: u32,
     /// `acc`.
     pub acc: AccSettings,
+    /// `auth`.
+    pub auth: crate::auth::AuthSettings,
     /// `nat_bflag` of `usrloc` as a mask, 0 for none.
     pub nat_flag: u32,
     /// The value of the Server header, if replies carry one.
@@ -188,6 +190,7 @@ impl Settings {
                 report_cancels: parameters.bool("acc", "report_cancels"),
                 detect_direction: parameters.bool("acc", "detect_direction"),
             },
+            auth: crate::auth::AuthSettings::new(program),
             nat_flag: mask(parameters.flag("usrloc", "nat_bflag")),
             server_header: shown.then(|| server_line(header.as_deref())),
         }

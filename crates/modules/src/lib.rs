@@ -9,6 +9,7 @@
 //! has to answers "pending", and its script is parked.
 
 pub mod acc;
+pub mod auth;
 pub mod avps;
 pub mod branch;
 pub mod calendar;
@@ -54,6 +55,7 @@ pub static MODULES: &[&Module<Context>] = &[
     &variables::TRANSPORT,
     &variables::VALUES,
     &acc::MODULE,
+    &auth::MODULE,
     &management::HTTPD,
     &management::MI_DATAGRAM,
     &management::MI_FIFO,

@@ -7,6 +7,7 @@
 mod harness;
 
 mod acc;
+mod auth;
 mod completeness;
 mod core;
 mod lookup;

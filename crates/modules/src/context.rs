@@ -113,6 +113,8 @@ pub struct Context {
     pub armed: Armed,
     /// What `do_accounting` asked for.
     pub accounting: crate::acc::Accounting,
+    /// What the authorize functions found out.
+    pub authentication: crate::auth::Verdict,
     /// Set in an event route.
     pub event: Option<EventParameters>,
     /// Packets to send when the route has ended.
@@ -186,6 +188,7 @@ impl Context {
             failure: None,
             armed: Armed::default(),
             accounting: crate::acc::Accounting::default(),
+            authentication: crate::auth::Verdict::default(),
             event: None,
             outbox: Outbox::default(),
             effects: Effects::default(),
@@ -229,6 +232,7 @@ impl Context {
         self.failure = None;
         self.armed = Armed::default();
         self.accounting = crate::acc::Accounting::default();
+        self.authentication = crate::auth::Verdict::default();
         self.event = None;
         self.own = None;
         self.keep_connection.clear();

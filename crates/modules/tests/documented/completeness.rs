@@ -8,6 +8,7 @@ use crate::harness::{check_loads, check_refused};
 /// The tests, by the module that they are for; the harness proves nothing by itself.
 const TESTS: &[(&str, &str)] = &[
     ("acc", include_str!("acc.rs")),
+    ("auth", include_str!("auth.rs")),
     ("core", include_str!("core.rs")),
     ("core", include_str!("variables.rs")),
     ("core", include_str!("tm.rs")),

@@ -113,6 +113,7 @@ impl<'a> Registrar<'a> {
             flags: 0,
             cflags: 0,
             attr: b"",
+            ownership_tag: NameId::NONE,
             is_own: &|uri: &Uri<'_>| uri.port == Some(5060),
             random: 0,
         };

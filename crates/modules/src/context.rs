@@ -121,8 +121,12 @@ pub struct Context {
     pub effects: Effects<Arc<TransactionState>, Target>,
     /// Location changes that event routes wait for.
     pub events: Vec<EventParameters>,
-    /// A connection to keep, with the Unix time in seconds until when (`tcp_persistent_flag`).
-    pub keep_connection: Option<(ConnectionId, u64)>,
+    /// Requests of the server itself, to be sent when the route has ended.
+    pub own_requests: Vec<crate::originate::OwnRequest>,
+    /// The request of the server itself that a `local_route` runs for: what is to be known when it is sent.
+    pub own: Option<Box<crate::originate::Departure>>,
+    /// Connections to keep, or to let go (`tcp_persistent_flag`).
+    pub keep_connection: Vec<crate::registrar::Lease>,
     /// The code that the last local reply had, 0 for none; `$rs` in a request route and the statistics use it.
     pub replied: u16,
     /// Addresses that were resolved for this message, by host name.
@@ -186,7 +190,9 @@ impl Context {
             outbox: Outbox::default(),
             effects: Effects::default(),
             events: Vec::new(),
-            keep_connection: None,
+            own_requests: Vec::new(),
+            own: None,
+            keep_connection: Vec::new(),
             replied: 0,
             resolved: Vec::new(),
             max_forwards: None,
@@ -224,7 +230,8 @@ impl Context {
         self.armed = Armed::default();
         self.accounting = crate::acc::Accounting::default();
         self.event = None;
-        self.keep_connection = None;
+        self.own = None;
+        self.keep_connection.clear();
         self.replied = 0;
         self.resolved.clear();
         self.max_forwards = None;

@@ -20,7 +20,9 @@ pub mod forward;
 pub mod host;
 pub mod management;
 pub mod maxfwd;
+pub mod nathelper;
 pub mod node;
+pub mod originate;
 pub mod outbox;
 pub mod path;
 pub mod protocols;
@@ -61,6 +63,7 @@ pub static MODULES: &[&Module<Context>] = &[
     &management::MI_HTTP,
     &maxfwd::MODULE,
     &path::MODULE,
+    &nathelper::MODULE,
     &protocols::TCP,
     &protocols::UDP,
     &registrar::MODULE,

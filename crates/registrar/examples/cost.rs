@@ -85,6 +85,7 @@ impl Server<'_> {
             flags: 0,
             cflags: 0,
             attr: b"",
+            ownership_tag: seawall_location::NameId::NONE,
             is_own: &|uri| uri.host == b"192.0.2.1",
             random: 0,
         };

@@ -22,6 +22,7 @@ mod reject;
 mod reply;
 mod request;
 mod save;
+mod upstream;
 
 pub use aor::Aor;
 pub use flags::{FlagError, LookupFlags, PathMode, SaveFlags, UserAgentFilter};
@@ -30,7 +31,8 @@ pub use lookup::{Found, Lookup, Target, Targets, UserAgentTest};
 pub use path::{Path, first_uri};
 pub use policy::{MatchingMode, MinExpiresMode, Policy};
 pub use registered::{
-    Filter, is_contact_registered, is_ip_registered, is_registered, remove, remove_ip_port,
+    Filter, NextHop, is_contact_registered, is_ip_registered, is_registered, remove, remove_ip_port,
+    unresolved,
 };
 pub use reject::{Reject, supported};
 pub use reply::write_q;

@@ -84,7 +84,7 @@ impl<'r, 'm> Plan<'r, 'm> {
         entry: &Entry<'_>,
         asked: &'r Asked<'m>,
     ) -> Result<(), Reject> {
-        let base_s = interval_s(save, asked)?;
+        let base_s = if register.is_granted { asked.expires_s } else { interval_s(save, asked)? };
         let matching = save.matching();
         let candidate = candidate(register, asked);
         let found = candidate.find(entry.bindings().enumerate(), matching);
@@ -98,7 +98,8 @@ impl<'r, 'm> Plan<'r, 'm> {
             None if base_s == 0 => Fate::Nothing,
             None => Fate::Insert,
         };
-        let granted_s = if base_s == 0 { 0 } else { deviate(save, base_s, self.steps.len()) };
+        let is_final = base_s == 0 || register.is_granted;
+        let granted_s = if is_final { base_s } else { deviate(save, base_s, self.steps.len()) };
         self.steps.push(Step { asked, granted_s, fate, stored });
         Ok(())
     }

@@ -76,6 +76,9 @@ pub struct Register<'m> {
     pub user_agent: &'m [u8],
     /// The methods of Allow as a bit mask.
     pub methods: u32,
+    /// Whether the intervals were granted by another registrar, which has answered too: they are taken as they are, and
+    /// no header fields of a reply are written.
+    pub is_granted: bool,
 }
 
 impl<'m> Register<'m> {
@@ -121,6 +124,7 @@ impl<'m> Register<'m> {
             flow: SmallVec::new(),
             user_agent: user_agent(message),
             methods: methods::allowed(message),
+            is_granted: false,
         };
         let given = match aor {
             Some(given) => given,

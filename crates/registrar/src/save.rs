@@ -31,6 +31,8 @@ pub struct Source<'a> {
     pub cflags: u32,
     /// The value of `attr_avp`, or empty.
     pub attr: &'a [u8],
+    /// The `ownership_tag`, interned in the domain's names.
+    pub ownership_tag: NameId,
     /// Whether a URI points at this server itself. Asked for contacts that are not stored yet.
     pub is_own: &'a dyn Fn(&Uri<'_>) -> bool,
     /// 64 random bits, for `expires_max_deviation`.
@@ -86,9 +88,7 @@ impl<'a> Save<'a> {
     ) -> Outcome {
         match Register::read(message, aor, self.policy, self.flags) {
             Ok(mut register) => {
-                if register.is_outbound && register.is_direct() {
-                    register.flow = self.flow();
-                }
+                self.note_flow(&mut register);
                 self.run(&register, reply, sink)
             }
             Err(reject) => self.refuse(message, reject, reply),
@@ -127,11 +127,14 @@ impl<'a> Save<'a> {
             self.check_sizes(register, step)?;
         }
         let done = self.apply(register, &plan, &mut entry, sink);
-        let only = self.flags.only_request_contacts.then_some(done.ids.as_slice());
-        let gruus = self.policy.gruu.as_deref().filter(|_| register.supports_gruu);
-        let gruus = gruus.map(|gruu| Gruus { gruu, aor: &register.aor, host_port: self.source.host_port });
-        reply::write_contacts(&entry, self.policy, only, gruus, reply);
-        if register.is_outbound {
+        if !register.is_granted {
+            let only = self.flags.only_request_contacts.then_some(done.ids.as_slice());
+            let gruus = self.policy.gruu.as_deref().filter(|_| register.supports_gruu);
+            let gruus =
+                gruus.map(|gruu| Gruus { gruu, aor: &register.aor, host_port: self.source.host_port });
+            reply::write_contacts(&entry, self.policy, only, gruus, reply);
+        }
+        if register.is_outbound && !register.is_granted {
             reply.extend_from_slice(b"Require: outbound\r\n");
         }
         if matches!(self.flags.path, PathMode::Lazy | PathMode::Strict) && register.supports_path {
@@ -173,7 +176,15 @@ impl<'a> Save<'a> {
         Ok(())
     }
 
-    /// Where the request came from, as a URI: requests for a flow go back over it (RFC 5626 §5.3).
+    /// Notes where the request came from, as a URI: requests for a flow go back over it (RFC 5626 §5.3).
+    #[inline]
+    pub(crate) fn note_flow(&self, register: &mut Register<'_>) {
+        if register.is_outbound && register.is_direct() {
+            register.flow = self.flow();
+        }
+    }
+
+    #[cold]
     fn flow(&self) -> SmallVec<[u8; 0]> {
         let (address, transport) = self.source.peer;
         let mut uri = b"sip:".to_vec();
@@ -226,6 +237,7 @@ impl<'a> Save<'a> {
             instance: asked.instance,
             attr: self.source.attr,
             user_agent: register.user_agent,
+            ownership_tag: self.source.ownership_tag,
         }
     }
 

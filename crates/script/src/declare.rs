@@ -137,6 +137,8 @@ pub struct Parameter {
     pub effect: Effect,
     /// A further check of a value; the error completes the sentence "bad value: …".
     pub check: Option<Check>,
+    /// A module that must be loaded where this parameter is set; empty for none.
+    pub needs_module: &'static str,
 }
 
 impl fmt::Debug for Parameter {
@@ -166,7 +168,14 @@ impl Parameter {
             many: false,
             effect: Effect::Used,
             check: None,
+            needs_module: "",
         }
+    }
+
+    /// Names the module without which it can do nothing.
+    pub const fn needs_module(mut self, name: &'static str) -> Self {
+        self.needs_module = name;
+        self
     }
 
     /// Adds the unit.
@@ -231,6 +240,8 @@ pub struct Function<C: 'static> {
     pub call: fn(&mut C, &mut Call<'_, C>) -> Flow,
     /// Prepares a constant argument at load, by its index; the error is shown at the argument.
     pub prepare: Option<PrepareArgument>,
+    /// A parameter of its module that a script which calls it has to set; empty for none.
+    pub needs_parameter: &'static str,
 }
 
 impl<C> fmt::Debug for Function<C> {
@@ -259,7 +270,14 @@ impl<C> Function<C> {
             only_asynchronous: false,
             call,
             prepare: None,
+            needs_parameter: "",
         }
+    }
+
+    /// Names the parameter of its module without which it can do nothing.
+    pub const fn needs_parameter(mut self, name: &'static str) -> Self {
+        self.needs_parameter = name;
+        self
     }
 
     /// Adds the return codes.

@@ -5,6 +5,7 @@
 //! a [`Frame`] of it, and [`resume`] goes on with one whose function had to wait.
 
 mod ast;
+pub mod base64;
 mod call;
 mod code;
 mod compile;

@@ -16,6 +16,7 @@ const HOUSE: &[&str] = &[
     "push",
     "resolve",
     "registrar",
+    "notifier",
     "location",
     "transaction",
     "sip",
@@ -24,7 +25,7 @@ const HOUSE: &[&str] = &[
 ];
 
 /// Crates without sockets, clocks, threads and global state.
-pub const PURE: &[&str] = &["registrar", "location", "transaction", "sip"];
+pub const PURE: &[&str] = &["registrar", "notifier", "location", "transaction", "sip"];
 
 /// What a pure crate may use from outside: data structures, hashing, searching, error types.
 const PURE_LIBRARIES: &[&str] = &[

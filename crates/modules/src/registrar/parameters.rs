@@ -127,10 +127,11 @@ pub const ALL: &[Parameter] = &[
         "mcontact_avp",
         ParameterKind::Variable,
         "",
-        "The variable with the contact that was sent to the main registrar.",
+        "The $avp with the contact that was sent to the main registrar: save() in an onreply_route takes the \
+         life that was granted from there. If it is not set, the request is looked at as it was sent.",
     )
     .section("1.3.18")
-    .no_effect("save() in a reply route is not provided yet"),
+    .check(is_avp),
     Parameter::new(
         "attr_avp",
         ParameterKind::Variable,
@@ -237,6 +238,13 @@ fn check_q(value: &Value) -> Result<(), String> {
     }
 }
 
+fn is_avp(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Str(text) if text.starts_with(b"$avp(") && text.ends_with(b")") => Ok(()),
+        _ => Err("it is a variable of the form $avp(name)".to_owned()),
+    }
+}
+
 fn zero_or_one(value: &Value) -> Result<(), String> {
     match value.as_int() {
         Some(0 | 1) => Ok(()),
@@ -285,6 +293,7 @@ impl RegistrarSettings {
                 received: None,
                 attribute: None,
                 attribute_name: Vec::new(),
+                sent_contact_name: Vec::new(),
                 tcp_persistent_flag: 0,
             };
         }
@@ -332,6 +341,11 @@ impl RegistrarSettings {
             received: parameters.variable("registrar", "received_avp"),
             attribute: parameters.variable("registrar", "attr_avp"),
             attribute_name: parameters.all("registrar", "attr_avp").last().map(avp_name).unwrap_or_default(),
+            sent_contact_name: parameters
+                .all("registrar", "mcontact_avp")
+                .last()
+                .map(avp_name)
+                .unwrap_or_default(),
             tcp_persistent_flag: mask(parameters.flag("registrar", "tcp_persistent_flag")),
         }
     }

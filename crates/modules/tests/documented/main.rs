@@ -7,12 +7,14 @@
 mod harness;
 
 mod acc;
+mod cached;
 mod completeness;
 mod core;
 mod gruu;
 mod lookup;
 mod management;
 mod maxfwd;
+mod nathelper;
 mod path;
 mod registrar;
 mod rr;

@@ -57,6 +57,7 @@ pub(crate) fn compile<C: Host>(
     compiler.set_parameters(items);
     compiler.compile_routes(items);
     compiler.check_reach();
+    compiler.check_needs();
     compiler.check_events(items);
     let mut module_names: Vec<&'static str> = compiler.modules.iter().map(|module| module.name).collect();
     module_names.dedup();

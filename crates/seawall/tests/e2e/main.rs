@@ -11,6 +11,7 @@
 mod harness;
 
 mod baresip;
+mod cached;
 mod calls;
 mod check;
 mod differential;
@@ -20,6 +21,7 @@ mod hostile;
 mod mi;
 mod operation;
 mod path;
+mod persistent;
 mod register;
 mod routes;
 mod script;

@@ -90,6 +90,12 @@ impl Binding<'_> {
         u64::from(self.numbers.expires_s) > now_s || self.numbers.expires_s == PERMANENT
     }
 
+    /// Whether it is a flow: a binding of an instance and a `reg-id`, whatever its URI is (RFC 5626 §6).
+    #[inline]
+    pub fn is_flow(&self) -> bool {
+        self.numbers.reg_id != 0 && !self.instance.is_empty()
+    }
+
     /// Whether each part fits into a record.
     pub fn check(&self) -> Result<(), TooLong> {
         let limits = [

@@ -1,5 +1,6 @@
 //! Module `registrar`: REGISTER requests and the way to registered contacts.
 
+mod expression;
 mod flags;
 mod keeping;
 mod onreply;
@@ -10,7 +11,7 @@ mod removal;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::Regex;
 use seawall_location::{Domain, NameId, Q_NONE};
 use seawall_registrar::{Found, Lookup, LookupFlags, Reject, Save, SaveFlags, Source, aor};
 use seawall_script::{
@@ -267,7 +268,12 @@ fn prepare_save(argument: usize, value: &Value) -> Result<Prepared, String> {
 
 fn prepare_lookup(argument: usize, value: &Value) -> Result<Prepared, String> {
     match argument {
-        1 => lookup_plan(&flags_text(value)?).map(Prepared::new),
+        1 => {
+            let plan = lookup_plan(&flags_text(value)?)?;
+            let asks_others = plan.flags.global;
+            let prepared = Prepared::new(plan);
+            Ok(if asks_others { prepared.warn(flags::NO_FEDERATION) } else { prepared })
+        }
         _ => prepare_domain(argument, value),
     }
 }
@@ -276,14 +282,7 @@ fn lookup_plan(text: &str) -> Result<LookupPlan, String> {
     let flags = LookupFlags::parse(text).map_err(|error| flags::explain(error, flags::LOOKUP))?;
     let user_agent = match &flags.user_agent {
         None => None,
-        Some(filter) => Some(
-            RegexBuilder::new(&filter.pattern)
-                .case_insensitive(filter.case_insensitive)
-                .unicode(false)
-                .size_limit(1 << 20)
-                .build()
-                .map_err(|error| format!("the expression cannot be used: {error}"))?,
-        ),
+        Some(filter) => Some(expression::compile(filter)?),
     };
     Ok(LookupPlan { flags, user_agent })
 }
@@ -519,7 +518,16 @@ fn is_registered(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
         return Flow::FALSE;
     };
     let Some(name) = asked_aor(context, call.str(1)) else { return Flow::FALSE };
-    Flow::bool(seawall_registrar::is_registered(domain, context.now_s, &name))
+    let settings = &context.configuration.settings.registrar;
+    if settings.attribute_name.is_empty() {
+        return Flow::bool(seawall_registrar::is_registered(domain, context.now_s, &name));
+    }
+    let (attribute, order) = (settings.attribute_name.clone(), settings.policy.order);
+    let found = seawall_registrar::attribute(domain, context.now_s, &name, order);
+    let Some(value) = found else { return Flow::FALSE };
+    let value = if value.is_empty() { Value::Null } else { Value::str(&value) };
+    context.target.set_attribute(&attribute, value);
+    Flow::TRUE
 }
 
 fn is_contact_registered(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {

@@ -16,6 +16,7 @@ mod maxfwd;
 mod registrar;
 mod rr;
 mod save;
+mod serial;
 mod signaling;
 mod sipmsgops;
 mod sl;

@@ -7,6 +7,7 @@ use seawall_script::{Program, RouteId, RouteKind, VariableId, level};
 use seawall_transaction::Timers;
 
 use crate::context::Context;
+use crate::nathelper::NatSettings;
 use crate::usrloc::event;
 
 /// A loaded script with its parameters in the form in which functions use them.
@@ -53,10 +54,14 @@ pub struct Settings {
     pub tm: TmSettings,
     /// `rr`.
     pub rr: RrSettings,
+    /// `path`.
+    pub path: crate::path::PathSettings,
     /// `max_limit` of `maxfwd`.
     pub max_forwards_limit: u32,
     /// `acc`.
     pub acc: AccSettings,
+    /// `nathelper`.
+    pub nat: NatSettings,
     /// `nat_bflag` of `usrloc` as a mask, 0 for none.
     pub nat_flag: u32,
     /// The value of the Server header, if replies carry one.
@@ -183,6 +188,10 @@ impl Settings {
                 double: parameters.bool("rr", "enable_double_rr"),
                 add_user: parameters.bool("rr", "add_username"),
             },
+            path: crate::path::PathSettings {
+                use_received: parameters.bool("path", "use_received"),
+                double: parameters.bool("path", "enable_double_path"),
+            },
             max_forwards_limit: u32::try_from(parameters.int("maxfwd", "max_limit")).unwrap_or(256),
             acc: AccSettings {
                 early_media: parameters.bool("acc", "early_media"),
@@ -190,6 +199,7 @@ impl Settings {
                 report_cancels: parameters.bool("acc", "report_cancels"),
                 detect_direction: parameters.bool("acc", "detect_direction"),
             },
+            nat: NatSettings::new(program),
             nat_flag: mask(parameters.flag("usrloc", "nat_bflag")),
             server_header: shown.then(|| server_line(header.as_deref())),
         }

@@ -101,6 +101,8 @@ pub struct Context {
     pub reply_headers: Vec<u8>,
     /// Parameters for the Record-Route that `record_route` asked for.
     pub record_route: Option<crate::rr::RecordRoute>,
+    /// What `add_path` asked for.
+    pub path_header: Option<Box<crate::path::PathHeader>>,
     /// What `loose_route` found out about the Route set.
     pub loose_route: crate::rr::LooseRoute,
     /// The transaction, once there is one.
@@ -176,6 +178,7 @@ impl Context {
             avps: Avps::default(),
             reply_headers: Vec::new(),
             record_route: None,
+            path_header: None,
             loose_route: crate::rr::LooseRoute::default(),
             transaction: None,
             branch_index: 0,
@@ -217,6 +220,7 @@ impl Context {
         self.avps.clear();
         self.reply_headers.clear();
         self.record_route = None;
+        self.path_header = None;
         self.loose_route = crate::rr::LooseRoute::default();
         self.transaction = None;
         self.branch_index = 0;

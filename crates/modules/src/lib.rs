@@ -20,8 +20,10 @@ pub mod forward;
 pub mod host;
 pub mod management;
 pub mod maxfwd;
+pub mod nathelper;
 pub mod node;
 pub mod outbox;
+pub mod path;
 pub mod protocols;
 pub mod registrar;
 pub mod reply;
@@ -60,6 +62,8 @@ pub static MODULES: &[&Module<Context>] = &[
     &management::MI_FIFO,
     &management::MI_HTTP,
     &maxfwd::MODULE,
+    &path::MODULE,
+    &nathelper::MODULE,
     &protocols::TCP,
     &protocols::UDP,
     &registrar::MODULE,

@@ -1,5 +1,6 @@
 //! Module `registrar`: REGISTER requests and the way to registered contacts.
 
+mod asking;
 mod expression;
 mod flags;
 mod keeping;
@@ -8,16 +9,16 @@ mod ownership;
 mod parameters;
 mod removal;
 
-use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use regex::bytes::Regex;
 use seawall_location::{Domain, NameId, Q_NONE};
-use seawall_registrar::{Found, Lookup, LookupFlags, Reject, Save, SaveFlags, Source, aor};
+use seawall_registrar::gruu::{NoGruu, Wanted};
+use seawall_registrar::{Found, Gruu, Lookup, LookupFlags, Policy, Reject, Save, SaveFlags, Source, aor};
 use seawall_script::{
     Argument, ArgumentKind, Call, FlagSpace, Flow, Function, Module, Prepared, Routes, Statistic, Value,
 };
-use seawall_sip::{Method, Name, NameAddr, Uri};
+use seawall_sip::{Method, Uri};
 
 pub use keeping::Lease;
 
@@ -143,7 +144,7 @@ pub static MODULE: Module<Context> = Module {
             &[DOMAIN, AOR],
             ASKING,
             "Whether an address of record has a contact.",
-            is_registered,
+            asking::is_registered,
         )
         .section("1.4.5")
         .returns(&[(1, "It has."), (-1, "It has none.")])
@@ -168,7 +169,7 @@ pub static MODULE: Module<Context> = Module {
             ],
             ASKING,
             "Whether an address of record has this contact.",
-            is_contact_registered,
+            asking::is_contact_registered,
         )
         .section("1.4.6")
         .returns(&[(1, "It has."), (-1, "It has not.")])
@@ -184,7 +185,7 @@ pub static MODULE: Module<Context> = Module {
             ],
             ASKING,
             "Whether a contact of an address of record is at one of these addresses.",
-            is_ip_registered,
+            asking::is_ip_registered,
         )
         .section("1.4.7")
         .returns(&[(1, "One is."), (-1, "None is.")])
@@ -207,6 +208,7 @@ pub static MODULE: Module<Context> = Module {
         Statistic { name: "rejected_regs", doc: "Registrations rejected.", resettable: true },
     ],
     requires: &["usrloc", "signaling"],
+    advise: Some(parameters::advise),
     ..Module::new("registrar", "https://docs.opensips.org/modules/devel/registrar/")
 };
 
@@ -360,6 +362,7 @@ fn run_save(
         source: Source {
             received: &received,
             socket: context.node.socket_name(context.origin.socket),
+            host_port: node.socket(context.origin.socket).map_or(b"", |socket| &socket.sent_by),
             flags: context.target.flags,
             cflags: 0,
             attr: &attr,
@@ -440,11 +443,19 @@ fn lookup(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     }
 }
 
+/// The GRUU in a URI, where they are on (registrar 1.1.2).
+fn gruu<'p>(uri: &[u8], policy: &'p Policy) -> Option<(&'p Gruu, Result<Wanted, NoGruu>)> {
+    let gruu = policy.gruu.as_deref()?;
+    Some((gruu, gruu.read(&Uri::parse(uri).ok()?, policy)?))
+}
+
 fn find(context: &mut Context, domain: &Domain, plan: &LookupPlan, uri: &[u8]) -> Result<Found, Reject> {
     let configuration = Arc::clone(&context.configuration);
     let policy = &configuration.settings.registrar.policy;
+    let gruu = gruu(uri, policy);
     let mut name = aor::Aor::new();
     match aor::canonical_text(uri, policy, &mut name) {
+        _ if gruu.is_some() => {}
         Ok(()) => {}
         // A request for no user is a request for nobody.
         Err(Reject::NoUsername) => return Ok(Found::Nothing),
@@ -460,7 +471,10 @@ fn find(context: &mut Context, domain: &Domain, plan: &LookupPlan, uri: &[u8]) -
         user_agent: passes.as_ref().map(|passes| passes as &dyn Fn(&[u8]) -> bool),
     };
     context.targets.clear();
-    Ok(lookup.run(&name, &mut context.targets))
+    Ok(match gruu {
+        Some((gruu, wanted)) => lookup.run_gruu(gruu, wanted, &mut context.targets),
+        None => lookup.run(&name, &mut context.targets),
+    })
 }
 
 /// Where the next contact goes: into the Request-URI first, unless that is to stay.
@@ -495,88 +509,6 @@ impl Place {
         }
         context.targets = targets;
     }
-}
-
-/// The address of record of an argument, else of To in a REGISTER, else of From.
-fn asked_aor(context: &Context, given: Option<&[u8]>) -> Option<aor::Aor> {
-    let message = context.message();
-    let uri = match given {
-        Some(uri) => uri,
-        None if !message.is_request() => return None,
-        None => {
-            let name = if message.method_id() == Method::Register { Name::To } else { Name::From };
-            NameAddr::parse(message.value(name)?).ok()?.uri
-        }
-    };
-    let mut name = aor::Aor::new();
-    aor::canonical_text(uri, &context.configuration.settings.registrar.policy, &mut name).ok()?;
-    Some(name)
-}
-
-fn is_registered(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
-    let Some(domain) = call.prepared::<Table>(0).and_then(|table| table.domain(context)) else {
-        return Flow::FALSE;
-    };
-    let Some(name) = asked_aor(context, call.str(1)) else { return Flow::FALSE };
-    let settings = &context.configuration.settings.registrar;
-    if settings.attribute_name.is_empty() {
-        return Flow::bool(seawall_registrar::is_registered(domain, context.now_s, &name));
-    }
-    let (attribute, order) = (settings.attribute_name.clone(), settings.policy.order);
-    let found = seawall_registrar::attribute(domain, context.now_s, &name, order);
-    let Some(value) = found else { return Flow::FALSE };
-    let value = if value.is_empty() { Value::Null } else { Value::str(&value) };
-    context.target.set_attribute(&attribute, value);
-    Flow::TRUE
-}
-
-fn is_contact_registered(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
-    let Some(domain) = call.prepared::<Table>(0).and_then(|table| table.domain(context)) else {
-        return Flow::FALSE;
-    };
-    let Some(name) = asked_aor(context, call.str(1)) else { return Flow::FALSE };
-    let callid = call.str(3);
-    let own;
-    let contact = match (call.str(2), callid) {
-        (Some(contact), _) => Some(contact),
-        (None, Some(_)) => None,
-        (None, None) => {
-            let first = seawall_sip::name_addr::contacts(context.message()).next();
-            let Some(Ok(seawall_sip::Contact::Address(address))) = first else { return Flow::FALSE };
-            own = address.uri;
-            Some(own)
-        }
-    };
-    Flow::bool(seawall_registrar::is_contact_registered(domain, context.now_s, &name, contact, callid))
-}
-
-fn is_ip_registered(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
-    let Some(domain) = call.prepared::<Table>(0).and_then(|table| table.domain(context)) else {
-        return Flow::FALSE;
-    };
-    let Some(name) = asked_aor(context, call.str(1)) else { return Flow::FALSE };
-    let addresses = call.read_all(context, 2);
-    let ports = if call.present(3) { Some(call.read_all(context, 3)) } else { None };
-    if ports.as_ref().is_some_and(|ports| ports.len() != addresses.len()) {
-        return Flow::FALSE;
-    }
-    let found = addresses.into_iter().enumerate().any(|(index, address)| {
-        let Some(address) = address.into_bytes() else { return false };
-        let Some(ip) = std::str::from_utf8(&address).ok().and_then(|text| text.parse::<IpAddr>().ok()) else {
-            return false;
-        };
-        let port = match &ports {
-            None => None,
-            Some(ports) => {
-                match ports.get(index).and_then(Value::as_int).and_then(|port| u16::try_from(port).ok()) {
-                    Some(port) => Some(port),
-                    None => return false,
-                }
-            }
-        };
-        seawall_registrar::is_ip_registered(domain, context.now_s, &name, ip, port)
-    });
-    Flow::bool(found)
 }
 
 fn add_socket_header(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {

@@ -80,6 +80,7 @@ impl Server<'_> {
         let source = Source {
             received: b"",
             socket: seawall_location::NameId::NONE,
+            host_port: b"192.0.2.1:5060",
             flags: 0,
             cflags: 0,
             attr: b"",

@@ -4,6 +4,7 @@ use seawall_location::{Binding, Domain, NameId, Order, ordered};
 use seawall_sip::{Method, Span};
 
 use crate::flags::LookupFlags;
+use crate::gruu::{Gruu, NoGruu, Wanted};
 use crate::methods;
 use crate::path;
 use crate::policy::Policy;
@@ -166,6 +167,29 @@ impl Lookup<'_> {
             }
         }
         Found::Contacts(targets.len() - before)
+    }
+
+    /// Appends the one contact that a GRUU stands for (RFC 5627 §5.4): of several of its instance, which are flows of one
+    /// phone, the one that was refreshed last. What is no GRUU of this server is looked for too, and in vain, so that
+    /// time tells a forged one from one that has ended as little as the answer does.
+    pub fn run_gruu(&self, gruu: &Gruu, wanted: Result<Wanted, NoGruu>, targets: &mut Targets) -> Found {
+        let Ok(wanted) = wanted else {
+            drop(self.domain.lock(b"", self.now_s));
+            return Found::Nothing;
+        };
+        let entry = self.domain.lock(&wanted.aor, self.now_s);
+        let of_instance = entry.valid().filter(|(_, binding)| gruu.is_wanted(&wanted, binding));
+        let passing = of_instance.filter(|(_, binding)| self.passes(binding));
+        let newest = |(_, binding): &(usize, Binding<'_>)| binding.numbers.last_modified_s;
+        let supporting = passing.clone().filter(|(_, binding)| self.supports(binding));
+        match supporting.max_by_key(newest) {
+            Some((_, binding)) => {
+                targets.push(&binding);
+                Found::Contacts(1)
+            }
+            None if passing.count() > 0 => Found::NoMethod,
+            None => Found::Nothing,
+        }
     }
 
     fn passes(&self, binding: &Binding<'_>) -> bool {

@@ -5,7 +5,10 @@ use seawall_sip::{Message, Name, ascii, validate};
 use crate::policy::Policy;
 
 /// The extensions that a REGISTER may insist on with Require.
-pub const SUPPORTED: &[&[u8]] = &[b"path"];
+#[must_use]
+pub fn supported(policy: &Policy) -> &'static [&'static [u8]] {
+    if policy.gruu.is_some() { &[b"path", b"gruu"] } else { &[b"path"] }
+}
 
 /// Why a REGISTER is refused. Nothing has changed then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,7 +116,7 @@ impl Reject {
                 }
             }
             Reject::RequireUnsupported => {
-                for tag in validate::unsupported(message, Name::Require, SUPPORTED) {
+                for tag in validate::unsupported(message, Name::Require, supported(policy)) {
                     line(out, b"Unsupported", tag);
                 }
             }

@@ -13,7 +13,7 @@ use crate::limits::{
 use crate::methods;
 use crate::path::Path;
 use crate::policy::Policy;
-use crate::reject::{Reject, SUPPORTED};
+use crate::reject::{Reject, supported};
 
 /// What a REGISTER asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +66,8 @@ pub struct Register<'m> {
     pub path: Path,
     /// Whether `Supported: path` is there.
     pub supports_path: bool,
+    /// Whether GRUUs are on and `Supported: gruu` is there.
+    pub supports_gruu: bool,
     /// User-Agent, `n/a` when it is too long; empty when there is none.
     pub user_agent: &'m [u8],
     /// The methods of Allow as a bit mask.
@@ -101,7 +103,7 @@ impl<'m> Register<'m> {
         }
         let cseq = CSeq::of(message).map_err(|_| Reject::InvalidCSeq)?;
         let requires = message.value(Name::Require).is_some();
-        if requires && validate::unsupported(message, Name::Require, SUPPORTED).next().is_some() {
+        if requires && validate::unsupported(message, Name::Require, supported(policy)).next().is_some() {
             return Err(Reject::RequireUnsupported);
         }
         let mut register = Register {
@@ -113,6 +115,7 @@ impl<'m> Register<'m> {
             contacts: SmallVec::new(),
             path: Path::default(),
             supports_path: false,
+            supports_gruu: policy.gruu.is_some() && list::lists(message, Name::Supported, b"gruu"),
             user_agent: user_agent(message),
             methods: methods::allowed(message),
             is_granted: false,

@@ -9,7 +9,7 @@ use crate::limits::{LATEST_EXPIRY_S, MAX_ATTR_LEN, MAX_RECEIVED_LEN};
 use crate::plan::{Fate, Plan, Step};
 use crate::policy::{MatchingMode, Policy};
 use crate::reject::Reject;
-use crate::reply;
+use crate::reply::{self, Gruus};
 use crate::request::{Asked, Register, Wish};
 
 /// What is known about a request besides its bytes.
@@ -19,6 +19,8 @@ pub struct Source<'a> {
     pub received: &'a [u8],
     /// The socket that the request came in by, interned in the domain's names.
     pub socket: NameId,
+    /// Host and port of that socket as others see it: what a temporary GRUU is addressed to.
+    pub host_port: &'a [u8],
     /// Branch flags to store.
     pub flags: u32,
     /// Internal flags to store.
@@ -120,7 +122,10 @@ impl<'a> Save<'a> {
         let done = self.apply(register, &plan, &mut entry, sink);
         if !register.is_granted {
             let only = self.flags.only_request_contacts.then_some(done.ids.as_slice());
-            reply::write_contacts(&entry, self.policy, only, reply);
+            let gruus = self.policy.gruu.as_deref().filter(|_| register.supports_gruu);
+            let gruus =
+                gruus.map(|gruu| Gruus { gruu, aor: &register.aor, host_port: self.source.host_port });
+            reply::write_contacts(&entry, self.policy, only, gruus, reply);
         }
         if matches!(self.flags.path, PathMode::Lazy | PathMode::Strict) && register.supports_path {
             reply::write_path(&register.path.joined, reply);

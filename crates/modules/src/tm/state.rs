@@ -41,6 +41,8 @@ pub struct Kept {
     pub edits: Edits,
     /// What `record_route` asked for.
     pub record_route: Option<crate::rr::RecordRoute>,
+    /// What `add_path` asked for.
+    pub path_header: Option<Box<crate::path::PathHeader>>,
     /// What `loose_route` found.
     pub loose_route: crate::rr::LooseRoute,
     /// The Max-Forwards to send.

@@ -18,8 +18,11 @@ const TESTS: &[(&str, &str)] = &[
     ("mi_datagram", include_str!("management.rs")),
     ("mi_fifo", include_str!("management.rs")),
     ("mi_http", include_str!("management.rs")),
+    ("path", include_str!("path.rs")),
+    ("nathelper", include_str!("nathelper.rs")),
     ("proto_tcp", include_str!("management.rs")),
     ("proto_udp", include_str!("management.rs")),
+    ("registrar", include_str!("gruu.rs")),
     ("registrar", include_str!("cached.rs")),
     ("registrar", include_str!("lookup.rs")),
     ("registrar", include_str!("registrar.rs")),
@@ -230,7 +233,7 @@ fn the_registrar_has_what_its_document_has() {
     let ours: Vec<_> = module.parameters.iter().filter(|parameter| parameter.section.is_empty()).collect();
     assert_eq!(
         ours.iter().map(|own| own.name).collect::<Vec<_>>(),
-        ["min_expires_mode", "trust_contact_received"]
+        ["min_expires_mode", "trust_contact_received", "gruu_legacy"]
     );
     assert_eq!(module.parameters.len(), DOCUMENTED.len() + ours.len());
 

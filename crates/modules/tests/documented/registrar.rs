@@ -416,7 +416,7 @@ fn the_parameters_are_those_of_the_document() {
             row("mcontact_avp", "", "\"$avp(orig_ct)\"", "\"$var(orig_ct)\"", "of the form $avp(name)"),
             row("attr_avp", "", "\"$avp(attr)\"", "1", STR),
             row("gruu_secret", "OpenSIPS", "\"secret\"", "1", STR),
-            row("disable_gruu", "1", "1", "0", "GRUU is not provided yet"),
+            row("disable_gruu", "1", "0", "2", "it is 0 or 1"),
             row("pn_enable", "0", "false", "true", "push notifications are not provided yet"),
             row("pn_providers", "", "\"apns, fcm, webpush\"", "1", STR),
             row("pn_ct_match_params", "pn-provider, pn-prid, pn-param", "\"pn-provider, pn-prid\"", "1", STR),
@@ -427,6 +427,7 @@ fn the_parameters_are_those_of_the_document() {
             row("pn_enable_purr", "0", "true", "\"yes\"", INT),
             row("min_expires_mode", "0", "1", "2", "it is 0 or 1"),
             row("trust_contact_received", "0", "1", "\"yes\"", INT),
+            row("gruu_legacy", "0", "1", "\"yes\"", INT),
         ],
     );
 }

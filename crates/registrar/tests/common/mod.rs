@@ -68,6 +68,7 @@ impl Registrar {
         let source = Source {
             received: self.received.as_bytes(),
             socket: self.domain.names().intern(b"udp:192.0.2.1:5060").unwrap(),
+            host_port: b"192.0.2.1:5060",
             flags: self.flags,
             cflags: 0,
             attr: self.attr.as_bytes(),
@@ -89,6 +90,7 @@ impl Registrar {
         let source = Source {
             received: self.received.as_bytes(),
             socket: self.domain.names().intern(b"udp:192.0.2.1:5060").unwrap(),
+            host_port: b"192.0.2.1:5060",
             flags: self.flags,
             cflags: 0,
             attr: self.attr.as_bytes(),
@@ -150,7 +152,14 @@ impl Registrar {
             user_agent: flags.user_agent.is_some().then_some(&matches as &UserAgentTest<'_>),
         };
         let mut targets = Targets::default();
-        match lookup.run(&canonical(&self.policy, uri), &mut targets) {
+        let parsed = Uri::parse(uri.as_bytes()).unwrap();
+        let gruu =
+            self.policy.gruu.as_deref().and_then(|gruu| Some((gruu, gruu.read(&parsed, &self.policy)?)));
+        let found = match gruu {
+            Some((gruu, wanted)) => lookup.run_gruu(gruu, wanted, &mut targets),
+            None => lookup.run(&canonical(&self.policy, uri), &mut targets),
+        };
+        match found {
             Found::Contacts(count) => {
                 assert_eq!(count, targets.len());
                 Ok(targets.iter().map(|target| text(target.uri)).collect())

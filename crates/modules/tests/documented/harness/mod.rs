@@ -6,7 +6,7 @@ mod message;
 mod parameters;
 mod server;
 
-pub use load::{check_loads, check_refused, check_warned, program, refused};
+pub use load::{check_loads, check_quiet, check_refused, check_warned, program, refused};
 pub use message::{Request, reply};
 pub use parameters::{check_parameters, row};
 pub use server::{Packet, Run, Server};
@@ -17,10 +17,12 @@ loadmodule \"signaling.so\"
 loadmodule \"sl.so\"
 loadmodule \"tm.so\"
 loadmodule \"rr.so\"
+loadmodule \"path.so\"
 loadmodule \"maxfwd.so\"
 loadmodule \"sipmsgops.so\"
 loadmodule \"usrloc.so\"
 loadmodule \"registrar.so\"
+loadmodule \"nathelper.so\"
 loadmodule \"acc.so\"
 loadmodule \"httpd.so\"
 loadmodule \"mi_http.so\"

@@ -31,6 +31,7 @@ pub mod registrar;
 pub mod reply;
 pub mod rewriting;
 pub mod rr;
+pub mod serial;
 pub mod signaling;
 pub mod sipmsgops;
 pub mod sl;

@@ -20,6 +20,7 @@ mod path;
 mod registrar;
 mod rr;
 mod save;
+mod serial;
 mod signaling;
 mod sipmsgops;
 mod sl;

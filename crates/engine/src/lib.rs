@@ -18,6 +18,7 @@ mod framer;
 pub mod limits;
 mod management;
 mod parked;
+mod pinging;
 mod reload;
 mod request;
 mod resolver;

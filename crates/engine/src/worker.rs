@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use seawall_modules::configuration::Configuration;
 use seawall_modules::context::{Context, EventParameters, Packet, Target};
+use seawall_modules::nathelper::pinger::Pinger;
 use seawall_modules::node::Node;
 use seawall_modules::statistics::Stat;
 use seawall_modules::tm::state::TransactionState;
@@ -47,6 +48,7 @@ pub struct Worker {
     frames: Vec<Frame>,
     /// Effects that wait to be carried out.
     pub(crate) effects: Effects<Arc<TransactionState>, Target>,
+    pub(crate) pinger: Pinger,
     next_tick_ms: u64,
     expired_until_s: u64,
     timers: Vec<Timer>,
@@ -64,6 +66,7 @@ impl Worker {
     #[must_use]
     pub fn new(node: Arc<Node>, index: usize, links: Arc<Links>) -> Self {
         let configuration = node.configuration.load_full();
+        let pinger = Pinger::new(index, node.workers);
         let mut worker = Self {
             node,
             index,
@@ -73,6 +76,7 @@ impl Worker {
             contexts: Vec::new(),
             frames: Vec::new(),
             effects: Vec::new(),
+            pinger,
             next_tick_ms: 0,
             expired_until_s: 0,
             timers: Vec::new(),
@@ -263,7 +267,7 @@ impl Handler for Worker {
     }
 
     fn timer(&mut self, io: &mut Io) {
-        let busy = self.run_transaction_timers(io) || !self.parked.is_empty();
+        let busy = self.run_transaction_timers(io) | self.ping(io) || !self.parked.is_empty();
         self.next_tick_ms = io.now_ms() + if busy { TICK_MS } else { IDLE_TICK_MS };
         self.give_up_waiting(io);
         if self.expired_until_s < io.unix_s() {

@@ -18,6 +18,7 @@ const TESTS: &[(&str, &str)] = &[
     ("mi_fifo", include_str!("management.rs")),
     ("mi_http", include_str!("management.rs")),
     ("nathelper", include_str!("nathelper.rs")),
+    ("nathelper", include_str!("pinging.rs")),
     ("proto_tcp", include_str!("management.rs")),
     ("proto_udp", include_str!("management.rs")),
     ("registrar", include_str!("lookup.rs")),
@@ -29,6 +30,7 @@ const TESTS: &[(&str, &str)] = &[
     ("sl", include_str!("sl.rs")),
     ("tm", include_str!("tm.rs")),
     ("tm", include_str!("tm_routes.rs")),
+    ("usrloc", include_str!("pinging.rs")),
     ("usrloc", include_str!("usrloc.rs")),
 ];
 

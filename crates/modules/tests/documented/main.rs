@@ -13,6 +13,7 @@ mod lookup;
 mod management;
 mod maxfwd;
 mod nathelper;
+mod pinging;
 mod registrar;
 mod rr;
 mod save;

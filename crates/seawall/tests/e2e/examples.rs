@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 /// The examples that the tests below drive.
-const DRIVEN: &[&str] = &["minimal.cfg", "registrar.cfg", "residential.cfg"];
+const DRIVEN: &[&str] = &["minimal.cfg", "nat.cfg", "registrar.cfg", "residential.cfg"];
 
 fn start(name: &str) -> Server {
     Server::start_with(&example(name), &[])

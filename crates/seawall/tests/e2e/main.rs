@@ -17,6 +17,7 @@ mod differential;
 mod examples;
 mod hostile;
 mod mi;
+mod nat;
 mod operation;
 mod register;
 mod routes;

@@ -6,6 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::call::{Call, Flow, VarRef};
+use crate::diagnostics::Diagnostics;
+use crate::program::ModuleParameters;
 pub use crate::routes::{RouteKind, Routes};
 use crate::value::Value;
 
@@ -28,6 +30,27 @@ pub struct Module<C: 'static> {
     pub events: &'static [Event],
     /// Modules that must be loaded too.
     pub requires: &'static [&'static str],
+    /// Looks at the parameters of a loaded script, if it loads the module, and warns about what is allowed and not wise.
+    pub advise: Option<Advise>,
+}
+
+/// Warns about parameters; see [`Module::advise`].
+pub type Advise = fn(&Setup<'_>, &mut Diagnostics);
+
+/// What a script loads and sets, besides its routes.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup<'a> {
+    /// The parameters of the loaded modules.
+    pub parameters: &'a ModuleParameters,
+    /// The names of the loaded modules.
+    pub modules: &'a [&'static str],
+}
+
+impl Setup<'_> {
+    /// Whether the script loads a module.
+    pub fn is_loaded(&self, module: &str) -> bool {
+        self.modules.contains(&module)
+    }
 }
 
 impl<C> Module<C> {
@@ -42,6 +65,7 @@ impl<C> Module<C> {
             statistics: &[],
             events: &[],
             requires: &[],
+            advise: None,
         }
     }
 }

@@ -31,8 +31,8 @@ mod vm;
 pub use call::{Call, Context, FlagSet, Flow, Index, Mode, Output, VarRef};
 pub use declare::{
     Argument, ArgumentKind, AssignOp, Effect, Event, FlagDecl, FlagSpace, FlagValue, Function, LaterModule,
-    Module, Parameter, ParameterKind, Prepared, RouteKind, Routes, Statistic, Variable, VariableArguments,
-    WriteError,
+    Module, Parameter, ParameterKind, Prepared, RouteKind, Routes, Setup, Statistic, Variable,
+    VariableArguments, WriteError,
 };
 pub use diagnostics::{Diagnostic, Diagnostics, Position, Severity, Span};
 pub use frame::Frame;

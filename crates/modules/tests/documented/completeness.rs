@@ -8,6 +8,7 @@ use crate::harness::{check_loads, check_refused};
 /// The tests, by the module that they are for; the harness proves nothing by itself.
 const TESTS: &[(&str, &str)] = &[
     ("acc", include_str!("acc.rs")),
+    ("auth", include_str!("auth.rs")),
     ("core", include_str!("core.rs")),
     ("core", include_str!("variables.rs")),
     ("core", include_str!("tm.rs")),
@@ -17,10 +18,13 @@ const TESTS: &[(&str, &str)] = &[
     ("mi_datagram", include_str!("management.rs")),
     ("mi_fifo", include_str!("management.rs")),
     ("mi_http", include_str!("management.rs")),
+    ("path", include_str!("path.rs")),
     ("nathelper", include_str!("nathelper.rs")),
     ("nathelper", include_str!("pinging.rs")),
     ("proto_tcp", include_str!("management.rs")),
     ("proto_udp", include_str!("management.rs")),
+    ("registrar", include_str!("gruu.rs")),
+    ("registrar", include_str!("cached.rs")),
     ("registrar", include_str!("lookup.rs")),
     ("registrar", include_str!("registrar.rs")),
     ("registrar", include_str!("save.rs")),
@@ -232,7 +236,7 @@ fn the_registrar_has_what_its_document_has() {
     let ours: Vec<_> = module.parameters.iter().filter(|parameter| parameter.section.is_empty()).collect();
     assert_eq!(
         ours.iter().map(|own| own.name).collect::<Vec<_>>(),
-        ["min_expires_mode", "trust_contact_received"]
+        ["min_expires_mode", "trust_contact_received", "gruu_legacy"]
     );
     assert_eq!(module.parameters.len(), DOCUMENTED.len() + ours.len());
 

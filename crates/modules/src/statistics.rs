@@ -45,6 +45,9 @@ statistics! {
     ReceivedAcks "sl" "received_ACKs" "ACKs to stateless replies, absorbed.",
     AcceptedRegs "registrar" "accepted_regs" "Registrations accepted.",
     RejectedRegs "registrar" "rejected_regs" "Registrations rejected.",
+    SentPings "nathelper" "sent_pings" "Pings sent to contacts.",
+    AnsweredPings "nathelper" "answered_pings" "SIP pings that were answered in time.",
+    LostContacts "nathelper" "lost_contacts" "Contacts removed because they did not answer pings.",
 }
 
 /// How many counters there are.

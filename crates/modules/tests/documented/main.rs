@@ -17,6 +17,7 @@ mod management;
 mod maxfwd;
 mod nathelper;
 mod path;
+mod pinging;
 mod registrar;
 mod rr;
 mod save;

@@ -113,6 +113,8 @@ pub struct Contact<'a> {
     pub sip_instance: Option<&'a [u8]>,
     /// The last measured ping latency in microseconds.
     pub ping_latency_us: Option<u32>,
+    /// The sharing tag that owns the contact.
+    pub ownership_tag: Option<&'a [u8]>,
 }
 
 /// Takes records as the location table is walked: an AoR, then its contacts, then the next AoR.
@@ -196,6 +198,13 @@ pub trait Server: Send + Sync + 'static {
     /// # Errors
     /// The diagnostics of the new script; the old one goes on.
     fn reload(&self) -> Result<String, String>;
+
+    /// Whether contacts are pinged: the script says so, and nobody has switched it off.
+    fn pinging(&self) -> bool;
+
+    /// Switches pinging on or off. False where the script says that nobody is pinged, so that there is nothing to
+    /// switch.
+    fn set_pinging(&self, on: bool) -> bool;
 
     /// The location tables.
     fn domains(&self) -> Vec<Domain>;

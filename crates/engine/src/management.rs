@@ -110,6 +110,7 @@ impl Management {
             optional(binding.instance),
         );
         let socket = self.node.location.names().name(numbers.socket);
+        let tag = self.node.location.names().name(binding.ownership_tag);
         sink.contact(&Contact {
             contact: binding.contact,
             contact_id: numbers.contact_id,
@@ -132,6 +133,7 @@ impl Management {
             attr: attr.as_deref(),
             sip_instance: instance.as_deref(),
             ping_latency_us: Some(numbers.latency_us).filter(|latency| *latency > 0),
+            ownership_tag: Some(tag).filter(|tag| !tag.is_empty()),
         });
     }
 
@@ -319,6 +321,19 @@ impl Server for Management {
     fn reload(&self) -> Result<String, String> {
         let _one = self.reloading.lock();
         crate::reload::reload(self)
+    }
+
+    fn pinging(&self) -> bool {
+        self.node.configuration.load().settings.nat.ping.is_some()
+            && self.node.pinging.load(Ordering::Relaxed)
+    }
+
+    fn set_pinging(&self, on: bool) -> bool {
+        let possible = self.node.configuration.load().settings.nat.ping.is_some();
+        if possible {
+            self.node.pinging.store(on, Ordering::Relaxed);
+        }
+        possible
     }
 
     fn domains(&self) -> Vec<Domain> {

@@ -1,6 +1,6 @@
 //! Events that routes of the script wait for: changes of the location table, and the script's own.
 
-use seawall_location::{Binding, Change, Names, PERMANENT, Q_NONE, Sink};
+use seawall_location::{Binding, Change, Domain, Names, PERMANENT, Q_NONE, Sink};
 use seawall_script::{Call, Flow, Value};
 
 use crate::context::{Context, EventParameters};
@@ -45,6 +45,14 @@ impl Sink for Gather<'_> {
     }
 }
 
+/// E_UL_LATENCY_UPDATE of a binding, as it is now.
+#[must_use]
+pub fn latency_update(domain: &Domain, aor: &[u8], binding: &Binding<'_>, now_s: u64) -> EventParameters {
+    let mut values = vec![(key("domain"), Value::from(domain.name())), (key("aor"), Value::str(aor))];
+    describe(binding, domain.names(), now_s, &mut values);
+    EventParameters { name: event::LATENCY_UPDATE.into(), values }
+}
+
 fn key(name: &str) -> Box<str> {
     name.into()
 }
@@ -71,7 +79,7 @@ fn describe(binding: &Binding<'_>, names: &Names, now_s: u64, values: &mut Vec<(
         ("cseq", Value::Int(i64::from(numbers.cseq))),
         ("attr", text(binding.attr)),
         ("latency", Value::Int(i64::from(numbers.latency_us))),
-        ("shtag", Value::Null),
+        ("shtag", text(names.name(binding.ownership_tag))),
     ] {
         values.push((key(name), value));
     }

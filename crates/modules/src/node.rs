@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -37,6 +38,8 @@ pub struct Node {
     pub transactions: Vec<Mutex<Shard>>,
     /// Makes and reads branch parameters, transaction keys and tags.
     pub keys: Keys,
+    /// Makes nonces and knows which were used.
+    pub authentication: crate::auth::Nonces,
     /// What is in force now: the script and the module parameters.
     pub configuration: ArcSwap<Configuration>,
     /// Statistics, one set of cells for each worker.
@@ -45,6 +48,8 @@ pub struct Node {
     pub started_s: u64,
     /// The number of workers.
     pub workers: usize,
+    /// Whether contacts are pinged (MI `nh_enable_ping`), where the script says so.
+    pub pinging: AtomicBool,
 }
 
 /// A socket of the server and how it is named in messages.

@@ -7,14 +7,21 @@
 mod harness;
 
 mod acc;
+mod auth;
+mod cached;
 mod completeness;
 mod core;
+mod gruu;
 mod lookup;
 mod management;
 mod maxfwd;
+mod nathelper;
+mod path;
+mod pinging;
 mod registrar;
 mod rr;
 mod save;
+mod serial;
 mod signaling;
 mod sipmsgops;
 mod sl;

@@ -172,7 +172,10 @@ impl Mid<'_> {
         let granted = self.granted(message, pending, response, place);
         let given = pending.given_aor.as_deref();
         let register = match Register::read(message, given, self.policy, &pending.flags) {
-            Ok(register) => register,
+            Ok(mut register) => {
+                save.note_flow(&mut register);
+                register
+            }
             Err(reject) => return save.refuse(message, reject, reply),
         };
         let answer = Answer { pending, main, granted };

@@ -42,7 +42,7 @@ pub use self::registration::State;
 pub use self::request::Decision;
 pub use self::settings::{Insertion, Mode, OnReject, Settings, Trust, UpstreamDown};
 pub use self::show::Shown;
-pub use self::upstream::{Flow, Main, Upstream};
+pub use self::upstream::{Main, Upstream};
 
 use crate::flags::SaveFlags;
 use crate::policy::Policy;
@@ -80,8 +80,6 @@ pub struct Request<'a> {
     pub outgoing_expires_s: Option<u32>,
     /// What `extra_contact_params_avp` adds to Contact URIs; see [`contact::is_extra`].
     pub extra: &'a [u8],
-    /// Where it came from.
-    pub flow: Flow,
     /// Whether the script has authenticated the client in this transaction.
     pub authenticated: bool,
 }

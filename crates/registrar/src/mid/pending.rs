@@ -1,5 +1,7 @@
 //! A REGISTER on its way to the main registrar: how it looks there, and what has to be known when its answer comes.
 
+use std::net::SocketAddr;
+
 use seawall_location::NameId;
 use seawall_sip::edit::Edits;
 use seawall_sip::name_addr::{Contact, NameAddr, contacts};
@@ -43,10 +45,13 @@ pub struct Pending {
 #[derive(Clone, Debug)]
 pub(super) struct KeptSource {
     received: Box<[u8]>,
+    peer: (SocketAddr, &'static [u8]),
     socket: NameId,
+    host_port: Box<[u8]>,
     flags: u32,
     cflags: u32,
     attr: Box<[u8]>,
+    ownership_tag: NameId,
     pub(super) random: u64,
 }
 
@@ -83,10 +88,13 @@ impl KeptSource {
     pub(super) fn new(source: &Source<'_>) -> KeptSource {
         KeptSource {
             received: source.received.into(),
+            peer: source.peer,
             socket: source.socket,
+            host_port: source.host_port.into(),
             flags: source.flags,
             cflags: source.cflags,
             attr: source.attr.into(),
+            ownership_tag: source.ownership_tag,
             random: source.random,
         }
     }
@@ -94,10 +102,13 @@ impl KeptSource {
     pub(super) fn source<'a>(&'a self, is_own: &'a dyn Fn(&Uri<'_>) -> bool) -> Source<'a> {
         Source {
             received: &self.received,
+            peer: self.peer,
             socket: self.socket,
+            host_port: &self.host_port,
             flags: self.flags,
             cflags: self.cflags,
             attr: &self.attr,
+            ownership_tag: self.ownership_tag,
             is_own,
             random: self.random,
         }

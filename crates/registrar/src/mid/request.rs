@@ -37,10 +37,11 @@ impl Mid<'_> {
     /// to `reply`; `sink` is told of changes.
     pub fn request(&self, request: &Request<'_>, reply: &mut Vec<u8>, sink: &mut dyn Sink) -> Decision {
         let save = self.save(request.flags, request.source);
-        let flow = self.upstream.flow(&request.flow);
+        let flow = self.upstream.flow(request.source.peer);
         let who = Who { flow, authenticated: request.authenticated };
         let read = Register::read(request.message, request.aor, self.policy, request.flags);
-        let served = read.and_then(|register| {
+        let served = read.and_then(|mut register| {
+            save.note_flow(&mut register);
             let verdict =
                 self.serve(&save, &register, who, Bound::Limit, request.outgoing_expires_s, reply, sink)?;
             Ok((verdict, register.aor))
@@ -80,7 +81,8 @@ impl Mid<'_> {
         }
         let save = self.save(&pending.flags, pending.source.source(self.is_own));
         let given = pending.given_aor.as_deref();
-        let register = Register::read(message, given, self.policy, &pending.flags).ok()?;
+        let mut register = Register::read(message, given, self.policy, &pending.flags).ok()?;
+        save.note_flow(&mut register);
         let who = Who { flow: pending.flow, authenticated: pending.authenticated };
         match self.serve(&save, &register, who, Bound::Outage, None, reply, sink) {
             Ok(Verdict::Answered(outcome)) => Some(outcome),

@@ -8,7 +8,7 @@
 //! change while the location table is locked keeps it and calls [`Mid::gone`](super::Mid::gone) afterwards.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
@@ -30,15 +30,6 @@ pub struct Main {
     pub peer: SocketAddr,
     /// The Request-URI.
     pub uri: Box<[u8]>,
-}
-
-/// Where a REGISTER came from: what `absorb=verified` compares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Flow {
-    /// Source address and port.
-    pub peer: SocketAddr,
-    /// A number for the transport; the caller's choice, as long as it is always the same.
-    pub transport: u8,
 }
 
 /// The registrations of one location table at its main registrars.
@@ -200,17 +191,16 @@ impl Upstream {
         SipHasher13::new_with_keys(self.key.0, self.key.1).hash(bytes)
     }
 
-    pub(super) fn flow(&self, flow: &Flow) -> u64 {
-        let mut bytes = [0; 19];
-        let ip = match flow.peer.ip() {
-            std::net::IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-            std::net::IpAddr::V6(v6) => v6.octets(),
+    /// Where a REGISTER came from, as a keyed hash: what `absorb=verified` compares.
+    pub(super) fn flow(&self, (peer, transport): (SocketAddr, &[u8])) -> u64 {
+        let ip = match peer.ip() {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+            IpAddr::V6(v6) => v6.octets(),
         };
-        let [high, low] = flow.peer.port().to_be_bytes();
-        let parts = ip.into_iter().chain([high, low, flow.transport]);
-        for (place, byte) in bytes.iter_mut().zip(parts) {
-            *place = byte;
-        }
+        let mut bytes = SmallVec::<[u8; 32]>::new();
+        bytes.extend_from_slice(&ip);
+        bytes.extend_from_slice(&peer.port().to_be_bytes());
+        bytes.extend_from_slice(transport);
         self.hash(&bytes)
     }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use seawall_location::{Change, Domain, Location, Settings as LocationSettings, Sink};
 use seawall_registrar::mid::{
-    Decision, Errand, ErrandKind, Flow, Main, Mid, Mode, Pending, Place, Request, Settings, Upstream,
+    Decision, Errand, ErrandKind, Main, Mid, Mode, Pending, Place, Request, Settings, Upstream,
 };
 use seawall_registrar::{Found, Lookup, LookupFlags, Outcome, Policy, SaveFlags, Source, Targets};
 use seawall_sip::edit::Edits;
@@ -132,6 +132,9 @@ impl Front {
         let decided = self.run(|mid, sink| {
             let source = Source {
                 received: b"",
+                peer: (([198, 51, 100, 1], port).into(), b"udp"),
+                host_port: b"192.0.2.1:5060",
+                ownership_tag: seawall_location::NameId::NONE,
                 socket: mid.domain.names().intern(b"udp:192.0.2.1:5060").unwrap(),
                 flags: 0,
                 cflags: 0,
@@ -139,7 +142,6 @@ impl Front {
                 is_own: mid.is_own,
                 random,
             };
-            let flow = Flow { peer: ([198, 51, 100, 1], port).into(), transport: 0 };
             let mut reply = Vec::new();
             let request = Request {
                 message: &message,
@@ -148,7 +150,6 @@ impl Front {
                 source,
                 outgoing_expires_s: outgoing_s,
                 extra: extra.as_bytes(),
-                flow,
                 authenticated,
             };
             match mid.request(&request, &mut reply, sink) {

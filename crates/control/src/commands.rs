@@ -2,6 +2,7 @@
 
 pub mod core;
 pub mod location;
+pub mod reg_event;
 pub mod statistics;
 
 use crate::command::Command;
@@ -11,5 +12,5 @@ pub(crate) const WHICH: &str = "which";
 
 /// Every command, by family.
 pub fn all() -> impl Iterator<Item = &'static Command> {
-    location::COMMANDS.iter().chain(statistics::COMMANDS).chain(core::COMMANDS)
+    location::COMMANDS.iter().chain(reg_event::COMMANDS).chain(statistics::COMMANDS).chain(core::COMMANDS)
 }

@@ -7,6 +7,7 @@ use seawall_script::{Program, RouteId, RouteKind, VariableId, level};
 use seawall_transaction::Timers;
 
 use crate::context::Context;
+use crate::reg_event::RegEventSettings;
 use crate::usrloc::event;
 
 /// A loaded script with its parameters in the form in which functions use them.
@@ -57,6 +58,8 @@ pub struct Settings {
     pub max_forwards_limit: u32,
     /// `acc`.
     pub acc: AccSettings,
+    /// `reg_event`.
+    pub reg_event: RegEventSettings,
     /// `nat_bflag` of `usrloc` as a mask, 0 for none.
     pub nat_flag: u32,
     /// The value of the Server header, if replies carry one.
@@ -190,6 +193,7 @@ impl Settings {
                 report_cancels: parameters.bool("acc", "report_cancels"),
                 detect_direction: parameters.bool("acc", "detect_direction"),
             },
+            reg_event: RegEventSettings::new(program),
             nat_flag: mask(parameters.flag("usrloc", "nat_bflag")),
             server_header: shown.then(|| header_line("Server", header.as_deref())),
             user_agent_header: shown

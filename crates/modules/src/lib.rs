@@ -24,6 +24,7 @@ pub mod node;
 pub mod originate;
 pub mod outbox;
 pub mod protocols;
+pub mod reg_event;
 pub mod registrar;
 pub mod reply;
 pub mod rewriting;
@@ -62,6 +63,7 @@ pub static MODULES: &[&Module<Context>] = &[
     &maxfwd::MODULE,
     &protocols::TCP,
     &protocols::UDP,
+    &reg_event::MODULE,
     &registrar::MODULE,
     &rr::MODULE,
     &signaling::MODULE,

@@ -19,6 +19,7 @@ const TESTS: &[(&str, &str)] = &[
     ("mi_http", include_str!("management.rs")),
     ("proto_tcp", include_str!("management.rs")),
     ("proto_udp", include_str!("management.rs")),
+    ("reg_event", include_str!("reg_event.rs")),
     ("registrar", include_str!("lookup.rs")),
     ("registrar", include_str!("registrar.rs")),
     ("registrar", include_str!("save.rs")),

@@ -12,6 +12,8 @@ mod core;
 mod lookup;
 mod management;
 mod maxfwd;
+mod originate;
+mod reg_event;
 mod registrar;
 mod rr;
 mod save;

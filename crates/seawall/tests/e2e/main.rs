@@ -17,6 +17,7 @@ mod examples;
 mod hostile;
 mod mi;
 mod operation;
+mod reg_event;
 mod register;
 mod routes;
 mod script;

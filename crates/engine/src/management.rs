@@ -16,6 +16,7 @@ use seawall_control::server::{
 use seawall_location::{self as location, Binding, PERMANENT, Q_NONE, Removal, Sink, Snapshot};
 use seawall_modules::context::Context;
 use seawall_modules::events::Gather;
+use seawall_modules::mid_registrar;
 use seawall_modules::node::Node;
 use seawall_modules::statistics;
 use seawall_net::{CommandSender, Counters, Running, unix_s};
@@ -75,7 +76,14 @@ impl Management {
         let listens = self.node.configuration.load().routes.location_events;
         let names = self.node.location.names();
         let watchers = &self.node.watchers;
-        let result = change(&mut Gather { events: &mut events, names, listens, watchers, now_s: unix_s() });
+        let result = change(&mut Gather {
+            events: &mut events,
+            names,
+            listens,
+            watchers,
+            fronts: &self.node.fronts,
+            now_s: unix_s(),
+        });
         if !events.is_empty() {
             // A worker whose queue is full is overloaded; the change itself stands.
             let _ = self.commands.send(0, Command::Raise(events));
@@ -215,6 +223,14 @@ impl Management {
         });
     }
 
+    fn registration_statistics(&self, each: &mut dyn FnMut(&Statistic<'_>)) {
+        let declared = mid_registrar::MODULE.statistics;
+        for (name, value) in mid_registrar::gauges(&self.node) {
+            let doc = declared.iter().find(|statistic| statistic.name == name).map_or("", |found| found.doc);
+            each(&Statistic { group: "mid_registrar", name, value, kind: StatisticKind::Gauge, doc });
+        }
+    }
+
     fn parameter_statistics(&self, each: &mut dyn FnMut(&Statistic<'_>)) {
         let configuration = self.node.configuration.load();
         if !configuration.program.is_loaded("registrar") {
@@ -300,6 +316,7 @@ impl Server for Management {
         self.parameter_statistics(each);
         self.tm_statistics(each);
         self.location_statistics(each);
+        self.registration_statistics(each);
         let doc = "Subscriptions to registrations that stand.";
         each(&Statistic {
             group: "reg_event",

@@ -67,6 +67,8 @@ pub struct Settings {
     pub nat: NatSettings,
     /// `auth`.
     pub auth: crate::auth::AuthSettings,
+    /// `mid_registrar`, when it is loaded.
+    pub mid: Option<std::sync::Arc<crate::mid_registrar::MidSettings>>,
     /// `reg_event`.
     pub reg_event: RegEventSettings,
     /// `nat_bflag` of `usrloc` as a mask, 0 for none.
@@ -211,6 +213,7 @@ impl Settings {
             },
             nat: NatSettings::new(program),
             auth: crate::auth::AuthSettings::new(program),
+            mid: crate::mid_registrar::MidSettings::new(program),
             reg_event: RegEventSettings::new(program),
             nat_flag: mask(parameters.flag("usrloc", "nat_bflag")),
             server_header: shown.then(|| header_line("Server", header.as_deref())),

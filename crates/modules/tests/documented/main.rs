@@ -15,6 +15,7 @@ mod gruu;
 mod lookup;
 mod management;
 mod maxfwd;
+mod mid_registrar;
 mod nathelper;
 mod originate;
 mod path;

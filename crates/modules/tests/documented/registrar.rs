@@ -232,11 +232,6 @@ fn add_sock_hdr_names_the_receiving_socket() {
 }
 
 #[test]
-fn push_and_mid_registrar_functions_are_refused_by_name() {
-    check_refused("§mid_registrar_save(\"location\");", &["mid_registrar"]);
-}
-
-#[test]
 fn expiry_parameters_rule_the_lifetime() {
     let asking = |seconds: u32| register(&format!("{BOB};expires={seconds}"));
     assert_eq!(lifetime(&saved("\"default_expires\", 1800", &register(BOB))), 1800);

@@ -1,9 +1,9 @@
 //! Whether a REGISTER is answered here without asking the main registrar (behaviour §7, "Absorb").
 
-use seawall_location::Entry;
+use seawall_location::{Entry, Numbers};
 
 use super::Mid;
-use super::registration::WHOLE_AOR;
+use super::registration::{Registration, State, WHOLE_AOR};
 use super::settings::{Mode, Trust};
 use super::upstream::{Account, Shard};
 use crate::plan::{Fate, Plan, Step};
@@ -33,8 +33,31 @@ pub(super) struct View<'v, 'e, 'm> {
     pub(super) hash: u64,
     pub(super) entry: &'v Entry<'e>,
     pub(super) register: &'v Register<'m>,
+    /// The Call-ID where it tells contacts apart, else empty.
+    pub(super) callid: &'v [u8],
     pub(super) who: Who,
     pub(super) bound: Bound,
+}
+
+impl View<'_, '_, '_> {
+    /// Whether the main registrar holds a registration as far as is known. In an outage so does one whose contact ran
+    /// out while its refresh waited, until it is really taken away.
+    fn holds(&self, registration: &Registration, now_s: u32) -> bool {
+        registration.is_held(now_s)
+            || (self.bound == Bound::Outage
+                && registration.state == State::Leaving
+                && !registration.is_sent()
+                && registration.deadline_s > now_s)
+    }
+}
+
+/// The id of the contact that a step is about, when it is known: it is bound, or in an outage it may have been.
+fn known_contact(view: &View<'_, '_, '_>, step: &Step<'_, '_>) -> Option<u64> {
+    match (step.stored, view.bound) {
+        (Some(stored), _) => Some(stored.contact_id),
+        (None, Bound::Outage) => Some(view.entry.fresh_contact_id(step.asked.uri, view.callid)),
+        (None, Bound::Limit) => None,
+    }
 }
 
 impl Mid<'_> {
@@ -60,34 +83,39 @@ impl Mid<'_> {
         account: &Account,
         step: &mut Step<'_, '_>,
     ) -> bool {
-        let Some(id) = step.stored.map(|stored| stored.contact_id) else { return false };
+        let Some(id) = known_contact(view, step) else { return false };
         let Some(registration) = account.registration(id) else { return false };
         if !self.is_trusted(view, Some(registration.flow)) || view.shard.is_being_removed(view.hash, id) {
             return false;
         }
         match step.fate {
             Fate::Update(_) | Fate::Keep(_) => {
-                registration.is_held(self.second())
+                view.holds(registration, self.second())
                     && self.ends_in_time(view.bound, registration.limit_s, registration.deadline_s, step)
             }
             // Of two contacts that mean the same binding the other one counts.
             Fate::Nothing => step.granted_s > 0,
             // The main registrar has to be told; when it cannot be, the de-REGISTER follows later.
             Fate::Remove(_) => view.bound == Bound::Outage,
-            Fate::Insert => false,
+            // It ran out while its refresh waited for an answer; `known_contact` says when.
+            Fate::Insert => {
+                step.stored = Some(Numbers { contact_id: id, ..Numbers::default() });
+                view.holds(registration, self.second())
+                    && self.ends_in_time(view.bound, registration.limit_s, registration.deadline_s, step)
+            }
         }
     }
 
     /// AoR mode: the address of record stays registered, for longer than any contact of the request.
     fn may_absorb_aor(&self, view: &View<'_, '_, '_>, account: &Account, plan: &mut Plan<'_, '_>) -> bool {
         let Some(whole) = account.registration(WHOLE_AOR) else { return false };
-        let is_held = whole.is_held(self.second()) && !view.shard.is_being_removed(view.hash, WHOLE_AOR);
+        let is_held = view.holds(whole, self.second()) && !view.shard.is_being_removed(view.hash, WHOLE_AOR);
         if !is_held || (plan.remaining(view.entry) == 0 && view.bound == Bound::Limit) {
             return false;
         }
         let (limit_s, deadline_s) = (whole.limit_s, whole.deadline_s);
         plan.steps.iter_mut().all(|step| {
-            let known = step.stored.and_then(|stored| account.flow_of(stored.contact_id));
+            let known = known_contact(view, step).and_then(|id| account.flow_of(id));
             if !self.is_trusted(view, known) {
                 return false;
             }

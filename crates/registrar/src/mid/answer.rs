@@ -310,6 +310,8 @@ impl Mid<'_> {
         }
         if matches!(answer.pending.form, Form::Whole { .. }) {
             let cseq = register.cseq;
+            let is_bound = |id: u64| entry.valid().any(|(_, binding)| binding.numbers.contact_id == id);
+            account.flows.retain(|(id, _)| is_bound(*id));
             for (_, binding) in entry.valid() {
                 if binding.callid == register.callid && binding.numbers.cseq == cseq {
                     account.set_flow(binding.numbers.contact_id, answer.pending.flow);

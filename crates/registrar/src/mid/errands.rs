@@ -69,7 +69,9 @@ impl Mid<'_> {
                 self.leave(&mut shard, hash, aor, key);
             }
         }
-        if let Some(account) = shard.account_mut(hash, aor)
+        // A refresh that waits for its answer may bring it back.
+        let is_touched = shard.is_touched(hash, contact_id);
+        if let Some(account) = shard.account_mut(hash, aor).filter(|_| !is_touched)
             && !self.is_wanted(aor, contact_id)
         {
             account.flows.retain(|(id, _)| *id != contact_id);

@@ -115,7 +115,8 @@ impl Mid<'_> {
             save.check_sizes(register, step)?;
         }
         let is_local = register.wish == Wish::Fetch || plan.is_retransmission() || {
-            let view = View { shard: &shard, hash, entry: &entry, register, who, bound };
+            let callid = self.telling_callid(save, register);
+            let view = View { shard: &shard, hash, entry: &entry, register, callid, who, bound };
             (bound == Bound::Outage || !self.answers_challenge(register, &shard))
                 && self.may_absorb(&view, &mut plan)
         };
@@ -150,11 +151,7 @@ impl Mid<'_> {
         if register.wish == Wish::RemoveAll {
             return Form::All;
         }
-        let by_callid = matches!(
-            save.flags.matching.as_ref().unwrap_or(&self.policy.matching),
-            MatchingMode::UriAndCallId
-        );
-        let callid = if by_callid { register.callid } else { b"" };
+        let callid = self.telling_callid(save, register);
         if self.settings.mode == Mode::Aor {
             let longest_s = plan.steps.iter().map(|step| step.granted_s).max().unwrap_or(0);
             let remains = plan.remaining(entry) > 0;
@@ -181,6 +178,14 @@ impl Mid<'_> {
             })
             .collect();
         Form::Contacts(sent)
+    }
+
+    /// The Call-ID where it tells contacts apart (`matching-mode=1`), else nothing.
+    fn telling_callid<'m>(&self, save: &Save<'_>, register: &Register<'m>) -> &'m [u8] {
+        match save.flags.matching.as_ref().unwrap_or(&self.policy.matching) {
+            MatchingMode::UriAndCallId => register.callid,
+            MatchingMode::Uri | MatchingMode::Param(_) => b"",
+        }
     }
 
     /// The contact that a step is about, by its id: the one that it has, or the one that it will get.

@@ -279,3 +279,23 @@ fn with_pass_an_outage_is_told_and_changes_nothing() {
     assert_eq!(front.bindings(), ["sip:a@10.0.0.1 60"]);
     assert_eq!(front.held(), ["Live 3600"]);
 }
+
+#[test]
+fn a_contact_that_ran_out_while_its_refresh_waited_survives_too() {
+    for trust in [Trust::Any, Trust::Verified] {
+        for mode in [Mode::Contact, Mode::Aor] {
+            let mut front = Front::new(mode);
+            front.settings.trust = trust;
+            front.settings.outgoing_expires_s = 100;
+            front.settings.upstream_down = UpstreamDown::Absorb;
+            front.register(ALICE);
+            front.wait(50);
+            assert!(front.send(&cseq(2, ALICE)).starts_with("-> "));
+            front.wait(15);
+            assert!(front.wait(15).is_empty(), "nothing is taken away while the refresh waits");
+            front.check_answer(1, 408, "", "200 | Contact: <sip:a@10.0.0.1>;expires=20");
+            assert!(front.wait(1).is_empty(), "{mode:?}");
+            assert_eq!(front.held(), ["Live 19"], "{mode:?}");
+        }
+    }
+}

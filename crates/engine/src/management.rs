@@ -1,6 +1,7 @@
 //! The server as the management plane sees it.
 
 mod add;
+mod upstream;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -10,7 +11,7 @@ use parking_lot::Mutex;
 use seawall_control::Server;
 use seawall_control::config::{Config, Datagram, Fifo, Http, Owner};
 use seawall_control::server::{
-    Contact, Domain, Expires, LocationError, NewContact, Process, RecordSink, State, Statistic,
+    Contact, Domain, Expires, LocationError, NewContact, Process, RecordSink, Registration, State, Statistic,
     StatisticKind, Subscription,
 };
 use seawall_location::{self as location, Binding, PERMANENT, Q_NONE, Removal, Sink, Snapshot};
@@ -462,6 +463,18 @@ impl Server for Management {
 
     fn end_subscription(&self, id: u64) -> bool {
         self.node.watchers.lock().terminate(id.into())
+    }
+
+    fn registrations(
+        &self,
+        aor: &[u8],
+        each: &mut dyn FnMut(&Registration<'_>),
+    ) -> Result<(), LocationError> {
+        upstream::show(&self.node, aor, unix_s(), each)
+    }
+
+    fn resync(&self, aor: Option<&[u8]>) -> Result<usize, LocationError> {
+        upstream::resync(&self.node, aor, unix_s())
     }
 }
 

@@ -19,6 +19,7 @@ mod examples;
 mod gruu;
 mod hostile;
 mod mi;
+mod mid;
 mod nat;
 mod operation;
 mod path;

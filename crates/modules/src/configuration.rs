@@ -59,6 +59,8 @@ pub struct Settings {
     pub acc: AccSettings,
     /// `auth`.
     pub auth: crate::auth::AuthSettings,
+    /// `auth_db`; nothing when it is not loaded.
+    pub auth_db: Option<crate::auth_db::AuthDbSettings>,
     /// `nat_bflag` of `usrloc` as a mask, 0 for none.
     pub nat_flag: u32,
     /// The value of the Server header, if replies carry one.
@@ -191,6 +193,7 @@ impl Settings {
                 detect_direction: parameters.bool("acc", "detect_direction"),
             },
             auth: crate::auth::AuthSettings::new(program),
+            auth_db: crate::auth_db::AuthDbSettings::new(program),
             nat_flag: mask(parameters.flag("usrloc", "nat_bflag")),
             server_header: shown.then(|| server_line(header.as_deref())),
         }

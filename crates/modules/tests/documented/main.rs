@@ -8,6 +8,7 @@ mod harness;
 
 mod acc;
 mod auth;
+mod auth_db;
 mod completeness;
 mod core;
 mod lookup;

@@ -16,7 +16,7 @@ use seawall_modules::tm::relay;
 use seawall_modules::tm::state::TransactionState;
 use seawall_modules::waiting::Errand;
 use seawall_net::{ConnectionId, Origin, Transport};
-use seawall_script::{Frame, Outcome, RouteId, RouteKind};
+use seawall_script::{Flow, Frame, Outcome, RouteId, RouteKind};
 use seawall_sip::{Method, Name, NameAddr};
 use seawall_transaction::proxy::reply::top_via_extent;
 use seawall_transaction::{
@@ -79,6 +79,8 @@ pub struct Run {
     pub outcome: Option<Outcome>,
     /// Until when the connection is to be kept.
     pub keep_connection_s: Option<u64>,
+    /// How often a script waited for something that the runtime did.
+    pub waits: usize,
     /// The host name that the script waits for.
     pub waiting_for: Option<String>,
 }
@@ -116,6 +118,9 @@ pub struct Server {
     pub node: Arc<Node>,
     pub now_s: u64,
     pub now_ms: u64,
+    /// Nothing that a script waits for is answered in time.
+    pub deaf: bool,
+    runtime: tokio::runtime::Runtime,
     run: Run,
     effects: Effects<Arc<TransactionState>, Target>,
 }
@@ -152,6 +157,7 @@ impl Server {
             transactions: transactions.map(Mutex::new).collect(),
             keys,
             authentication: seawall_modules::auth::Nonces::new(secret),
+            storage: seawall_storage::Storage::default(),
             configuration: ArcSwap::from_pointee(configuration),
             counters: Counters::new(1),
             started_s: START_S,
@@ -161,6 +167,8 @@ impl Server {
             node: Arc::new(node),
             now_s: START_S,
             now_ms: 1_000_000,
+            deaf: false,
+            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
             run: Run::default(),
             effects: Effects::default(),
         }
@@ -232,6 +240,11 @@ impl Server {
         })
     }
 
+    /// Waits for something that the control side does.
+    pub fn block_on<T>(&self, task: impl Future<Output = T>) -> T {
+        self.runtime.block_on(task)
+    }
+
     /// The value of a counter.
     pub fn counter(&self, group: &str, name: &str) -> u64 {
         let index = COUNTED.iter().position(|(g, n, _)| (*g, *n) == (group, name)).expect("a counter");
@@ -277,12 +290,28 @@ impl Server {
 
     fn go(&mut self, mut context: Box<Context>, mut frame: Frame) {
         let configuration = Arc::clone(&context.configuration);
-        let outcome = seawall_script::run(&configuration.program, &mut frame, &mut *context);
+        let mut outcome = seawall_script::run(&configuration.program, &mut frame, &mut *context);
+        while let (Outcome::Parked, Some(wait)) = (&outcome, context.waiting.take()) {
+            let task = match wait.errand {
+                Errand::Host(host) => {
+                    self.run.waiting_for = Some(host);
+                    break;
+                }
+                Errand::Task(task) => task,
+            };
+            self.run.waits += 1;
+            context.share_packet();
+            let answer = (!self.deaf).then(|| self.runtime.block_on(task));
+            outcome = match (wait.resume)(&mut context, answer) {
+                Flow::Pending => Outcome::Parked,
+                Flow::Value(value) => {
+                    context.write_outputs(&mut frame);
+                    seawall_script::resume(&configuration.program, &mut frame, &mut *context, value)
+                }
+                other => panic!("{other:?} after a wait"),
+            };
+        }
         self.run.outcome.get_or_insert(outcome);
-        self.run.waiting_for = context.waiting.take().and_then(|wait| match wait.errand {
-            Errand::Host(host) => Some(host),
-            Errand::Task(_) => None,
-        });
         self.leave(context);
     }
 

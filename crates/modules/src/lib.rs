@@ -10,12 +10,14 @@
 
 pub mod acc;
 pub mod auth;
+pub mod auth_db;
 pub mod avps;
 pub mod branch;
 pub mod calendar;
 pub mod configuration;
 pub mod context;
 pub mod core;
+pub mod db_sqlite;
 pub mod events;
 pub mod forward;
 pub mod host;
@@ -61,6 +63,8 @@ pub static MODULES: &[&Module<Context>] = &[
     &variables::VALUES,
     &acc::MODULE,
     &auth::MODULE,
+    &auth_db::MODULE,
+    &db_sqlite::MODULE,
     &management::HTTPD,
     &management::MI_DATAGRAM,
     &management::MI_FIFO,

@@ -9,6 +9,8 @@ use crate::harness::check_loads;
 const TESTS: &[(&str, &str)] = &[
     ("acc", include_str!("acc.rs")),
     ("auth", include_str!("auth.rs")),
+    ("auth_db", include_str!("auth_db.rs")),
+    ("db_sqlite", include_str!("auth_db.rs")),
     ("core", include_str!("core.rs")),
     ("core", include_str!("serial.rs")),
     ("core", include_str!("variables.rs")),

@@ -8,6 +8,7 @@ mod harness;
 
 mod acc;
 mod auth;
+mod auth_db;
 mod cached;
 mod completeness;
 mod core;

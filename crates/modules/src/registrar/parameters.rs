@@ -6,6 +6,8 @@ use seawall_location::Order;
 use seawall_registrar::{Gruu, MatchingMode, MinExpiresMode, Policy};
 use seawall_script::{Diagnostics, FlagSpace, Parameter, ParameterKind, Program, Setup, Value};
 
+use seawall_sip::name_addr::{NameAddr, NameAddrs};
+
 use crate::configuration::RegistrarSettings;
 use crate::context::Context;
 
@@ -222,6 +224,14 @@ pub const ALL: &[Parameter] = &[
         "0",
         "Whether temporary GRUUs that OpenSIPS gave out are understood. They can be forged. Not in OpenSIPS.",
     ),
+    Parameter::new(
+        "service_route",
+        ParameterKind::Str,
+        "",
+        "The Service-Route of every 200 (RFC 3608): the proxies, each as <sip:HOST;lr>, that a phone is to send its \
+         requests through. Not in OpenSIPS.",
+    )
+    .check(route_set),
 ];
 
 fn not_negative(value: &Value) -> Result<(), String> {
@@ -259,6 +269,21 @@ fn not_empty(value: &Value) -> Result<(), String> {
     }
 }
 
+/// Whether a text is a list of loose routes, as it stands in Service-Route (RFC 3608 §5).
+fn route_set(value: &Value) -> Result<(), String> {
+    let Value::Str(text) = value else { return Ok(()) };
+    let is_loose = |address: Result<NameAddr<'_>, _>| {
+        address
+            .ok()
+            .filter(|address| address.bracketed)
+            .and_then(|address| address.parse_uri().ok())
+            .is_some_and(|uri| uri.is_sip() && uri.params.has(b"lr") && uri.headers.is_none())
+    };
+    let is_sound =
+        text.is_empty() || (!text.iter().any(u8::is_ascii_control) && NameAddrs::new(text).all(is_loose));
+    if is_sound { Ok(()) } else { Err("routes are written <sip:HOST;lr>, comma separated".to_owned()) }
+}
+
 /// Said of a script that has GRUU on and leaves the secret as everybody knows it.
 pub(super) fn advise(setup: &Setup<'_>, diagnostics: &mut Diagnostics) {
     let parameters = setup.parameters;
@@ -291,6 +316,7 @@ impl RegistrarSettings {
             return Self {
                 policy: Policy::default(),
                 received: None,
+                service_route: Vec::new(),
                 attribute: None,
                 attribute_name: Vec::new(),
                 sent_contact_name: Vec::new(),
@@ -339,6 +365,10 @@ impl RegistrarSettings {
         Self {
             policy,
             received: parameters.variable("registrar", "received_avp"),
+            service_route: match text("service_route") {
+                routes if routes.is_empty() => routes,
+                routes => [b"Service-Route: ", &*routes, b"\r\n"].concat(),
+            },
             attribute: parameters.variable("registrar", "attr_avp"),
             attribute_name: parameters.all("registrar", "attr_avp").last().map(avp_name).unwrap_or_default(),
             sent_contact_name: parameters

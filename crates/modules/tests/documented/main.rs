@@ -15,6 +15,7 @@ mod lookup;
 mod management;
 mod maxfwd;
 mod nathelper;
+mod options;
 mod path;
 mod registrar;
 mod rr;

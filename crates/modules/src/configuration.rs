@@ -64,6 +64,8 @@ pub struct Settings {
     pub acc: AccSettings,
     /// `nathelper`.
     pub nat: NatSettings,
+    /// `auth`.
+    pub auth: crate::auth::AuthSettings,
     /// `nat_bflag` of `usrloc` as a mask, 0 for none.
     pub nat_flag: u32,
     /// The value of the Server header, if replies carry one.
@@ -207,6 +209,7 @@ impl Settings {
                 detect_direction: parameters.bool("acc", "detect_direction"),
             },
             nat: NatSettings::new(program),
+            auth: crate::auth::AuthSettings::new(program),
             nat_flag: mask(parameters.flag("usrloc", "nat_bflag")),
             server_header: shown.then(|| header_line("Server", header.as_deref())),
             user_agent_header: shown

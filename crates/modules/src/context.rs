@@ -91,6 +91,8 @@ pub struct Context {
     pub target: Branch,
     /// Further destinations.
     pub branches: Vec<Branch>,
+    /// Destinations that are to be tried later.
+    pub serial: crate::serial::Waiting,
     /// Message flags (`setflag`).
     pub flags: u32,
     /// `$avp` values.
@@ -113,6 +115,8 @@ pub struct Context {
     pub armed: Armed,
     /// What `do_accounting` asked for.
     pub accounting: crate::acc::Accounting,
+    /// What the authorize functions found out.
+    pub authentication: crate::auth::Verdict,
     /// Set in an event route.
     pub event: Option<EventParameters>,
     /// Packets to send when the route has ended.
@@ -175,6 +179,7 @@ impl Context {
             edits: Edits::default(),
             target: Branch::default(),
             branches: Vec::new(),
+            serial: crate::serial::Waiting::default(),
             flags: 0,
             avps: Avps::default(),
             reply_headers: Vec::new(),
@@ -186,6 +191,7 @@ impl Context {
             failure: None,
             armed: Armed::default(),
             accounting: crate::acc::Accounting::default(),
+            authentication: crate::auth::Verdict::default(),
             event: None,
             outbox: Outbox::default(),
             effects: Effects::default(),
@@ -218,6 +224,7 @@ impl Context {
         self.edits.clear();
         self.target.clear();
         self.branches.clear();
+        self.serial.clear();
         self.flags = 0;
         self.avps.clear();
         self.reply_headers.clear();
@@ -229,6 +236,7 @@ impl Context {
         self.failure = None;
         self.armed = Armed::default();
         self.accounting = crate::acc::Accounting::default();
+        self.authentication = crate::auth::Verdict::default();
         self.event = None;
         self.own = None;
         self.keep_connection.clear();

@@ -9,6 +9,7 @@
 //! has to answers "pending", and its script is parked.
 
 pub mod acc;
+pub mod auth;
 pub mod avps;
 pub mod branch;
 pub mod calendar;
@@ -31,6 +32,7 @@ pub mod registrar;
 pub mod reply;
 pub mod rewriting;
 pub mod rr;
+pub mod serial;
 pub mod signaling;
 pub mod sipmsgops;
 pub mod sl;
@@ -58,6 +60,7 @@ pub static MODULES: &[&Module<Context>] = &[
     &variables::TRANSPORT,
     &variables::VALUES,
     &acc::MODULE,
+    &auth::MODULE,
     &management::HTTPD,
     &management::MI_DATAGRAM,
     &management::MI_FIFO,

@@ -19,13 +19,14 @@ const HOUSE: &[&str] = &[
     "notifier",
     "location",
     "transaction",
+    "digest",
     "sip",
     "net",
     "testkit",
 ];
 
 /// Crates without sockets, clocks, threads and global state.
-pub const PURE: &[&str] = &["registrar", "notifier", "location", "transaction", "sip"];
+pub const PURE: &[&str] = &["registrar", "notifier", "location", "transaction", "digest", "sip"];
 
 /// What a pure crate may use from outside: data structures, hashing, searching, error types.
 const PURE_LIBRARIES: &[&str] = &[
@@ -34,6 +35,7 @@ const PURE_LIBRARIES: &[&str] = &[
     "hashbrown",
     "hkdf",
     "hmac",
+    "md-5",
     "memchr",
     "parking_lot",
     "sha2",

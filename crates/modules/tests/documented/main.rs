@@ -7,6 +7,7 @@
 mod harness;
 
 mod acc;
+mod auth;
 mod cached;
 mod completeness;
 mod core;
@@ -20,6 +21,7 @@ mod path;
 mod registrar;
 mod rr;
 mod save;
+mod serial;
 mod signaling;
 mod sipmsgops;
 mod sl;

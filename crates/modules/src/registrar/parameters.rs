@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use seawall_location::Order;
 use seawall_registrar::{Gruu, MatchingMode, MinExpiresMode, Policy};
-use seawall_script::{Diagnostics, FlagSpace, Parameter, ParameterKind, Program, Setup, Value};
+use seawall_script::{
+    Diagnostics, FlagSpace, ModuleParameters, Parameter, ParameterKind, Program, Setup, Value,
+};
 
 use seawall_sip::name_addr::{NameAddr, NameAddrs};
 
@@ -357,18 +359,12 @@ impl RegistrarSettings {
             max_domain_len: size("max_domain_len"),
             max_aor_len: size("max_aor_len"),
             max_contact_len: size("max_contact_len"),
-            gruu: (!parameters.bool("registrar", "disable_gruu")).then(|| {
-                let legacy = parameters.bool("registrar", "gruu_legacy");
-                Arc::new(Gruu::new(&text("gruu_secret"), legacy))
-            }),
+            gruu: gruu(parameters),
         };
         Self {
             policy,
             received: parameters.variable("registrar", "received_avp"),
-            service_route: match text("service_route") {
-                routes if routes.is_empty() => routes,
-                routes => [b"Service-Route: ", &*routes, b"\r\n"].concat(),
-            },
+            service_route: service_route(&text("service_route")),
             attribute: parameters.variable("registrar", "attr_avp"),
             attribute_name: parameters.all("registrar", "attr_avp").last().map(avp_name).unwrap_or_default(),
             sent_contact_name: parameters
@@ -379,6 +375,18 @@ impl RegistrarSettings {
             tcp_persistent_flag: mask(parameters.flag("registrar", "tcp_persistent_flag")),
         }
     }
+}
+
+/// The keys of GRUUs, unless they are off.
+fn gruu(parameters: &ModuleParameters) -> Option<Arc<Gruu>> {
+    let secret = parameters.str("registrar", "gruu_secret").unwrap_or_default();
+    let legacy = parameters.bool("registrar", "gruu_legacy");
+    (!parameters.bool("registrar", "disable_gruu")).then(|| Arc::new(Gruu::new(secret, legacy)))
+}
+
+/// The header line, nothing without routes.
+fn service_route(routes: &[u8]) -> Vec<u8> {
+    if routes.is_empty() { Vec::new() } else { [b"Service-Route: ", routes, b"\r\n"].concat() }
 }
 
 /// The name inside `$avp(name)`: branch attributes have the same.

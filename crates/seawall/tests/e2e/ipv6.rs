@@ -14,8 +14,8 @@ const BOTH: &[&str] =
 /// The last address of a transport that the server listens on.
 fn last(server: &Server, transport: &str) -> std::net::SocketAddr {
     let prefix = format!("listening {transport}:");
-    let lines = server.greeting.iter().filter_map(|line| line.trim().strip_prefix(&prefix));
-    lines.last().unwrap().split_whitespace().next().unwrap().parse().unwrap()
+    let mut lines = server.greeting.iter().rev().filter_map(|line| line.trim().strip_prefix(&prefix));
+    lines.next().unwrap().split_whitespace().next().unwrap().parse().unwrap()
 }
 
 #[test]

@@ -227,6 +227,13 @@ pub const ALL: &[Parameter] = &[
         "Whether temporary GRUUs that OpenSIPS gave out are understood. They can be forged. Not in OpenSIPS.",
     ),
     Parameter::new(
+        "outbound_mode",
+        ParameterKind::Int,
+        "1",
+        "How contacts with reg-id are served: 1 as RFC 5626 says, 0 as OpenSIPS does, which knows no flows. Not in OpenSIPS.",
+    )
+    .check(zero_or_one),
+    Parameter::new(
         "service_route",
         ParameterKind::Str,
         "",
@@ -286,16 +293,24 @@ fn route_set(value: &Value) -> Result<(), String> {
     if is_sound { Ok(()) } else { Err("routes are written <sip:HOST;lr>, comma separated".to_owned()) }
 }
 
+/// A secret below this many bytes can be found by trying.
+const LEAST_SECRET_LEN: usize = 16;
+
 /// Said of a script that has GRUU on and leaves the secret as everybody knows it.
 pub(super) fn advise(setup: &Setup<'_>, diagnostics: &mut Diagnostics) {
     let parameters = setup.parameters;
     let switch = parameters.all("registrar", "disable_gruu").last();
     let is_on = !parameters.bool("registrar", "disable_gruu");
-    let is_default = parameters.str("registrar", "gruu_secret") == Some(b"OpenSIPS");
-    if let Some(switch) = switch.filter(|_| is_on && is_default) {
+    let Some(switch) = switch.filter(|_| is_on) else { return };
+    let secret = parameters.str("registrar", "gruu_secret").unwrap_or_default();
+    if secret == b"OpenSIPS" {
         diagnostics
             .warning(switch.span, "GRUU is on with the secret that everybody knows")
             .help("anybody can forge temporary GRUUs: set `gruu_secret` of registrar");
+    } else if secret.len() < LEAST_SECRET_LEN {
+        diagnostics
+            .warning(switch.span, "GRUU is on with a short secret")
+            .help("who has a temporary GRUU can try secrets out: make `gruu_secret` of registrar longer");
     }
 }
 
@@ -359,6 +374,7 @@ impl RegistrarSettings {
             max_domain_len: size("max_domain_len"),
             max_aor_len: size("max_aor_len"),
             max_contact_len: size("max_contact_len"),
+            outbound: parameters.bool("registrar", "outbound_mode"),
             gruu: gruu(parameters),
         };
         Self {

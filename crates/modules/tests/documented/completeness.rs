@@ -22,10 +22,12 @@ const TESTS: &[(&str, &str)] = &[
     ("options", include_str!("options.rs")),
     ("path", include_str!("path.rs")),
     ("nathelper", include_str!("nathelper.rs")),
+    ("nathelper", include_str!("pinging.rs")),
     ("proto_tcp", include_str!("management.rs")),
     ("proto_udp", include_str!("management.rs")),
     ("registrar", include_str!("gruu.rs")),
     ("registrar", include_str!("cached.rs")),
+    ("reg_event", include_str!("reg_event.rs")),
     ("registrar", include_str!("lookup.rs")),
     ("registrar", include_str!("registrar.rs")),
     ("registrar", include_str!("save.rs")),
@@ -35,6 +37,7 @@ const TESTS: &[(&str, &str)] = &[
     ("sl", include_str!("sl.rs")),
     ("tm", include_str!("tm.rs")),
     ("tm", include_str!("tm_routes.rs")),
+    ("usrloc", include_str!("pinging.rs")),
     ("usrloc", include_str!("usrloc.rs")),
 ];
 

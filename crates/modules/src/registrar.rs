@@ -329,6 +329,7 @@ fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     if !flags.no_reply {
         if outcome.status == 200 {
             context.push_date(&mut headers);
+            headers.extend_from_slice(&context.configuration.settings.registrar.service_route);
         }
         reply::send(context, outcome.status, outcome.reason.as_bytes(), &headers);
     }

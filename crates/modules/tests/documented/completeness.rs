@@ -21,6 +21,7 @@ const TESTS: &[(&str, &str)] = &[
     ("mi_datagram", include_str!("management.rs")),
     ("mi_fifo", include_str!("management.rs")),
     ("mi_http", include_str!("management.rs")),
+    ("options", include_str!("options.rs")),
     ("path", include_str!("path.rs")),
     ("nathelper", include_str!("nathelper.rs")),
     ("nathelper", include_str!("pinging.rs")),
@@ -239,7 +240,7 @@ fn the_registrar_has_what_its_document_has() {
     let ours: Vec<_> = module.parameters.iter().filter(|parameter| parameter.section.is_empty()).collect();
     assert_eq!(
         ours.iter().map(|own| own.name).collect::<Vec<_>>(),
-        ["min_expires_mode", "trust_contact_received", "gruu_legacy"]
+        ["min_expires_mode", "trust_contact_received", "gruu_legacy", "outbound_mode", "service_route"]
     );
     assert_eq!(module.parameters.len(), DOCUMENTED.len() + ours.len());
 

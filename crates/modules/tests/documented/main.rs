@@ -17,6 +17,7 @@ mod lookup;
 mod management;
 mod maxfwd;
 mod nathelper;
+mod options;
 mod originate;
 mod path;
 mod pinging;

@@ -113,6 +113,8 @@ pub struct Contact<'a> {
     pub sip_instance: Option<&'a [u8]>,
     /// The last measured ping latency in microseconds.
     pub ping_latency_us: Option<u32>,
+    /// The sharing tag that owns the contact.
+    pub ownership_tag: Option<&'a [u8]>,
 }
 
 /// Takes records as the location table is walked: an AoR, then its contacts, then the next AoR.

@@ -113,6 +113,7 @@ impl Management {
             optional(binding.instance),
         );
         let socket = self.node.location.names().name(numbers.socket);
+        let tag = self.node.location.names().name(binding.ownership_tag);
         sink.contact(&Contact {
             contact: binding.contact,
             contact_id: numbers.contact_id,
@@ -135,6 +136,7 @@ impl Management {
             attr: attr.as_deref(),
             sip_instance: instance.as_deref(),
             ping_latency_us: Some(numbers.latency_us).filter(|latency| *latency > 0),
+            ownership_tag: Some(tag).filter(|tag| !tag.is_empty()),
         });
     }
 

@@ -151,8 +151,8 @@ impl Worker {
         if !context.own_requests.is_empty() {
             self.take_own_requests(&mut context);
         }
-        if let Some((connection, until_s)) = context.keep_connection.take() {
-            io.connection_lifetime(connection, until_s);
+        for lease in context.keep_connection.drain(..) {
+            io.connection_lifetime(lease.connection, lease.holder, lease.until_s);
         }
         self.recycle(context);
     }

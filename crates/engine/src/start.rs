@@ -241,6 +241,7 @@ fn node(program: Program<Context>, mut sockets: Vec<Socket>, workers: usize) -> 
         watchers: Watchers::default(),
         transactions,
         keys,
+        authentication: seawall_modules::auth::Nonces::new(secret),
         configuration: ArcSwap::from_pointee(configuration),
         counters: Counters::new(workers),
         started_s: seawall_net::unix_s(),

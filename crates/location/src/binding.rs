@@ -79,6 +79,8 @@ pub struct Binding<'a> {
     pub attr: &'a [u8],
     /// User-Agent of the last accepted REGISTER.
     pub user_agent: &'a [u8],
+    /// The sharing tag that owns the contact (`ownership_tag` of registrar 1.4.1), an interned name.
+    pub ownership_tag: NameId,
 }
 
 impl Binding<'_> {
@@ -86,6 +88,12 @@ impl Binding<'_> {
     #[inline]
     pub fn is_valid(&self, now_s: u64) -> bool {
         u64::from(self.numbers.expires_s) > now_s || self.numbers.expires_s == PERMANENT
+    }
+
+    /// Whether it is a flow: a binding of an instance and a `reg-id`, whatever its URI is (RFC 5626 §6).
+    #[inline]
+    pub fn is_flow(&self) -> bool {
+        self.numbers.reg_id != 0 && !self.instance.is_empty()
     }
 
     /// Whether each part fits into a record.

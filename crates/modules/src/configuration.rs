@@ -7,6 +7,7 @@ use seawall_script::{Program, RouteId, RouteKind, VariableId, level};
 use seawall_transaction::Timers;
 
 use crate::context::Context;
+use crate::nathelper::NatSettings;
 use crate::reg_event::RegEventSettings;
 use crate::usrloc::event;
 
@@ -54,10 +55,16 @@ pub struct Settings {
     pub tm: TmSettings,
     /// `rr`.
     pub rr: RrSettings,
+    /// `path`.
+    pub path: crate::path::PathSettings,
     /// `max_limit` of `maxfwd`.
     pub max_forwards_limit: u32,
     /// `acc`.
     pub acc: AccSettings,
+    /// `nathelper`.
+    pub nat: NatSettings,
+    /// `auth`.
+    pub auth: crate::auth::AuthSettings,
     /// `reg_event`.
     pub reg_event: RegEventSettings,
     /// `nat_bflag` of `usrloc` as a mask, 0 for none.
@@ -79,6 +86,8 @@ pub struct RegistrarSettings {
     pub attribute: Option<VariableId>,
     /// The name under which lookup attaches the attribute to a branch.
     pub attribute_name: Vec<u8>,
+    /// The name inside `mcontact_avp`; empty when it is not set.
+    pub sent_contact_name: Vec<u8>,
     /// `tcp_persistent_flag` as a mask, 0 for none.
     pub tcp_persistent_flag: u32,
 }
@@ -186,6 +195,10 @@ impl Settings {
                 double: parameters.bool("rr", "enable_double_rr"),
                 add_user: parameters.bool("rr", "add_username"),
             },
+            path: crate::path::PathSettings {
+                use_received: parameters.bool("path", "use_received"),
+                double: parameters.bool("path", "enable_double_path"),
+            },
             max_forwards_limit: u32::try_from(parameters.int("maxfwd", "max_limit")).unwrap_or(256),
             acc: AccSettings {
                 early_media: parameters.bool("acc", "early_media"),
@@ -193,6 +206,8 @@ impl Settings {
                 report_cancels: parameters.bool("acc", "report_cancels"),
                 detect_direction: parameters.bool("acc", "detect_direction"),
             },
+            nat: NatSettings::new(program),
+            auth: crate::auth::AuthSettings::new(program),
             reg_event: RegEventSettings::new(program),
             nat_flag: mask(parameters.flag("usrloc", "nat_bflag")),
             server_header: shown.then(|| header_line("Server", header.as_deref())),

@@ -76,7 +76,7 @@ fn describe(binding: &Binding<'_>, names: &Names, now_s: u64, values: &mut Vec<(
         ("cseq", Value::Int(i64::from(numbers.cseq))),
         ("attr", text(binding.attr)),
         ("latency", Value::Int(i64::from(numbers.latency_us))),
-        ("shtag", Value::Null),
+        ("shtag", text(names.name(binding.ownership_tag))),
     ] {
         values.push((key(name), value));
     }

@@ -103,6 +103,7 @@ pub fn write(context: &Context, branch: &Branch, target: &Target, via_branch: &[
     let mut edits: Edits = context.edits.clone();
     let mut first_headers = Vec::new();
     write_record_route(context, socket, &mut first_headers);
+    crate::path::write_header(context, socket, &mut first_headers);
     if !branch.path.is_empty() {
         write_path(message, &branch.path, &mut edits);
     }

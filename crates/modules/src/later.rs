@@ -6,18 +6,6 @@ use seawall_script::LaterModule;
 pub const MODULES: &[LaterModule] = &[
     LaterModule { name: "alias_db", functions: &["alias_db_lookup", "alias_db_find"] },
     LaterModule {
-        name: "auth",
-        functions: &[
-            "www_challenge",
-            "proxy_challenge",
-            "consume_credentials",
-            "pv_www_authorize",
-            "pv_proxy_authorize",
-            "is_rpid_user_e164",
-            "append_rpid_hf",
-        ],
-    },
-    LaterModule {
         name: "auth_db",
         functions: &["www_authorize", "proxy_authorize", "db_does_uri_exist", "db_is_to_authorized"],
     },
@@ -61,17 +49,6 @@ pub const MODULES: &[LaterModule] = &[
     },
     LaterModule { name: "load_balancer", functions: &["lb_start", "lb_next", "lb_is_destination"] },
     LaterModule { name: "mid_registrar", functions: &["mid_registrar_save", "mid_registrar_lookup"] },
-    LaterModule {
-        name: "nathelper",
-        functions: &[
-            "nat_uac_test",
-            "fix_nated_register",
-            "fix_nated_contact",
-            "fix_nated_sdp",
-            "add_rcv_param",
-        ],
-    },
-    LaterModule { name: "path", functions: &["add_path", "add_path_received"] },
     LaterModule {
         name: "permissions",
         functions: &["check_source_address", "check_address", "allow_register", "allow_routing"],

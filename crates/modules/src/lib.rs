@@ -9,6 +9,7 @@
 //! has to answers "pending", and its script is parked.
 
 pub mod acc;
+pub mod auth;
 pub mod avps;
 pub mod branch;
 pub mod calendar;
@@ -20,15 +21,18 @@ pub mod forward;
 pub mod host;
 pub mod management;
 pub mod maxfwd;
+pub mod nathelper;
 pub mod node;
 pub mod originate;
 pub mod outbox;
+pub mod path;
 pub mod protocols;
 pub mod reg_event;
 pub mod registrar;
 pub mod reply;
 pub mod rewriting;
 pub mod rr;
+pub mod serial;
 pub mod signaling;
 pub mod sipmsgops;
 pub mod sl;
@@ -56,11 +60,14 @@ pub static MODULES: &[&Module<Context>] = &[
     &variables::TRANSPORT,
     &variables::VALUES,
     &acc::MODULE,
+    &auth::MODULE,
     &management::HTTPD,
     &management::MI_DATAGRAM,
     &management::MI_FIFO,
     &management::MI_HTTP,
     &maxfwd::MODULE,
+    &path::MODULE,
+    &nathelper::MODULE,
     &protocols::TCP,
     &protocols::UDP,
     &reg_event::MODULE,

@@ -275,15 +275,7 @@ impl Request<'_> {
         if !self.via.is_empty() {
             line(&[b"Via: ", self.via, b"\r\n"]);
         }
-        line(&[
-            b"From: ",
-            self.from,
-            b"\r\nTo: ",
-            self.to,
-            b"\r\nCall-ID: ",
-            self.call_id,
-            b"\r\nCSeq: ",
-        ]);
+        line(&[b"From: ", self.from, b"\r\nTo: ", self.to, b"\r\nCall-ID: ", self.call_id, b"\r\nCSeq: "]);
         ascii::write_u32(out, self.cseq);
         out.push(b' ');
         out.extend_from_slice(self.method);

@@ -96,6 +96,7 @@ fn show(aor: &[u8], contacts: &[Stored], sink: &mut dyn RecordSink) {
             attr: None,
             sip_instance: None,
             ping_latency_us: None,
+            ownership_tag: None,
         });
     }
 }

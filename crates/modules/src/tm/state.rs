@@ -42,6 +42,8 @@ pub struct Kept {
     pub edits: Edits,
     /// What `record_route` asked for.
     pub record_route: Option<crate::rr::RecordRoute>,
+    /// What `add_path` asked for.
+    pub path_header: Option<Box<crate::path::PathHeader>>,
     /// What `loose_route` found.
     pub loose_route: crate::rr::LooseRoute,
     /// The Max-Forwards to send.
@@ -50,6 +52,8 @@ pub struct Kept {
     pub add_local_rport: bool,
     /// Whether replies go to the source port.
     pub force_rport: bool,
+    /// Destinations that are to be tried later.
+    pub serial: crate::serial::Waiting,
 }
 
 /// The part of a transaction's state that changes.

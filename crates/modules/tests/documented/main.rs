@@ -7,16 +7,22 @@
 mod harness;
 
 mod acc;
+mod auth;
+mod cached;
 mod completeness;
 mod core;
+mod gruu;
 mod lookup;
 mod management;
 mod maxfwd;
+mod nathelper;
 mod originate;
+mod path;
 mod reg_event;
 mod registrar;
 mod rr;
 mod save;
+mod serial;
 mod signaling;
 mod sipmsgops;
 mod sl;

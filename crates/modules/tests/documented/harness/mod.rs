@@ -1,12 +1,14 @@
 //! A server without sockets, messages to feed it with, and the comparisons that all tests are made of.
 
+mod client;
 mod load;
 mod log;
 mod message;
 mod parameters;
 mod server;
 
-pub use load::{check_loads, check_refused, check_warned, program, refused};
+pub use client::{Client, hash};
+pub use load::{check_loads, check_quiet, check_refused, check_warned, program, refused};
 pub use message::{Request, reply};
 pub use parameters::{check_parameters, row};
 pub use server::{Packet, Run, Server};
@@ -17,11 +19,14 @@ loadmodule \"signaling.so\"
 loadmodule \"sl.so\"
 loadmodule \"tm.so\"
 loadmodule \"rr.so\"
+loadmodule \"path.so\"
 loadmodule \"maxfwd.so\"
 loadmodule \"sipmsgops.so\"
 loadmodule \"usrloc.so\"
 loadmodule \"registrar.so\"
+loadmodule \"nathelper.so\"
 loadmodule \"acc.so\"
+loadmodule \"auth.so\"
 loadmodule \"reg_event.so\"
 loadmodule \"httpd.so\"
 loadmodule \"mi_http.so\"

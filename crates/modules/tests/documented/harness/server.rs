@@ -1,6 +1,6 @@
 //! The server: what a worker does around the script, without sockets.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -16,9 +16,9 @@ use seawall_modules::reg_event::{self, Watchers};
 use seawall_modules::statistics::{COUNTED, Counters};
 use seawall_modules::tm::relay;
 use seawall_modules::tm::state::TransactionState;
-use seawall_modules::waiting::Errand;
+use seawall_modules::waiting::{Errand, Resume};
 use seawall_net::{ConnectionId, Origin, Transport};
-use seawall_script::{Frame, Outcome, RouteId, RouteKind};
+use seawall_script::{Flow, Frame, Outcome, RouteId, RouteKind};
 use seawall_sip::{Method, Name, NameAddr};
 use seawall_transaction::proxy::reply::top_via_extent;
 use seawall_transaction::{
@@ -79,8 +79,8 @@ pub struct Run {
     pub events: Vec<EventParameters>,
     /// How the first route ended.
     pub outcome: Option<Outcome>,
-    /// Until when the connection is to be kept.
-    pub keep_connection_s: Option<u64>,
+    /// Until when its contacts want the connection to be kept, one by one; 0 where they let go.
+    pub keep_connection_s: Vec<u64>,
     /// The host name that the script waits for.
     pub waiting_for: Option<String>,
 }
@@ -120,6 +120,7 @@ pub struct Server {
     pub now_ms: u64,
     run: Run,
     effects: Effects<Arc<TransactionState>, Target>,
+    parked: Option<(Box<Context>, Frame, Resume)>,
     own_requests: Vec<OwnRequest>,
 }
 
@@ -155,6 +156,7 @@ impl Server {
             watchers: Watchers::default(),
             transactions: transactions.map(Mutex::new).collect(),
             keys,
+            authentication: seawall_modules::auth::Nonces::new(secret),
             configuration: ArcSwap::from_pointee(configuration),
             counters: Counters::new(1),
             started_s: START_S,
@@ -166,6 +168,7 @@ impl Server {
             now_ms: 1_000_000,
             run: Run::default(),
             effects: Effects::default(),
+            parked: None,
             own_requests: Vec::new(),
         }
     }
@@ -285,11 +288,38 @@ impl Server {
         let configuration = Arc::clone(&context.configuration);
         let outcome = seawall_script::run(&configuration.program, &mut frame, &mut *context);
         self.run.outcome.get_or_insert(outcome);
-        self.run.waiting_for = context.waiting.take().and_then(|wait| match wait.errand {
+        match outcome {
+            Outcome::Parked => self.park(context, frame),
+            _ => self.leave(context),
+        }
+    }
+
+    /// Keeps a script that waits, until [`Server::resolved`].
+    fn park(&mut self, mut context: Box<Context>, frame: Frame) {
+        let wait = context.waiting.take().expect("something to wait for");
+        self.run.waiting_for = match wait.errand {
             Errand::Host(host) => Some(host),
             Errand::Task(_) => None,
-        });
-        self.leave(context);
+        };
+        self.parked = Some((context, frame, wait.resume));
+    }
+
+    /// Tells the script that waits what its name was resolved to.
+    pub fn resolved(&mut self, addresses: &[&str]) -> Run {
+        let (mut context, mut frame, resume) = self.parked.take().expect("a script that waits");
+        let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        self.watch(|server| match resume(&mut context, Some(Box::new(addresses))) {
+            Flow::Pending => server.park(context, frame),
+            Flow::Value(value) => {
+                let configuration = Arc::clone(&context.configuration);
+                let program = &configuration.program;
+                match seawall_script::resume(program, &mut frame, &mut *context, value) {
+                    Outcome::Parked => server.park(context, frame),
+                    _ => server.leave(context),
+                }
+            }
+            Flow::Exit | Flow::Drop | Flow::Error => server.leave(context),
+        })
     }
 
     /// Carries out what a route decided.
@@ -313,9 +343,7 @@ impl Server {
         context.outbox.drain(|target, bytes| self.run.sent.push(packet(&node, target, bytes)));
         self.effects.append(&mut context.effects);
         self.own_requests.append(&mut context.own_requests);
-        if let Some((_, until_s)) = context.keep_connection {
-            self.run.keep_connection_s = Some(until_s);
-        }
+        self.run.keep_connection_s.extend(context.keep_connection.drain(..).map(|lease| lease.until_s));
         for launched in std::mem::take(&mut context.launched) {
             let mut frame = Frame::new(launched.route);
             frame.set_return_code(launched.code);
@@ -368,15 +396,17 @@ impl Server {
         state: &Arc<TransactionState>,
     ) -> Relay {
         let general = state.configuration.routes.reply;
-        let armed = {
+        let (armed, branch) = {
             let inner = state.lock();
             let sent = inner.branches.get(usize::from(token.branch));
-            sent.and_then(|sent| sent.reply_route).or(inner.armed.reply)
+            let own = sent.and_then(|sent| sent.reply_route);
+            (own.or(inner.armed.reply), sent.map(|sent| sent.branch.clone()))
         };
         context.configuration = Arc::clone(&state.configuration);
         context.route = RouteKind::Reply;
         context.transaction = Some((token.id, Arc::clone(state)));
         context.branch_index = token.branch;
+        context.target = branch.unwrap_or_default();
         context.flags = state.lock().flags;
         let shares_values = context.configuration.settings.tm.onreply_avp_mode;
         if shares_values {

@@ -10,7 +10,7 @@ use seawall_notifier::reginfo::CONTENT_TYPE;
 use seawall_notifier::{BadSubscribe, Dialog, New, Refresh, Refused, Source};
 use seawall_registrar::aor::{self, Aor};
 use seawall_script::{Argument, ArgumentKind, Call, Flow, Function, Module, Routes, Statistic};
-use seawall_sip::{Message, Method, Name, Uri, ascii, cseq, list, name_addr};
+use seawall_sip::{Message, Method, Name, Uri, ascii, cseq, list, name_addr, validate};
 
 use crate::context::Context;
 use crate::registrar::{Table, prepare_domain};
@@ -70,6 +70,9 @@ pub static MODULE: Module<Context> = Module {
     requires: &["usrloc", "tm"],
     ..Module::new("reg_event", "https://www.rfc-editor.org/rfc/rfc3680")
 };
+
+/// Longest next hop that a subscription keeps, in bytes: a host name and a port with room to spare.
+const NEXT_HOP_BYTES: usize = 512;
 
 /// Why a SUBSCRIBE is refused: code, reason and header lines.
 struct Refusal(u16, &'static str, String);
@@ -138,6 +141,7 @@ fn add_reply_headers(context: &mut Context, lines: &[u8]) {
 
 /// Does what the SUBSCRIBE asks for and leaves the NOTIFY in the context. Gives the seconds that were granted.
 fn serve(context: &mut Context, call: &Call<'_, Context>) -> Result<u32, Refusal> {
+    understood(context.message())?;
     acceptable(context.message())?;
     let expires_s = granted_s(context)?;
     let way = Way {
@@ -145,7 +149,8 @@ fn serve(context: &mut Context, call: &Call<'_, Context>) -> Result<u32, Refusal
         connection: context.origin.connection,
         next_hop: call.str(2).filter(|hop| !hop.is_empty()).map(forward::as_uri).unwrap_or_default(),
     };
-    if !uris::is_clean(&way.next_hop) || !way.next_hop.is_empty() && Uri::parse(&way.next_hop).is_err() {
+    let usable = uris::is_clean(&way.next_hop) && way.next_hop.len() <= NEXT_HOP_BYTES;
+    if !usable || !way.next_hop.is_empty() && Uri::parse(&way.next_hop).is_err() {
         tracing::error!("line {}: reg_event_subscribe: the next hop is no URI", call.line());
         return Err(Refusal(500, "Server Internal Error", String::new()));
     }
@@ -223,6 +228,16 @@ fn granted_s(context: &Context) -> Result<u32, Refusal> {
         return Err(Refusal(423, "Interval Too Brief", line));
     }
     Ok(asked.min(settings.max_expires_s))
+}
+
+/// Whether nothing is insisted on that is not provided: no extension is (RFC 3261 section 8.2.2.3).
+fn understood(message: &Message) -> Result<(), Refusal> {
+    let tags: Vec<_> =
+        validate::unsupported(message, Name::Require, &[]).map(String::from_utf8_lossy).collect();
+    if tags.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal(420, "Bad Extension", format!("Unsupported: {}\r\n", tags.join(", "))))
 }
 
 /// Whether the subscriber takes the only kind of document that there is (RFC 3680 section 4.5).

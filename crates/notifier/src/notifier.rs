@@ -250,7 +250,7 @@ impl<F: Clone> Notifier<F> {
         }
         // A target refresh request (RFC 6665 section 4.4.1).
         if let Some(target) = target(refresh.subscribe)? {
-            subscription.dialog.target = target;
+            subscription.dialog.retarget(target)?;
         }
         subscription.dialog.remote_cseq = cseq;
         subscription.flow = refresh.flow;

@@ -222,6 +222,7 @@ fn what_is_wrong_is_answered() {
     check_code("", &[EVENT, CONTACT, "Expires: 59"], 423, ("Min-Expires", "60"));
     check_code("", &[EVENT, CONTACT, "Expires: x"], 400, ("Min-Expires", ""));
     check_code("", &[EVENT, CONTACT, "Accept: text/plain"], 406, ("Accept", "application/reginfo+xml"));
+    check_code("", &[EVENT, CONTACT, "Require: eventlist, foo"], 420, ("Unsupported", "eventlist, foo"));
     check_code("", &[EVENT], 400, ("Warning", "399 seawall \"Contact missing or malformed\""));
     let long = format!("Record-Route: <sip:{};lr>", "a".repeat(5000));
     check_code("", &[EVENT, CONTACT, &long], 513, ("Warning", ""));

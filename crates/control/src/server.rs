@@ -220,6 +220,13 @@ pub trait Server: Send + Sync + 'static {
     /// The diagnostics of the new script; the old one goes on.
     fn reload(&self) -> Result<String, String>;
 
+    /// Whether contacts are pinged: the script says so, and nobody has switched it off.
+    fn pinging(&self) -> bool;
+
+    /// Switches pinging on or off. False where the script says that nobody is pinged, so that there is nothing to
+    /// switch.
+    fn set_pinging(&self, on: bool) -> bool;
+
     /// The location tables.
     fn domains(&self) -> Vec<Domain>;
 

@@ -188,6 +188,7 @@ fn uptime_version_ps_and_which_have_their_documented_shapes() {
             "get_statistics",
             "list_statistics",
             "reset_statistics",
+            "nh_enable_ping",
             "uptime",
             "version",
             "ps",
@@ -234,6 +235,23 @@ fn a_subscription_is_ended_by_its_number() {
     check_call("reg_event_end", json!({ "id": 1002 }), error(404, "Subscription not found"));
     check_call("reg_event_end", json!({ "id": -1 }), invalid_params());
     check_call("reg_event_end", json!({}), invalid_params());
+}
+
+#[test]
+fn nh_enable_ping_shows_and_sets_whether_contacts_are_pinged() {
+    check_call("nh_enable_ping", json!({}), json!({ "Status": 0 }));
+    check_call("nh_enable_ping", json!([1]), error(400, "Pinging is off in the script"));
+    let server = FakeServer { pinging: Some(true).into(), ..FakeServer::default() };
+    let dispatcher = Dispatcher::new(Arc::new(server));
+    let check =
+        |params: Value, expected: Value| check_call_on(&dispatcher, "nh_enable_ping", params, expected);
+    check(json!([]), json!({ "Status": 1 }));
+    check(json!({ "status": 0 }), json!("OK"));
+    check(json!({}), json!({ "Status": 0 }));
+    check(json!(["5"]), json!("OK"));
+    check_call_on(&dispatcher, "nathelper:nh_enable_ping", json!({}), json!({ "Status": 1 }));
+    check(json!([-1]), invalid_params());
+    check(json!(["on"]), invalid_params());
 }
 
 #[test]

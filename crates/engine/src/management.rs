@@ -334,6 +334,19 @@ impl Server for Management {
         crate::reload::reload(self)
     }
 
+    fn pinging(&self) -> bool {
+        self.node.configuration.load().settings.nat.ping.is_some()
+            && self.node.pinging.load(Ordering::Relaxed)
+    }
+
+    fn set_pinging(&self, on: bool) -> bool {
+        let possible = self.node.configuration.load().settings.nat.ping.is_some();
+        if possible {
+            self.node.pinging.store(on, Ordering::Relaxed);
+        }
+        possible
+    }
+
     fn domains(&self) -> Vec<Domain> {
         let describe = |domain: &Arc<location::Domain>| Domain {
             name: domain.name().to_owned(),

@@ -44,6 +44,8 @@ pub struct Routes {
     pub events: Vec<(String, RouteId)>,
     /// Whether any event of the location table is waited for, so that nothing is gathered for nobody.
     pub location_events: bool,
+    /// Whether E_UL_LATENCY_UPDATE is waited for.
+    pub latency_events: bool,
 }
 
 /// The module parameters.
@@ -149,6 +151,7 @@ impl Configuration {
             startup: program.route(RouteKind::Startup, ""),
             timers: program.timers().map(|(_, interval_s, route)| (interval_s, route)).collect(),
             location_events: events.iter().any(|(name, _)| location.contains(&name.as_str())),
+            latency_events: events.iter().any(|(name, _)| name == event::LATENCY_UPDATE),
             events,
         };
         let level = |name: &str, default: i8| {

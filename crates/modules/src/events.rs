@@ -1,6 +1,6 @@
 //! Events that routes of the script wait for: changes of the location table, and the script's own.
 
-use seawall_location::{Binding, Change, Names, PERMANENT, Q_NONE, Sink};
+use seawall_location::{Binding, Change, Domain, Names, PERMANENT, Q_NONE, Sink};
 use seawall_script::{Call, Flow, Value};
 
 use crate::context::{Context, EventParameters};
@@ -48,6 +48,14 @@ impl Sink for Gather<'_> {
         }
         self.events.push(EventParameters { name: name.into(), values });
     }
+}
+
+/// E_UL_LATENCY_UPDATE of a binding, as it is now.
+#[must_use]
+pub fn latency_update(domain: &Domain, aor: &[u8], binding: &Binding<'_>, now_s: u64) -> EventParameters {
+    let mut values = vec![(key("domain"), Value::from(domain.name())), (key("aor"), Value::str(aor))];
+    describe(binding, domain.names(), now_s, &mut values);
+    EventParameters { name: event::LATENCY_UPDATE.into(), values }
 }
 
 fn key(name: &str) -> Box<str> {

@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -50,6 +51,8 @@ pub struct Node {
     pub started_s: u64,
     /// The number of workers.
     pub workers: usize,
+    /// Whether contacts are pinged (MI `nh_enable_ping`), where the script says so.
+    pub pinging: AtomicBool,
 }
 
 /// A socket of the server and how it is named in messages.

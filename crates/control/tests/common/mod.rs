@@ -47,6 +47,8 @@ pub struct FakeServer {
     pub level: AtomicI8,
     pub requests: AtomicU64,
     pub reload_error: Option<String>,
+    /// Whether contacts are pinged; nothing where the script pings nobody.
+    pub pinging: Mutex<Option<bool>>,
 }
 
 impl FakeServer {
@@ -122,6 +124,17 @@ impl Server for FakeServer {
             Process { id: 0, pid: 100, kind: "main".to_owned() },
             Process { id: 1, pid: 101, kind: "SIP worker 0".to_owned() },
         ]
+    }
+
+    fn pinging(&self) -> bool {
+        self.pinging.lock().unwrap().unwrap_or(false)
+    }
+
+    fn set_pinging(&self, on: bool) -> bool {
+        let mut pinging = self.pinging.lock().unwrap();
+        let possible = pinging.is_some();
+        *pinging = pinging.map(|_| on);
+        possible
     }
 
     fn log_level(&self) -> i8 {

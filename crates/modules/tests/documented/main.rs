@@ -18,6 +18,7 @@ mod maxfwd;
 mod nathelper;
 mod originate;
 mod path;
+mod pinging;
 mod reg_event;
 mod registrar;
 mod rr;

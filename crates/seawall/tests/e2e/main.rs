@@ -19,6 +19,7 @@ mod examples;
 mod gruu;
 mod hostile;
 mod mi;
+mod nat;
 mod operation;
 mod path;
 mod persistent;

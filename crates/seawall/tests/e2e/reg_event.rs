@@ -249,8 +249,7 @@ fn a_next_hop_with_a_name_is_resolved_and_local_route_sees_every_notify() {
 fn hostile_contacts_do_not_break_the_document() {
     let server = start();
     let mut alice = Phone::udp(&server, "alice");
-    let contact =
-        "Contact: \"<x>&'\" <sip:alice@127.0.0.1:9;x=%3C%26;y='&amp>;+sip.instance=\"<urn:\\\"&>\"";
+    let contact = "Contact: \"<x>&'\" <sip:alice@127.0.0.1:9;x=%3C%26;y='&amp>;+sip.instance=\"<urn:\\\"&>\"";
     assert_eq!(alice.ask(&alice.register_request().with(contact).with("Expires: 60")).status(), 200);
     let mut watcher = Watcher::new(Phone::udp(&server, "watcher"), "alice");
     watcher.subscribe(600);

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -10,6 +11,8 @@ use seawall_modules::acc;
 use seawall_modules::configuration::Configuration;
 use seawall_modules::context::{Context, EventParameters, Failure, Packet as Message, Target};
 use seawall_modules::events::Gather;
+use seawall_modules::nathelper::ping::{self, Pong};
+use seawall_modules::nathelper::pinger::{Moment, Pinger};
 use seawall_modules::node::{Identity, Node, Socket, TRANSACTION_SHARDS};
 use seawall_modules::originate::{self, Ended, OwnRequest, Sent};
 use seawall_modules::reg_event::{self, Watchers};
@@ -118,6 +121,7 @@ pub struct Server {
     pub node: Arc<Node>,
     pub now_s: u64,
     pub now_ms: u64,
+    pinger: Pinger,
     run: Run,
     effects: Effects<Arc<TransactionState>, Target>,
     parked: Option<(Box<Context>, Frame, Resume)>,
@@ -161,11 +165,13 @@ impl Server {
             counters: Counters::new(1),
             started_s: START_S,
             workers: 1,
+            pinging: AtomicBool::new(true),
         };
         Self {
             node: Arc::new(node),
             now_s: START_S,
             now_ms: 1_000_000,
+            pinger: Pinger::new(0, 1),
             run: Run::default(),
             effects: Effects::default(),
             parked: None,
@@ -217,6 +223,7 @@ impl Server {
                     server.expire();
                 }
                 server.carry_out();
+                server.ping();
             }
         })
     }
@@ -342,8 +349,8 @@ impl Server {
         let node = Arc::clone(&self.node);
         context.outbox.drain(|target, bytes| self.run.sent.push(packet(&node, target, bytes)));
         self.effects.append(&mut context.effects);
-        self.own_requests.append(&mut context.own_requests);
         self.run.keep_connection_s.extend(context.keep_connection.drain(..).map(|lease| lease.until_s));
+        self.own_requests.append(&mut context.own_requests);
         for launched in std::mem::take(&mut context.launched) {
             let mut frame = Frame::new(launched.route);
             frame.set_return_code(launched.code);
@@ -368,6 +375,14 @@ impl Server {
 
     fn response(&mut self, mut context: Box<Context>) {
         let branch = self.node.keys.response_branch(context.message());
+        if let Some(OwnBranch::Ping(token)) = branch {
+            let status = context.message().status();
+            let pong = Pong { token, status, now_us: self.now_ms * 1000, now_s: self.now_s };
+            let configuration = self.node.configuration.load_full();
+            let mut events = Vec::new();
+            ping::answered(&self.node, 0, &configuration, pong, &mut events);
+            return self.raise(events);
+        }
         let Some(OwnBranch::Transaction(token)) = branch else { return };
         let node = Arc::clone(&self.node);
         let shard = node.shard(token.id.shard).unwrap();
@@ -504,6 +519,17 @@ impl Server {
         if code >= 300 {
             acc::missed(accounting, &request.message, code, &reason, self.now_s);
         }
+    }
+
+    fn ping(&mut self) {
+        let node = Arc::clone(&self.node);
+        let configuration = node.configuration.load_full();
+        let now = Moment { now_us: self.now_ms * 1000, now_s: self.now_s };
+        let mut events = Vec::new();
+        let sent = &mut self.run.sent;
+        let mut send = |target, bytes: &mut Vec<u8>| sent.push(packet(&node, target, bytes));
+        self.pinger.tick(&node, &configuration, now, &mut events, &mut send);
+        self.raise(events);
     }
 
     fn expire(&mut self) {

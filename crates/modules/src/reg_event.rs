@@ -10,6 +10,7 @@ use seawall_notifier::reginfo::CONTENT_TYPE;
 use seawall_notifier::{BadSubscribe, Dialog, New, Refresh, Refused, Source};
 use seawall_registrar::aor::{self, Aor};
 use seawall_script::{Argument, ArgumentKind, Call, Flow, Function, Module, Routes, Statistic};
+use seawall_sip::uri::escape;
 use seawall_sip::{Message, Method, Name, Uri, ascii, cseq, list, name_addr, validate};
 
 use crate::context::Context;
@@ -170,13 +171,16 @@ fn begin(context: &mut Context, call: &Call<'_, Context>, expires_s: u32, way: W
     let mut name = Aor::new();
     let policy = &context.configuration.settings.registrar.policy;
     aor::canonical_text(uri, policy, &mut name).map_err(|_| not_found())?;
-    let aor_uri = uri_of_aor(uri).ok_or_else(not_found)?;
+    let aor_uri = uri_of_aor(&name, uri, policy.use_domain).ok_or_else(not_found)?;
+    // Without a domain a GRUU names the socket that its phone registered at, which the subscriber may not reach.
+    let gruus = policy.gruu.is_some() && policy.use_domain;
     let tag = reply::tag_of(context).ok_or(Refusal(400, "Bad Request", String::new()))?;
     let new = New {
         dialog: Dialog::new(context.message(), &tag)?,
         domain: table.name(),
         aor: &name,
         aor_uri: &aor_uri,
+        gruus,
         expires_s,
         source: Source::from(context.origin.peer.ip()),
         flow: way,
@@ -256,8 +260,18 @@ fn acceptable(message: &Message) -> Result<(), Refusal> {
     Err(Refusal(406, "Not Acceptable", line))
 }
 
-/// The address of record as a URI, for the documents: without password, port and parameters.
-fn uri_of_aor(uri: &[u8]) -> Option<Vec<u8>> {
-    let uri = Uri::parse(uri).ok()?;
-    Some([b"sip:", uri.user?, b"@", &*uri.host.to_ascii_lowercase()].concat())
+/// The address of record as a URI, for the documents: as its GRUUs have it, without password, port and parameters. Where
+/// addresses of record have no host, that of the subscriber's URI stands in.
+fn uri_of_aor(name: &[u8], uri: &[u8], use_domain: bool) -> Option<Vec<u8>> {
+    let given = Uri::parse(uri).ok()?;
+    let at = name.iter().rposition(|byte| *byte == b'@').filter(|_| use_domain);
+    let (user, host) = match at {
+        Some(at) => (name.get(..at)?, name.get(at + 1..)?),
+        None => (name, given.host),
+    };
+    let mut out = b"sip:".to_vec();
+    escape::escape_user_into(user, &mut out);
+    out.push(b'@');
+    out.extend_from_slice(&host.to_ascii_lowercase());
+    Some(out)
 }

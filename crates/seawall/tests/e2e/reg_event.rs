@@ -353,7 +353,7 @@ fn a_watcher_ends_up_with_what_the_table_holds_however_requests_overtake_each_ot
     // Register and unregister in turn without waiting for answers: the workers take them in any order.
     for round in 0..40_u32 {
         for (number, (phone, request)) in phones.iter_mut().zip(&requests).enumerate() {
-            let expires = if (round as usize + number) % 3 == 0 { 0 } else { 600 + round };
+            let expires = if (round as usize + number).is_multiple_of(3) { 0 } else { 600 + round };
             let contact = format!("Contact: <{}>;expires={expires}", phone.contact());
             let mut request = request.clone().with(contact);
             request.cseq = round + 1;

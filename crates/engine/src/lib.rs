@@ -17,6 +17,7 @@ mod events;
 mod framer;
 pub mod limits;
 mod management;
+mod originate;
 mod parked;
 mod reload;
 mod request;

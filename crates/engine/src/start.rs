@@ -239,6 +239,7 @@ fn node(program: Program<Context>, mut sockets: Vec<Socket>, workers: usize) -> 
         location: Arc::new(location),
         transactions,
         keys,
+        authentication: seawall_modules::auth::Nonces::new(secret),
         configuration: ArcSwap::from_pointee(configuration),
         counters: Counters::new(workers),
         started_s: seawall_net::unix_s(),

@@ -12,6 +12,9 @@ pub const Q_NONE: u16 = u16::MAX;
 /// `methods` of a contact that named none: all of them.
 pub const ALL_METHODS: u32 = u32::MAX;
 
+/// The Call-ID of a binding that an operator made and no REGISTER.
+pub const MADE_BY_HAND: &[u8] = b"dfjrewr12386fd6-343@Seawall.mi";
+
 /// The fixed-size part of a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Numbers {
@@ -85,6 +88,12 @@ impl Binding<'_> {
     #[inline]
     pub fn is_valid(&self, now_s: u64) -> bool {
         u64::from(self.numbers.expires_s) > now_s || self.numbers.expires_s == PERMANENT
+    }
+
+    /// Whether it is a flow: a binding of an instance and a `reg-id`, whatever its URI is (RFC 5626 §6).
+    #[inline]
+    pub fn is_flow(&self) -> bool {
+        self.numbers.reg_id != 0 && !self.instance.is_empty()
     }
 
     /// Whether each part fits into a record.

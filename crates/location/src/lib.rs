@@ -20,7 +20,7 @@ mod order;
 mod record;
 mod wheel;
 
-pub use binding::{ALL_METHODS, Binding, Numbers, PERMANENT, Q_NONE, TooLong};
+pub use binding::{ALL_METHODS, Binding, MADE_BY_HAND, Numbers, PERMANENT, Q_NONE, TooLong};
 pub use change::{Change, Removal, Sink};
 pub use domain::{Domain, Location, Settings, Snapshot, Statistics};
 pub use entry::{Entry, Refused};

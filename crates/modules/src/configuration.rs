@@ -62,10 +62,14 @@ pub struct Settings {
     pub acc: AccSettings,
     /// `nathelper`.
     pub nat: NatSettings,
+    /// `auth`.
+    pub auth: crate::auth::AuthSettings,
     /// `nat_bflag` of `usrloc` as a mask, 0 for none.
     pub nat_flag: u32,
     /// The value of the Server header, if replies carry one.
     pub server_header: Option<Vec<u8>>,
+    /// The User-Agent header line of requests made here, if they carry one.
+    pub user_agent_header: Option<Vec<u8>>,
 }
 
 /// Parameters of `registrar`.
@@ -200,22 +204,22 @@ impl Settings {
                 detect_direction: parameters.bool("acc", "detect_direction"),
             },
             nat: NatSettings::new(program),
+            auth: crate::auth::AuthSettings::new(program),
             nat_flag: mask(parameters.flag("usrloc", "nat_bflag")),
-            server_header: shown.then(|| server_line(header.as_deref())),
+            server_header: shown.then(|| header_line("Server", header.as_deref())),
+            user_agent_header: shown
+                .then(|| header_line("User-Agent", program.globals.str("user_agent_header").as_deref())),
         }
     }
 }
 
-/// The Server header line. The script gives either the whole header or its value.
-fn server_line(header: Option<&str>) -> Vec<u8> {
-    let text = header.unwrap_or(concat!("Server: Seawall/", env!("CARGO_PKG_VERSION")));
+/// A header line that names the server. The script gives either the whole header or its value.
+fn header_line(name: &str, given: Option<&str>) -> Vec<u8> {
+    let text = given.unwrap_or(concat!("Seawall/", env!("CARGO_PKG_VERSION")));
     let clean: String = text.chars().filter(|character| !character.is_control()).collect();
     let clean = clean.trim();
-    if clean.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("server:")) {
-        format!("{clean}\r\n").into_bytes()
-    } else {
-        format!("Server: {clean}\r\n").into_bytes()
-    }
+    let whole = clean.split_once(':').is_some_and(|(start, _)| start.trim_end().eq_ignore_ascii_case(name));
+    if whole { format!("{clean}\r\n").into_bytes() } else { format!("{name}: {clean}\r\n").into_bytes() }
 }
 
 /// The mask of a flag, 0 when there is none.

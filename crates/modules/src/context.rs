@@ -115,6 +115,8 @@ pub struct Context {
     pub armed: Armed,
     /// What `do_accounting` asked for.
     pub accounting: crate::acc::Accounting,
+    /// What the authorize functions found out.
+    pub authentication: crate::auth::Verdict,
     /// Set in an event route.
     pub event: Option<EventParameters>,
     /// Packets to send when the route has ended.
@@ -123,6 +125,10 @@ pub struct Context {
     pub effects: Effects<Arc<TransactionState>, Target>,
     /// Location changes that event routes wait for.
     pub events: Vec<EventParameters>,
+    /// Requests of the server itself, to be sent when the route has ended.
+    pub own_requests: Vec<crate::originate::OwnRequest>,
+    /// The request of the server itself that a `local_route` runs for: what is to be known when it is sent.
+    pub own: Option<Box<crate::originate::Departure>>,
     /// Connections to keep, or to let go (`tcp_persistent_flag`).
     pub keep_connection: Vec<crate::registrar::Lease>,
     /// The code that the last local reply had, 0 for none; `$rs` in a request route and the statistics use it.
@@ -185,10 +191,13 @@ impl Context {
             failure: None,
             armed: Armed::default(),
             accounting: crate::acc::Accounting::default(),
+            authentication: crate::auth::Verdict::default(),
             event: None,
             outbox: Outbox::default(),
             effects: Effects::default(),
             events: Vec::new(),
+            own_requests: Vec::new(),
+            own: None,
             keep_connection: Vec::new(),
             replied: 0,
             resolved: Vec::new(),
@@ -227,7 +236,9 @@ impl Context {
         self.failure = None;
         self.armed = Armed::default();
         self.accounting = crate::acc::Accounting::default();
+        self.authentication = crate::auth::Verdict::default();
         self.event = None;
+        self.own = None;
         self.keep_connection.clear();
         self.replied = 0;
         self.resolved.clear();

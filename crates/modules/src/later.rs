@@ -6,18 +6,6 @@ use seawall_script::LaterModule;
 pub const MODULES: &[LaterModule] = &[
     LaterModule { name: "alias_db", functions: &["alias_db_lookup", "alias_db_find"] },
     LaterModule {
-        name: "auth",
-        functions: &[
-            "www_challenge",
-            "proxy_challenge",
-            "consume_credentials",
-            "pv_www_authorize",
-            "pv_proxy_authorize",
-            "is_rpid_user_e164",
-            "append_rpid_hf",
-        ],
-    },
-    LaterModule {
         name: "auth_db",
         functions: &["www_authorize", "proxy_authorize", "db_does_uri_exist", "db_is_to_authorized"],
     },

@@ -9,6 +9,7 @@
 //! has to answers "pending", and its script is parked.
 
 pub mod acc;
+pub mod auth;
 pub mod avps;
 pub mod branch;
 pub mod calendar;
@@ -22,6 +23,7 @@ pub mod management;
 pub mod maxfwd;
 pub mod nathelper;
 pub mod node;
+pub mod originate;
 pub mod outbox;
 pub mod path;
 pub mod protocols;
@@ -57,6 +59,7 @@ pub static MODULES: &[&Module<Context>] = &[
     &variables::TRANSPORT,
     &variables::VALUES,
     &acc::MODULE,
+    &auth::MODULE,
     &management::HTTPD,
     &management::MI_DATAGRAM,
     &management::MI_FIFO,

@@ -37,6 +37,8 @@ pub struct Node {
     pub transactions: Vec<Mutex<Shard>>,
     /// Makes and reads branch parameters, transaction keys and tags.
     pub keys: Keys,
+    /// Makes nonces and knows which were used.
+    pub authentication: crate::auth::Nonces,
     /// What is in force now: the script and the module parameters.
     pub configuration: ArcSwap<Configuration>,
     /// Statistics, one set of cells for each worker.

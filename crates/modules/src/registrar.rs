@@ -13,6 +13,7 @@ use std::sync::{Arc, OnceLock};
 
 use regex::bytes::Regex;
 use seawall_location::{Domain, NameId, Q_NONE};
+use seawall_net::Transport;
 use seawall_registrar::gruu::{NoGruu, Wanted};
 use seawall_registrar::{Found, Gruu, Lookup, LookupFlags, Policy, Reject, Save, SaveFlags, Source, aor};
 use seawall_script::{
@@ -362,6 +363,7 @@ fn run_save(
         source: Source {
             received: &received,
             socket: context.node.socket_name(context.origin.socket),
+            peer: (context.origin.peer, transport_name(context.origin.transport)),
             host_port: node.socket(context.origin.socket).map_or(b"", |socket| &socket.sent_by),
             flags: context.target.flags,
             cflags: 0,
@@ -385,6 +387,11 @@ fn run_save(
         keeping::repeated(context, domain, aor, connection);
     }
     outcome
+}
+
+/// A transport as a URI names it.
+fn transport_name(transport: Transport) -> &'static [u8] {
+    if transport == Transport::Udp { b"udp" } else { b"tcp" }
 }
 
 /// Whether a contact points at one of our own sockets: calls to it would come back for ever. The same port of another

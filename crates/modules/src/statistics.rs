@@ -31,6 +31,7 @@ statistics! {
     ScriptErrors "core" "script_errors" "Runs of the script that ended by the step limit or an error.",
     Parked "core" "parked" "Runs of the script that waited for something.",
     ParkedFull "core" "parked_full" "Runs of the script refused because too many wait already.",
+    OwnRequests "core" "own_requests" "Requests of the server itself.",
     Sent1xx "sl" "1xx_replies" "Stateless replies with a 1xx code.",
     Sent2xx "sl" "2xx_replies" "Stateless replies with a 2xx code.",
     Sent200 "sl" "200_replies" "Stateless replies with code 200.",

@@ -2,6 +2,7 @@
 
 use seawall_location::{Binding, Domain, NameId, Order, ordered};
 use seawall_sip::{Method, Span};
+use smallvec::SmallVec;
 
 use crate::flags::LookupFlags;
 use crate::gruu::{Gruu, NoGruu, Wanted};
@@ -154,14 +155,16 @@ impl Lookup<'_> {
     pub fn run(&self, aor: &[u8], targets: &mut Targets) -> Found {
         let entry = self.domain.lock(aor, self.now_s);
         let passing = entry.valid().filter(|(_, binding)| self.passes(binding));
-        let mut found = passing.clone().filter(|(_, binding)| self.supports(binding)).peekable();
-        if found.peek().is_none() {
+        let found = passing.clone().filter(|(_, binding)| self.supports(binding));
+        if found.clone().next().is_none() {
             return if passing.count() > 0 { Found::NoMethod } else { Found::Nothing };
         }
         let order = if self.flags.sort_by_latency { Order::FastestFirst } else { self.policy.order };
         let most = if self.flags.no_branches { 1 } else { usize::MAX };
         let before = targets.len();
-        for position in ordered(found, order).into_iter().take(most) {
+        let surpassed = surpassed_flows(found.clone());
+        let positions = ordered(found, order).into_iter().filter(|position| !surpassed.contains(position));
+        for position in positions.take(most) {
             if let Some(binding) = entry.binding(position) {
                 targets.push(&binding);
             }
@@ -200,4 +203,17 @@ impl Lookup<'_> {
     fn supports(&self, binding: &Binding<'_>) -> bool {
         !self.flags.method_filtering || binding.numbers.methods & methods::bit(self.method) != 0
     }
+}
+
+/// The positions of flows whose phone has another one that was refreshed later: a request goes over one flow of a phone
+/// at a time (RFC 5626 §7).
+fn surpassed_flows<'b>(found: impl Iterator<Item = (usize, Binding<'b>)> + Clone) -> SmallVec<[usize; 4]> {
+    let age = |position: usize, binding: &Binding<'_>| (binding.numbers.last_modified_s, position);
+    let flows = found.filter(|(_, binding)| binding.is_flow());
+    let is_surpassed = |(position, flow): &(usize, Binding<'_>)| {
+        flows.clone().any(|(other, newer)| {
+            age(other, &newer) > age(*position, flow) && newer.instance.eq_ignore_ascii_case(flow.instance)
+        })
+    };
+    flows.clone().filter(is_surpassed).map(|(position, _)| position).collect()
 }

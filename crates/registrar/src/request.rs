@@ -68,6 +68,10 @@ pub struct Register<'m> {
     pub supports_path: bool,
     /// Whether GRUUs are on and `Supported: gruu` is there.
     pub supports_gruu: bool,
+    /// Whether it sets up or removes a flow of a client with `Supported: outbound` (RFC 5626 §6).
+    pub is_outbound: bool,
+    /// The address that such a client, which talks to this server itself, sent it from, as a URI; empty otherwise.
+    pub flow: SmallVec<[u8; 0]>,
     /// User-Agent, `n/a` when it is too long; empty when there is none.
     pub user_agent: &'m [u8],
     /// The methods of Allow as a bit mask.
@@ -116,6 +120,8 @@ impl<'m> Register<'m> {
             path: Path::default(),
             supports_path: false,
             supports_gruu: policy.gruu.is_some() && list::lists(message, Name::Supported, b"gruu"),
+            is_outbound: false,
+            flow: SmallVec::new(),
             user_agent: user_agent(message),
             methods: methods::allowed(message),
             is_granted: false,
@@ -177,7 +183,29 @@ impl<'m> Register<'m> {
             (false, true) => Wish::Fetch,
             (false, false) => Wish::Contacts,
         };
+        if self.contacts.iter().any(|asked| asked.reg_id != 0) { self.read_flow() } else { Ok(()) }
+    }
+
+    /// What RFC 5626 §6 wants of a request with a flow.
+    #[cold]
+    fn read_flow(&mut self) -> Result<(), Reject> {
+        let message = self.message;
+        match self.contacts.iter().filter(|asked| asked.expires_s != 0).count() {
+            0 | 1 => {}
+            _ => return Err(Reject::FlowContacts),
+        }
+        let lists = |name| list::lists(message, name, b"outbound");
+        self.is_outbound = lists(Name::Supported) || lists(Name::Require);
+        let is_removal = self.contacts.iter().all(|asked| asked.expires_s == 0);
+        if self.is_outbound && !is_removal && !self.is_direct() && !self.path.has_outbound_edge() {
+            return Err(Reject::FirstHopLacksOutbound);
+        }
         Ok(())
+    }
+
+    /// Whether the client talks to this server without a proxy between them.
+    pub(crate) fn is_direct(&self) -> bool {
+        list::items(self.message, Name::Via).nth(1).is_none()
     }
 }
 
@@ -257,6 +285,10 @@ impl<'m, 'p> Reader<'m, 'p> {
         }
         if let Some(fault) = self.fault {
             return Err(fault);
+        }
+        if self.asked.instance.is_empty() {
+            // RFC 5626 §6: without an instance it means nothing.
+            self.asked.reg_id = 0;
         }
         let is_long =
             self.asked.instance.len() > MAX_INSTANCE_LEN || self.asked.received.len() > MAX_RECEIVED_LEN;

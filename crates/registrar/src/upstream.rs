@@ -39,6 +39,7 @@ impl Save<'_> {
         let mut unused = Vec::new();
         let read = Register::read(request, aor, self.policy, self.flags).and_then(|mut register| {
             grant(&mut register, sent, reply)?;
+            self.note_flow(&mut register);
             Ok(register)
         });
         match read {

@@ -7,7 +7,7 @@ use crate::code::{ArgumentForm, CallSite, VarExpr};
 use crate::declare::{AssignOp, Prepared, WriteError};
 use crate::frame::Frame;
 use crate::host::Host;
-use crate::program::{Program, RouteId};
+use crate::program::{Program, RouteId, VariableId};
 use crate::value::{Bytes, Value};
 use crate::vm;
 
@@ -280,6 +280,14 @@ impl<'a, C: Host> Call<'a, C> {
         let variable = self.variable(argument)?;
         let (name, index) = vm::resolve(self.program, self.frame, host, variable);
         Some(Output { call: self.index, argument: u32::try_from(argument).ok()?, name, index })
+    }
+
+    /// The present value of a parameter's variable, that of a `$var` of the running script included.
+    pub fn parameter(&self, host: &C, variable: VariableId) -> Value {
+        match self.program.parameter_variables.get(variable.0 as usize) {
+            Some(variable) => vm::read(self.program, self.frame, host, variable),
+            None => Value::Null,
+        }
     }
 
     /// How many arguments the call has, those left out in the middle included.

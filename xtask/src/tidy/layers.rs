@@ -16,15 +16,17 @@ const HOUSE: &[&str] = &[
     "push",
     "resolve",
     "registrar",
+    "notifier",
     "location",
     "transaction",
+    "digest",
     "sip",
     "net",
     "testkit",
 ];
 
 /// Crates without sockets, clocks, threads and global state.
-pub const PURE: &[&str] = &["registrar", "location", "transaction", "sip"];
+pub const PURE: &[&str] = &["registrar", "notifier", "location", "transaction", "digest", "sip"];
 
 /// What a pure crate may use from outside: data structures, hashing, searching, error types.
 const PURE_LIBRARIES: &[&str] = &[
@@ -33,6 +35,7 @@ const PURE_LIBRARIES: &[&str] = &[
     "hashbrown",
     "hkdf",
     "hmac",
+    "md-5",
     "memchr",
     "parking_lot",
     "sha2",

@@ -57,6 +57,7 @@ pub fn save(
         source: Source {
             received: &values.received,
             socket: node.socket_name(state.origin.socket),
+            peer: (state.origin.peer, super::transport_name(state.origin.transport)),
             host_port: node.socket(state.origin.socket).map_or(b"", |socket| &socket.sent_by),
             flags: context.target.flags,
             cflags: 0,

@@ -11,6 +11,7 @@ use crate::acc::Accounting;
 use crate::avps::Avps;
 use crate::branch::Branch;
 use crate::configuration::Configuration;
+use crate::originate::OnAnswer;
 
 /// The routes that `t_on_branch`, `t_on_reply` and `t_on_failure` armed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -78,6 +79,8 @@ pub struct Inner {
     pub reason: Vec<u8>,
     /// Headers that `t_add_hdrs` adds to the requests of this transaction.
     pub added_headers: Vec<u8>,
+    /// Who is told how a request of the server itself ended.
+    pub on_answer: Option<OnAnswer>,
 }
 
 /// A transaction's state, shared between the transaction layer and the routes that run for it.

@@ -253,11 +253,14 @@ fn named(
     message.header_named(reference.name).nth(index).map_or(Value::Null, read)
 }
 
-/// A parameter of the credentials: those of Authorization in a REGISTER or when there are no others, else those of
-/// Proxy-Authorization.
+/// A parameter of the credentials: those that an authorize function found right, else those of Authorization, else
+/// those of Proxy-Authorization.
 fn credential(context: &Context, name: &[u8]) -> Value {
     let message = context.message();
-    let value = message.value(Name::Authorization).or_else(|| message.value(Name::ProxyAuthorization));
+    let authorized = context.authentication.header(message).map(|header| header.value);
+    let value = authorized
+        .or_else(|| message.value(Name::Authorization))
+        .or_else(|| message.value(Name::ProxyAuthorization));
     let Some(Ok(credentials)) = value.map(Credentials::parse) else { return Value::Null };
     Value::optional(credentials.params.value(name))
 }

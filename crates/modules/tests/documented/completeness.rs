@@ -6,6 +6,7 @@ use seawall_script::{Effect, ParameterKind};
 /// The tests, by the module that they are for; the harness proves nothing by itself.
 const TESTS: &[(&str, &str)] = &[
     ("acc", include_str!("acc.rs")),
+    ("auth", include_str!("auth.rs")),
     ("core", include_str!("core.rs")),
     ("core", include_str!("serial.rs")),
     ("core", include_str!("variables.rs")),

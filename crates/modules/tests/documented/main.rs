@@ -7,6 +7,7 @@
 mod harness;
 
 mod acc;
+mod auth;
 mod cached;
 mod completeness;
 mod core;

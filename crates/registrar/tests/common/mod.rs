@@ -68,6 +68,7 @@ impl Registrar {
         let source = Source {
             received: self.received.as_bytes(),
             socket: self.domain.names().intern(b"udp:192.0.2.1:5060").unwrap(),
+            peer: ("203.0.113.9:4444".parse().unwrap(), b"tcp"),
             host_port: b"192.0.2.1:5060",
             flags: self.flags,
             cflags: 0,
@@ -90,6 +91,7 @@ impl Registrar {
         let source = Source {
             received: self.received.as_bytes(),
             socket: self.domain.names().intern(b"udp:192.0.2.1:5060").unwrap(),
+            peer: ("203.0.113.9:4444".parse().unwrap(), b"tcp"),
             host_port: b"192.0.2.1:5060",
             flags: self.flags,
             cflags: 0,

@@ -1,11 +1,13 @@
 //! A server without sockets, messages to feed it with, and the comparisons that all tests are made of.
 
+mod client;
 mod load;
 mod log;
 mod message;
 mod parameters;
 mod server;
 
+pub use client::{Client, hash};
 pub use load::{check_loads, check_quiet, check_refused, check_warned, program, refused};
 pub use message::{Request, reply};
 pub use parameters::{check_parameters, row};
@@ -24,6 +26,7 @@ loadmodule \"usrloc.so\"
 loadmodule \"registrar.so\"
 loadmodule \"nathelper.so\"
 loadmodule \"acc.so\"
+loadmodule \"auth.so\"
 loadmodule \"httpd.so\"
 loadmodule \"mi_http.so\"
 loadmodule \"mi_fifo.so\"

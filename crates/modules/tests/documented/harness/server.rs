@@ -152,6 +152,7 @@ impl Server {
             location: Arc::new(location),
             transactions: transactions.map(Mutex::new).collect(),
             keys,
+            authentication: seawall_modules::auth::Nonces::new(secret),
             configuration: ArcSwap::from_pointee(configuration),
             counters: Counters::new(1),
             started_s: START_S,

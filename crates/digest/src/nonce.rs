@@ -1,0 +1,227 @@
+//! Nonces that carry what has to be known about them: when they were made, for what, and a proof that we did.
+//!
+//! 24 bytes as 32 characters of URL-safe base64: seconds (4), serial number (4), terms (1), keyed hash (15). Nobody
+//! without the key can make one, and making one leaves nothing behind: a flood of unauthenticated requests fills no
+//! memory.
+
+use std::fmt;
+use std::hash::Hasher;
+
+use siphasher::sip::SipHasher13;
+use siphasher::sip128::{Hasher128, SipHasher24};
+use subtle::ConstantTimeEq;
+
+use crate::algorithm::Algorithm;
+use crate::challenge::Qops;
+
+/// How many characters a nonce has.
+pub const NONCE_LEN: usize = 32;
+
+const BYTES: usize = 24;
+/// The bytes that the keyed hash is made over.
+const SIGNED: usize = 9;
+
+/// How far the clock of another server with the same secret may be ahead, in seconds.
+const SKEW_S: u64 = 5;
+
+const ALPHABET: [u8; 64] = *b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+/// What makes and recognises nonces.
+#[derive(Clone, Copy)]
+pub struct NonceKey {
+    hasher: SipHasher24,
+    fingerprint: SipHasher13,
+}
+
+/// A nonce that was made with the key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Nonce {
+    /// When, in Unix seconds.
+    pub issued_s: u32,
+    /// Tells apart those of one second.
+    pub serial: u32,
+    /// The algorithm that it was offered for.
+    pub algorithm: Algorithm,
+    /// The qualities of protection that were offered with it.
+    pub qops: Qops,
+}
+
+impl fmt::Debug for NonceKey {
+    /// Says nothing: whoever reads a log must not learn the key.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("NonceKey")
+    }
+}
+
+impl NonceKey {
+    /// A key from a secret that is random and stays inside the server.
+    #[must_use]
+    pub fn new(secret: [u8; 16]) -> NonceKey {
+        let derive = |label: u8| {
+            let mut hasher = SipHasher24::new_with_key(&secret);
+            hasher.write_u8(label);
+            hasher.finish128().as_bytes()
+        };
+        NonceKey {
+            hasher: SipHasher24::new_with_key(&derive(1)),
+            fingerprint: SipHasher13::new_with_key(&derive(2)),
+        }
+    }
+
+    /// A key from a phrase of any length, for servers that take each other's nonces.
+    #[must_use]
+    pub fn from_phrase(phrase: &[u8]) -> NonceKey {
+        use sha2::{Digest, Sha256};
+        let digest = Sha256::digest(phrase);
+        let mut key = [0; 16];
+        key.iter_mut().zip(&digest).for_each(|(to, from)| *to = *from);
+        NonceKey::new(key)
+    }
+
+    /// Makes a nonce. `serial` is another number each time.
+    #[must_use]
+    pub fn write(&self, algorithm: Algorithm, qops: Qops, now_s: u64, serial: u32) -> [u8; NONCE_LEN] {
+        let issued_s = u32::try_from(now_s).unwrap_or(u32::MAX);
+        let terms = algorithm.number() | u8::from(qops.auth) << 3 | u8::from(qops.auth_int) << 4;
+        let mut bytes = [0; BYTES];
+        let content = issued_s.to_be_bytes().into_iter().chain(serial.to_be_bytes()).chain([terms]);
+        bytes.iter_mut().zip(content).for_each(|(to, from)| *to = from);
+        let proof = self.proof(bytes.get(..SIGNED).unwrap_or_default());
+        bytes.iter_mut().skip(SIGNED).zip(proof).for_each(|(to, from)| *to = from);
+        encode(&bytes)
+    }
+
+    /// Reads a nonce. `None` when it was not made with this key.
+    #[must_use]
+    pub fn read(&self, text: &[u8]) -> Option<Nonce> {
+        let bytes = decode(text)?;
+        let (content, given) = bytes.split_at_checked(SIGNED)?;
+        let proof = self.proof(content);
+        if !bool::from(proof.get(..given.len())?.ct_eq(given)) {
+            return None;
+        }
+        let number = |part: &[u8]| part.iter().fold(0u32, |number, byte| number << 8 | u32::from(*byte));
+        let terms = *content.last()?;
+        Some(Nonce {
+            issued_s: number(content.get(..4)?),
+            serial: number(content.get(4..8)?),
+            algorithm: Algorithm::from_number(terms & 7)?,
+            qops: Qops { auth: terms & 8 != 0, auth_int: terms & 16 != 0 },
+        })
+    }
+
+    /// A number that stands for the bytes of a request and where it came from; nobody can aim at one.
+    #[must_use]
+    pub fn fingerprint(&self, parts: &[&[u8]]) -> u64 {
+        let mut hasher = self.fingerprint;
+        parts.iter().for_each(|part| hasher.write(part));
+        hasher.finish()
+    }
+
+    fn proof(&self, content: &[u8]) -> [u8; 16] {
+        let mut hasher = self.hasher;
+        hasher.write(content);
+        hasher.finish128().as_bytes()
+    }
+}
+
+impl Nonce {
+    /// Whether it may still be used, `lifetime_s` after it was made.
+    #[must_use]
+    pub fn is_fresh(&self, now_s: u64, lifetime_s: u64) -> bool {
+        let issued_s = u64::from(self.issued_s);
+        issued_s <= now_s.saturating_add(SKEW_S) && now_s <= issued_s.saturating_add(lifetime_s)
+    }
+}
+
+fn encode(bytes: &[u8; BYTES]) -> [u8; NONCE_LEN] {
+    let mut text = [b'A'; NONCE_LEN];
+    for (four, three) in text.chunks_exact_mut(4).zip(bytes.chunks_exact(3)) {
+        let group = three.iter().fold(0u32, |group, byte| group << 8 | u32::from(*byte));
+        for (place, to) in four.iter_mut().enumerate() {
+            let digit = group >> (18 - 6 * place) & 63;
+            *to = ALPHABET.get(digit as usize).copied().unwrap_or(b'A');
+        }
+    }
+    text
+}
+
+fn decode(text: &[u8]) -> Option<[u8; BYTES]> {
+    if text.len() != NONCE_LEN {
+        return None;
+    }
+    let mut bytes = [0; BYTES];
+    for (four, three) in text.chunks_exact(4).zip(bytes.chunks_exact_mut(3)) {
+        let mut group = 0u32;
+        for digit in four {
+            group = group << 6 | u32::from(value(*digit)?);
+        }
+        three.copy_from_slice(group.to_be_bytes().get(1..)?);
+    }
+    Some(bytes)
+}
+
+fn value(digit: u8) -> Option<u8> {
+    match digit {
+        b'A'..=b'Z' => Some(digit - b'A'),
+        b'a'..=b'z' => Some(digit - b'a' + 26),
+        b'0'..=b'9' => Some(digit - b'0' + 52),
+        b'-' => Some(62),
+        b'_' => Some(63),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KEY: [u8; 16] = [7; 16];
+
+    proptest! {
+        #[test]
+        fn a_nonce_says_what_it_was_made_for(now_s: u32, serial: u32, number in 0u8..6, auth: bool, auth_int: bool) {
+            let (algorithm, qops) = (Algorithm::from_number(number).unwrap(), Qops { auth, auth_int });
+            let text = NonceKey::new(KEY).write(algorithm, qops, u64::from(now_s), serial);
+            let expected = Nonce { issued_s: now_s, serial, algorithm, qops };
+            prop_assert_eq!(NonceKey::new(KEY).read(&text), Some(expected));
+            prop_assert_eq!(NonceKey::new([8; 16]).read(&text), None);
+        }
+
+        #[test]
+        fn one_changed_character_unmasks_a_forgery(at in 0usize..32, digit in 0usize..64) {
+            let key = NonceKey::new(KEY);
+            let text = key.write(Algorithm::MD5, Qops::default(), 1_795_296_371, 1);
+            let mut forged = text;
+            forged[at] = ALPHABET[digit];
+            prop_assert_eq!(key.read(&forged).is_some(), forged == text);
+        }
+
+        #[test]
+        fn no_text_is_too_strange(text in proptest::collection::vec(any::<u8>(), 0..70)) {
+            prop_assert_eq!(NonceKey::new(KEY).read(&text), None);
+        }
+    }
+
+    #[test]
+    fn a_nonce_lives_as_long_as_it_is_told() {
+        let check = |age_s: i64, expected: bool| {
+            let nonce = Nonce { issued_s: 1000, serial: 0, algorithm: Algorithm::MD5, qops: Qops::default() };
+            assert_eq!(nonce.is_fresh(u64::try_from(1000 + age_s).unwrap(), 30), expected, "{age_s}");
+        };
+        check(0, true);
+        check(30, true);
+        check(31, false);
+        check(-5, true);
+        check(-6, false);
+    }
+
+    #[test]
+    fn one_phrase_makes_one_key() {
+        let nonce = NonceKey::from_phrase(b"phrase").write(Algorithm::MD5, Qops::default(), 1, 1);
+        assert!(NonceKey::from_phrase(b"phrase").read(&nonce).is_some());
+        assert!(NonceKey::from_phrase(b"phrases").read(&nonce).is_none());
+    }
+}

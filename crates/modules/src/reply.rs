@@ -100,6 +100,7 @@ fn write(
     // RFC 3261 section 12.1.1: replies that can make a dialog carry the route set.
     response.record_route = (101..300).contains(&code) && message.method_id() == Method::Invite;
     let server = context.configuration.settings.server_header.as_deref().unwrap_or_default();
+    let server = if context.brief_reply { b"" } else { server };
     if context.reply_headers.is_empty() && extra_headers.is_empty() {
         response.extra_headers = server;
         response.write(message, out);

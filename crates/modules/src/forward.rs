@@ -89,7 +89,7 @@ fn resolved(context: &Context, host: &[u8]) -> Result<IpAddr, NoTarget> {
 }
 
 /// Addresses that no request is ever sent to.
-fn is_forbidden(address: IpAddr) -> bool {
+pub(crate) fn is_forbidden(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast() || v4.is_unspecified(),
         IpAddr::V6(v6) => v6.is_multicast() || v6.is_unspecified(),

@@ -27,6 +27,7 @@ pub mod originate;
 pub mod outbox;
 pub mod path;
 pub mod protocols;
+pub mod reg_event;
 pub mod registrar;
 pub mod reply;
 pub mod rewriting;
@@ -69,6 +70,7 @@ pub static MODULES: &[&Module<Context>] = &[
     &nathelper::MODULE,
     &protocols::TCP,
     &protocols::UDP,
+    &reg_event::MODULE,
     &registrar::MODULE,
     &rr::MODULE,
     &signaling::MODULE,

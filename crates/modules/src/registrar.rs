@@ -216,13 +216,13 @@ pub static MODULE: Module<Context> = Module {
 };
 
 /// A location table named by a script, found at its first use.
-struct Table {
+pub(crate) struct Table {
     name: String,
     domain: OnceLock<Arc<Domain>>,
 }
 
 impl Table {
-    fn domain(&self, context: &Context) -> Option<&Arc<Domain>> {
+    pub(crate) fn domain(&self, context: &Context) -> Option<&Arc<Domain>> {
         if let Some(domain) = self.domain.get() {
             return Some(domain);
         }
@@ -238,7 +238,7 @@ struct LookupPlan {
     user_agent: Option<Regex>,
 }
 
-fn prepare_domain(argument: usize, value: &Value) -> Result<Prepared, String> {
+pub(crate) fn prepare_domain(argument: usize, value: &Value) -> Result<Prepared, String> {
     if argument != 0 {
         return Ok(Prepared::new(()));
     }
@@ -379,8 +379,13 @@ fn run_save(
         },
     };
     let listens = configuration.routes.location_events;
-    let mut sink =
-        Gather { events: &mut context.events, names: node.location.names(), listens, now_s: context.now_s };
+    let mut sink = Gather {
+        events: &mut context.events,
+        names: node.location.names(),
+        listens,
+        watchers: &node.watchers,
+        now_s: context.now_s,
+    };
     let kept = context.origin.connection.filter(|_| context.flags & settings.tcp_persistent_flag != 0);
     let Some(connection) = kept else {
         return save.handle(context.packet.message(), aor, headers, &mut sink);

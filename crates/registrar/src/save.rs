@@ -286,6 +286,8 @@ impl<'a> Save<'a> {
             reg_id: asked.reg_id,
             latency_us: stored.latency_us,
             q: self.q_of(asked),
+            // A phone that registers is there, whatever became of the last pings.
+            unanswered: 0,
             socket: self.socket(register),
         };
         Binding {

@@ -19,11 +19,13 @@ const TESTS: &[(&str, &str)] = &[
     ("mi_http", include_str!("management.rs")),
     ("path", include_str!("path.rs")),
     ("nathelper", include_str!("nathelper.rs")),
+    ("nathelper", include_str!("pinging.rs")),
     ("proto_tcp", include_str!("management.rs")),
     ("proto_udp", include_str!("management.rs")),
     ("registrar", include_str!("gruu.rs")),
     ("registrar", include_str!("cached.rs")),
     ("registrar", include_str!("examples.rs")),
+    ("reg_event", include_str!("reg_event.rs")),
     ("registrar", include_str!("lookup.rs")),
     ("registrar", include_str!("registrar.rs")),
     ("registrar", include_str!("save.rs")),
@@ -33,6 +35,7 @@ const TESTS: &[(&str, &str)] = &[
     ("sl", include_str!("sl.rs")),
     ("tm", include_str!("tm.rs")),
     ("tm", include_str!("tm_routes.rs")),
+    ("usrloc", include_str!("pinging.rs")),
     ("usrloc", include_str!("usrloc.rs")),
 ];
 

@@ -16,6 +16,7 @@ mod calls;
 mod check;
 mod differential;
 mod examples;
+mod flags;
 mod gruu;
 mod hostile;
 mod mi;

@@ -104,6 +104,7 @@ fn write(
     response.record_route = (101..300).contains(&code)
         && matches!(message.method_id(), Method::Invite | Method::Subscribe | Method::Refer);
     let server = context.configuration.settings.server_header.as_deref().unwrap_or_default();
+    let server = if context.brief_reply { b"" } else { server };
     if context.reply_headers.is_empty() && extra_headers.is_empty() {
         response.extra_headers = server;
         response.write(message, out);

@@ -80,8 +80,6 @@ pub struct Run {
     pub lines: Vec<Line>,
     /// Events of the location table and of the script, whether or not a route waits for them.
     pub events: Vec<EventParameters>,
-    /// How the first route ended.
-    pub outcome: Option<Outcome>,
     /// Until when its contacts want the connection to be kept, one by one; 0 where they let go.
     pub keep_connection_s: Vec<u64>,
     /// How often a script waited for something that the runtime did.

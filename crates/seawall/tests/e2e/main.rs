@@ -18,6 +18,7 @@ mod differential;
 mod examples;
 mod gruu;
 mod hostile;
+mod masquerade;
 mod mi;
 mod nat;
 mod operation;

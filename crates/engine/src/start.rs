@@ -12,6 +12,7 @@ use seawall_location::{Location, Settings as LocationSettings};
 use seawall_modules::configuration::Configuration;
 use seawall_modules::context::Context;
 use seawall_modules::node::{Identity, Node, Socket, TRANSACTION_SHARDS};
+use seawall_modules::reg_event::Watchers;
 use seawall_modules::statistics::Counters;
 use seawall_net::{CommandSender, Limits, Net, Running};
 use seawall_script::{Program, RouteKind};
@@ -237,6 +238,7 @@ fn node(program: Program<Context>, mut sockets: Vec<Socket>, workers: usize) -> 
         identity: Identity::new(&sockets, &aliases(&configuration.program)),
         sockets,
         location: Arc::new(location),
+        watchers: Watchers::default(),
         transactions,
         keys,
         authentication: seawall_modules::auth::Nonces::new(secret),

@@ -8,6 +8,7 @@ use seawall_transaction::Timers;
 
 use crate::context::Context;
 use crate::nathelper::NatSettings;
+use crate::reg_event::RegEventSettings;
 use crate::usrloc::event;
 
 /// A loaded script with its parameters in the form in which functions use them.
@@ -66,6 +67,8 @@ pub struct Settings {
     pub nat: NatSettings,
     /// `auth`.
     pub auth: crate::auth::AuthSettings,
+    /// `reg_event`.
+    pub reg_event: RegEventSettings,
     /// `nat_bflag` of `usrloc` as a mask, 0 for none.
     pub nat_flag: u32,
     /// The value of the Server header, if replies carry one.
@@ -208,6 +211,7 @@ impl Settings {
             },
             nat: NatSettings::new(program),
             auth: crate::auth::AuthSettings::new(program),
+            reg_event: RegEventSettings::new(program),
             nat_flag: mask(parameters.flag("usrloc", "nat_bflag")),
             server_header: shown.then(|| header_line("Server", header.as_deref())),
             user_agent_header: shown

@@ -91,6 +91,8 @@ pub struct Context {
     pub target: Branch,
     /// Further destinations.
     pub branches: Vec<Branch>,
+    /// Destinations that are to be tried later.
+    pub serial: crate::serial::Waiting,
     /// Message flags (`setflag`).
     pub flags: u32,
     /// `$avp` values.
@@ -177,6 +179,7 @@ impl Context {
             edits: Edits::default(),
             target: Branch::default(),
             branches: Vec::new(),
+            serial: crate::serial::Waiting::default(),
             flags: 0,
             avps: Avps::default(),
             reply_headers: Vec::new(),
@@ -221,6 +224,7 @@ impl Context {
         self.edits.clear();
         self.target.clear();
         self.branches.clear();
+        self.serial.clear();
         self.flags = 0;
         self.avps.clear();
         self.reply_headers.clear();

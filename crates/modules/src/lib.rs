@@ -27,10 +27,12 @@ pub mod originate;
 pub mod outbox;
 pub mod path;
 pub mod protocols;
+pub mod reg_event;
 pub mod registrar;
 pub mod reply;
 pub mod rewriting;
 pub mod rr;
+pub mod serial;
 pub mod signaling;
 pub mod sipmsgops;
 pub mod sl;
@@ -68,6 +70,7 @@ pub static MODULES: &[&Module<Context>] = &[
     &nathelper::MODULE,
     &protocols::TCP,
     &protocols::UDP,
+    &reg_event::MODULE,
     &registrar::MODULE,
     &rr::MODULE,
     &signaling::MODULE,

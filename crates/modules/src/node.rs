@@ -16,6 +16,7 @@ use seawall_transaction::{Keys, Layer};
 
 use crate::configuration::Configuration;
 use crate::context::Target;
+use crate::reg_event::Watchers;
 use crate::statistics::Counters;
 use crate::tm::state::TransactionState;
 
@@ -34,6 +35,8 @@ pub struct Node {
     pub identity: Identity,
     /// Bindings.
     pub location: Arc<Location>,
+    /// Who subscribed to registrations.
+    pub watchers: Watchers,
     /// The transaction layer, sharded by the branch of the topmost Via.
     pub transactions: Vec<Mutex<Shard>>,
     /// Makes and reads branch parameters, transaction keys and tags.

@@ -1,5 +1,7 @@
 //! Module `registrar`: REGISTER requests and the way to registered contacts.
 
+mod asking;
+mod expression;
 mod flags;
 mod keeping;
 mod onreply;
@@ -7,10 +9,9 @@ mod ownership;
 mod parameters;
 mod removal;
 
-use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-use regex::bytes::{Regex, RegexBuilder};
+use regex::bytes::Regex;
 use seawall_location::{Domain, NameId, Q_NONE};
 use seawall_net::Transport;
 use seawall_registrar::gruu::{NoGruu, Wanted};
@@ -18,7 +19,7 @@ use seawall_registrar::{Found, Gruu, Lookup, LookupFlags, Policy, Reject, Save, 
 use seawall_script::{
     Argument, ArgumentKind, Call, FlagSpace, Flow, Function, Module, Prepared, Routes, Statistic, Value,
 };
-use seawall_sip::{Method, Name, NameAddr, Uri};
+use seawall_sip::{Method, Uri};
 
 pub use keeping::Lease;
 
@@ -144,7 +145,7 @@ pub static MODULE: Module<Context> = Module {
             &[DOMAIN, AOR],
             ASKING,
             "Whether an address of record has a contact.",
-            is_registered,
+            asking::is_registered,
         )
         .section("1.4.5")
         .returns(&[(1, "It has."), (-1, "It has none.")])
@@ -169,7 +170,7 @@ pub static MODULE: Module<Context> = Module {
             ],
             ASKING,
             "Whether an address of record has this contact.",
-            is_contact_registered,
+            asking::is_contact_registered,
         )
         .section("1.4.6")
         .returns(&[(1, "It has."), (-1, "It has not.")])
@@ -185,7 +186,7 @@ pub static MODULE: Module<Context> = Module {
             ],
             ASKING,
             "Whether a contact of an address of record is at one of these addresses.",
-            is_ip_registered,
+            asking::is_ip_registered,
         )
         .section("1.4.7")
         .returns(&[(1, "One is."), (-1, "None is.")])
@@ -213,13 +214,13 @@ pub static MODULE: Module<Context> = Module {
 };
 
 /// A location table named by a script, found at its first use.
-struct Table {
+pub(crate) struct Table {
     name: String,
     domain: OnceLock<Arc<Domain>>,
 }
 
 impl Table {
-    fn domain(&self, context: &Context) -> Option<&Arc<Domain>> {
+    pub(crate) fn domain(&self, context: &Context) -> Option<&Arc<Domain>> {
         if let Some(domain) = self.domain.get() {
             return Some(domain);
         }
@@ -235,7 +236,7 @@ struct LookupPlan {
     user_agent: Option<Regex>,
 }
 
-fn prepare_domain(argument: usize, value: &Value) -> Result<Prepared, String> {
+pub(crate) fn prepare_domain(argument: usize, value: &Value) -> Result<Prepared, String> {
     if argument != 0 {
         return Ok(Prepared::new(()));
     }
@@ -270,7 +271,12 @@ fn prepare_save(argument: usize, value: &Value) -> Result<Prepared, String> {
 
 fn prepare_lookup(argument: usize, value: &Value) -> Result<Prepared, String> {
     match argument {
-        1 => lookup_plan(&flags_text(value)?).map(Prepared::new),
+        1 => {
+            let plan = lookup_plan(&flags_text(value)?)?;
+            let asks_others = plan.flags.global;
+            let prepared = Prepared::new(plan);
+            Ok(if asks_others { prepared.warn(flags::NO_FEDERATION) } else { prepared })
+        }
         _ => prepare_domain(argument, value),
     }
 }
@@ -279,14 +285,7 @@ fn lookup_plan(text: &str) -> Result<LookupPlan, String> {
     let flags = LookupFlags::parse(text).map_err(|error| flags::explain(error, flags::LOOKUP))?;
     let user_agent = match &flags.user_agent {
         None => None,
-        Some(filter) => Some(
-            RegexBuilder::new(&filter.pattern)
-                .case_insensitive(filter.case_insensitive)
-                .unicode(false)
-                .size_limit(1 << 20)
-                .build()
-                .map_err(|error| format!("the expression cannot be used: {error}"))?,
-        ),
+        Some(filter) => Some(expression::compile(filter)?),
     };
     Ok(LookupPlan { flags, user_agent })
 }
@@ -375,8 +374,13 @@ fn run_save(
         },
     };
     let listens = configuration.routes.location_events;
-    let mut sink =
-        Gather { events: &mut context.events, names: node.location.names(), listens, now_s: context.now_s };
+    let mut sink = Gather {
+        events: &mut context.events,
+        names: node.location.names(),
+        listens,
+        watchers: &node.watchers,
+        now_s: context.now_s,
+    };
     let kept = context.origin.connection.filter(|_| context.flags & settings.tcp_persistent_flag != 0);
     let Some(connection) = kept else {
         return save.handle(context.packet.message(), aor, headers, &mut sink);
@@ -517,79 +521,6 @@ impl Place {
         }
         context.targets = targets;
     }
-}
-
-/// The address of record of an argument, else of To in a REGISTER, else of From.
-fn asked_aor(context: &Context, given: Option<&[u8]>) -> Option<aor::Aor> {
-    let message = context.message();
-    let uri = match given {
-        Some(uri) => uri,
-        None if !message.is_request() => return None,
-        None => {
-            let name = if message.method_id() == Method::Register { Name::To } else { Name::From };
-            NameAddr::parse(message.value(name)?).ok()?.uri
-        }
-    };
-    let mut name = aor::Aor::new();
-    aor::canonical_text(uri, &context.configuration.settings.registrar.policy, &mut name).ok()?;
-    Some(name)
-}
-
-fn is_registered(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
-    let Some(domain) = call.prepared::<Table>(0).and_then(|table| table.domain(context)) else {
-        return Flow::FALSE;
-    };
-    let Some(name) = asked_aor(context, call.str(1)) else { return Flow::FALSE };
-    Flow::bool(seawall_registrar::is_registered(domain, context.now_s, &name))
-}
-
-fn is_contact_registered(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
-    let Some(domain) = call.prepared::<Table>(0).and_then(|table| table.domain(context)) else {
-        return Flow::FALSE;
-    };
-    let Some(name) = asked_aor(context, call.str(1)) else { return Flow::FALSE };
-    let callid = call.str(3);
-    let own;
-    let contact = match (call.str(2), callid) {
-        (Some(contact), _) => Some(contact),
-        (None, Some(_)) => None,
-        (None, None) => {
-            let first = seawall_sip::name_addr::contacts(context.message()).next();
-            let Some(Ok(seawall_sip::Contact::Address(address))) = first else { return Flow::FALSE };
-            own = address.uri;
-            Some(own)
-        }
-    };
-    Flow::bool(seawall_registrar::is_contact_registered(domain, context.now_s, &name, contact, callid))
-}
-
-fn is_ip_registered(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
-    let Some(domain) = call.prepared::<Table>(0).and_then(|table| table.domain(context)) else {
-        return Flow::FALSE;
-    };
-    let Some(name) = asked_aor(context, call.str(1)) else { return Flow::FALSE };
-    let addresses = call.read_all(context, 2);
-    let ports = if call.present(3) { Some(call.read_all(context, 3)) } else { None };
-    if ports.as_ref().is_some_and(|ports| ports.len() != addresses.len()) {
-        return Flow::FALSE;
-    }
-    let found = addresses.into_iter().enumerate().any(|(index, address)| {
-        let Some(address) = address.into_bytes() else { return false };
-        let Some(ip) = std::str::from_utf8(&address).ok().and_then(|text| text.parse::<IpAddr>().ok()) else {
-            return false;
-        };
-        let port = match &ports {
-            None => None,
-            Some(ports) => {
-                match ports.get(index).and_then(Value::as_int).and_then(|port| u16::try_from(port).ok()) {
-                    Some(port) => Some(port),
-                    None => return false,
-                }
-            }
-        };
-        seawall_registrar::is_ip_registered(domain, context.now_s, &name, ip, port)
-    });
-    Flow::bool(found)
 }
 
 fn add_socket_header(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {

@@ -31,8 +31,8 @@ pub use lookup::{Found, Lookup, Target, Targets, UserAgentTest};
 pub use path::{Path, first_uri};
 pub use policy::{MatchingMode, MinExpiresMode, Policy};
 pub use registered::{
-    Filter, NextHop, is_contact_registered, is_ip_registered, is_registered, remove, remove_ip_port,
-    unresolved,
+    Filter, NextHop, attribute, is_contact_registered, is_ip_registered, is_registered, remove,
+    remove_ip_port, unresolved,
 };
 pub use reject::{Reject, supported};
 pub use reply::write_q;

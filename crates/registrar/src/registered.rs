@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use seawall_location::{Binding, Candidate, Domain, Matching, Removal, Sink, Snapshot};
+use seawall_location::{Binding, Candidate, Domain, Matching, Order, Removal, Sink, Snapshot, ordered};
 use seawall_sip::Uri;
 
 use crate::path;
@@ -11,6 +11,14 @@ use crate::path;
 /// Whether `aor` has a binding at `now_s` (registrar 1.4.5).
 pub fn is_registered(domain: &Domain, now_s: u64, aor: &[u8]) -> bool {
     domain.lock(aor, now_s).valid().next().is_some()
+}
+
+/// Whether `aor` has a binding at `now_s`; if so, the `attr` of the one that comes first in `order` is copied
+/// (registrar 1.3.19).
+pub fn attribute(domain: &Domain, now_s: u64, aor: &[u8], order: Order) -> Option<Vec<u8>> {
+    let entry = domain.lock(aor, now_s);
+    let first = *ordered(entry.valid(), order).first()?;
+    entry.binding(first).map(|binding| binding.attr.to_vec())
 }
 
 /// Whether `aor` has a binding with this contact (by RFC 3261 §19.1.4) and this Call-ID, each where it is given

@@ -563,17 +563,32 @@ pub struct Event {
 
 /// What a module made of a constant at load: any value, shared.
 #[derive(Clone)]
-pub struct Prepared(Arc<dyn Any + Send + Sync>);
+pub struct Prepared {
+    value: Arc<dyn Any + Send + Sync>,
+    warning: Option<&'static str>,
+}
 
 impl Prepared {
     /// Wraps a value.
     pub fn new<T: Any + Send + Sync>(value: T) -> Self {
-        Prepared(Arc::new(value))
+        Prepared { value: Arc::new(value), warning: None }
+    }
+
+    /// Says something about the constant that is no error; shown at the argument when the script is checked.
+    #[must_use]
+    pub fn warn(mut self, warning: &'static str) -> Self {
+        self.warning = Some(warning);
+        self
+    }
+
+    /// What is to be said about the constant.
+    pub(crate) fn warning(&self) -> Option<&'static str> {
+        self.warning
     }
 
     /// The value, if it is of this type.
     pub fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
-        self.0.downcast_ref()
+        self.value.downcast_ref()
     }
 }
 

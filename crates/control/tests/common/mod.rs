@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI8, AtomicU64, Ordering};
 
 use seawall_control::server::{
     Contact, Domain, Expires, LocationError, NewContact, Process, RecordSink, Server, State, Statistic,
-    StatisticKind,
+    StatisticKind, Subscription,
 };
 
 /// 1 January 2026, 00:00:00 UTC.
@@ -102,6 +102,9 @@ fn show(aor: &[u8], contacts: &[Stored], sink: &mut dyn RecordSink) {
         });
     }
 }
+
+/// How many subscriptions the server has: one more than a page.
+pub const SUBSCRIPTIONS: u64 = 1001;
 
 impl Server for FakeServer {
     fn version(&self) -> String {
@@ -214,5 +217,24 @@ impl Server for FakeServer {
 
     fn flush(&self) -> Result<(), LocationError> {
         Ok(())
+    }
+
+    fn subscriptions(&self, from: u64, count: usize, each: &mut dyn FnMut(&Subscription<'_>)) {
+        for id in (from.max(1)..=SUBSCRIPTIONS).take(count) {
+            each(&Subscription {
+                id,
+                domain: b"location",
+                aor: if id % 2 == 0 { b"even@example.org" } else { b"odd@example.org" },
+                subscriber: b"<sip:w@example.org>;tag=1",
+                target: b"sip:w@192.0.2.1",
+                call_id: b"call\xff",
+                expires_s: 60,
+                notifies: 2,
+            });
+        }
+    }
+
+    fn end_subscription(&self, id: u64) -> bool {
+        (1..=SUBSCRIPTIONS).contains(&id)
     }
 }

@@ -196,6 +196,7 @@ pub fn restore(context: &mut Context, id: TransactionId, state: &Arc<Transaction
     context.max_forwards = inner.kept.max_forwards;
     context.add_local_rport = inner.kept.add_local_rport;
     context.force_rport = inner.kept.force_rport;
+    context.serial = inner.kept.serial.clone();
     context.added_headers = inner.added_headers.clone();
     drop(inner);
     context.transaction = Some((id, Arc::clone(state)));
@@ -219,6 +220,7 @@ fn keep(context: &Context, state: &TransactionState) {
         max_forwards: context.max_forwards,
         add_local_rport: context.add_local_rport,
         force_rport: context.force_rport,
+        serial: context.serial.clone(),
     };
 }
 

@@ -52,6 +52,8 @@ pub struct Kept {
     pub add_local_rport: bool,
     /// Whether replies go to the source port.
     pub force_rport: bool,
+    /// Destinations that are to be tried later.
+    pub serial: crate::serial::Waiting,
 }
 
 /// The part of a transaction's state that changes.

@@ -24,6 +24,7 @@ mod nat;
 mod operation;
 mod path;
 mod persistent;
+mod reg_event;
 mod register;
 mod routes;
 mod script;

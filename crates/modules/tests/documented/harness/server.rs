@@ -14,6 +14,8 @@ use seawall_modules::events::Gather;
 use seawall_modules::nathelper::ping::{self, Pong};
 use seawall_modules::nathelper::pinger::{Moment, Pinger};
 use seawall_modules::node::{Identity, Node, Socket, TRANSACTION_SHARDS};
+use seawall_modules::originate::{self, Ended, OwnRequest, Sent};
+use seawall_modules::reg_event::{self, Watchers};
 use seawall_modules::statistics::{COUNTED, Counters};
 use seawall_modules::tm::relay;
 use seawall_modules::tm::state::TransactionState;
@@ -123,6 +125,7 @@ pub struct Server {
     run: Run,
     effects: Effects<Arc<TransactionState>, Target>,
     parked: Option<(Box<Context>, Frame, Resume)>,
+    own_requests: Vec<OwnRequest>,
 }
 
 impl Server {
@@ -154,6 +157,7 @@ impl Server {
             identity: Identity::new(&sockets, &aliases),
             sockets,
             location: Arc::new(location),
+            watchers: Watchers::default(),
             transactions: transactions.map(Mutex::new).collect(),
             keys,
             authentication: seawall_modules::auth::Nonces::new(secret),
@@ -171,6 +175,7 @@ impl Server {
             run: Run::default(),
             effects: Effects::default(),
             parked: None,
+            own_requests: Vec::new(),
         }
     }
 
@@ -214,10 +219,12 @@ impl Server {
                 for shard in &server.node.transactions {
                     shard.lock().timeout(server.now_ms, &mut server.effects);
                 }
+                if server.now_ms % 1000 == 0 {
+                    server.expire();
+                }
                 server.carry_out();
                 server.ping();
             }
-            server.expire();
         })
     }
 
@@ -343,6 +350,7 @@ impl Server {
         context.outbox.drain(|target, bytes| self.run.sent.push(packet(&node, target, bytes)));
         self.effects.append(&mut context.effects);
         self.run.keep_connection_s.extend(context.keep_connection.drain(..).map(|lease| lease.until_s));
+        self.own_requests.append(&mut context.own_requests);
         for launched in std::mem::take(&mut context.launched) {
             let mut frame = Frame::new(launched.route);
             frame.set_return_code(launched.code);
@@ -442,7 +450,12 @@ impl Server {
     }
 
     fn carry_out(&mut self) {
-        while !self.effects.is_empty() {
+        if self.node.watchers.is_due(self.now_ms) {
+            let mut context = self.context(RouteKind::Event, seawall_modules::context::nowhere());
+            reg_event::take_due(&mut context);
+            self.leave(context);
+        }
+        while !self.effects.is_empty() || !self.own_requests.is_empty() {
             for effect in std::mem::take(&mut self.effects) {
                 match effect {
                     Effect::Send { to, bytes, .. } => {
@@ -453,10 +466,35 @@ impl Server {
                         self.failure(id, &context, Failure { code, branch });
                     }
                     Effect::Completed { id, code, context, .. } => self.completed(id, code, &context),
-                    Effect::Result { .. } | Effect::Ended { .. } => {}
+                    Effect::Result { code, response, context: state, .. } => {
+                        let mut context = self.context(RouteKind::Local, seawall_modules::context::nowhere());
+                        originate::ended(&mut context, &state, &Ended { code, response });
+                        self.leave(context);
+                    }
+                    Effect::Ended { .. } => {}
                 }
             }
+            for request in std::mem::take(&mut self.own_requests) {
+                self.originate(request);
+            }
         }
+    }
+
+    /// Sends a request of the server itself.
+    fn originate(&mut self, request: OwnRequest) {
+        let mut context = self.context(RouteKind::Local, seawall_modules::context::nowhere());
+        if originate::prepare(&mut context, request) {
+            let configuration = Arc::clone(&context.configuration);
+            if let Some(route) = configuration.routes.local {
+                let outcome =
+                    seawall_script::run(&configuration.program, &mut Frame::new(route), &mut *context);
+                if matches!(outcome, Outcome::Done { drop: true, .. }) {
+                    originate::fail(&mut context);
+                }
+            }
+            assert_eq!(originate::send(&mut context), Sent::Done, "the next hop is a name");
+        }
+        self.leave(context);
     }
 
     fn failure(&mut self, id: TransactionId, state: &Arc<TransactionState>, failure: Failure) {
@@ -499,7 +537,9 @@ impl Server {
         let mut events = Vec::new();
         for domain in node.location.domains() {
             let now_s = self.now_s;
-            let mut sink = Gather { events: &mut events, names: node.location.names(), listens, now_s };
+            let watchers = &node.watchers;
+            let mut sink =
+                Gather { events: &mut events, names: node.location.names(), listens, watchers, now_s };
             for shard in 0..domain.shard_count() {
                 while domain.expire(shard, now_s, 1000, &mut sink) {}
             }

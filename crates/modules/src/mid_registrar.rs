@@ -6,10 +6,10 @@ mod parameters;
 
 use std::sync::{Arc, OnceLock};
 
-use seawall_location::Sink;
+use seawall_location::{NameId, Sink};
 use seawall_net::ConnectionId;
 use seawall_registrar::mid::{Decision, Request, contact};
-use seawall_registrar::{Found, Lookup, Reject, SaveFlags, Source};
+use seawall_registrar::{Found, Lookup, Outcome, Reject, SaveFlags, Source};
 use seawall_script::{
     Argument, ArgumentKind, Call, Flow, Function, Module, Prepared, Routes, Statistic, Value, VariableId,
 };
@@ -204,70 +204,104 @@ fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
         },
     };
     let Some(tag) = registrar::ownership::tag(context, call, 4) else { return Flow::FALSE };
-    let outgoing_expires_s = call.int(3).and_then(|seconds| u32::try_from(seconds).ok());
-    let values = Values::read(context, &settings, call.line());
-    let node = Arc::clone(&context.node);
     let kept = context.flags & settings.tcp_persistent_flag != 0;
-    let connection = context.origin.connection.filter(|_| kept);
+    let asked = Asked {
+        flags,
+        aor: call.str(2),
+        outgoing_expires_s: call.int(3).and_then(|seconds| u32::try_from(seconds).ok()),
+        tag,
+        connection: context.origin.connection.filter(|_| kept),
+        values: Values::read(context, &settings, call.line()),
+    };
+    let mut headers = std::mem::take(&mut context.scratch);
+    headers.clear();
+    let flow = match decide(context, front, &settings, &asked, &mut headers) {
+        Decision::Forward(pending) => {
+            context.node.counters.bump(context.worker, Stat::ForwardedRegs);
+            let journey = Journey::new(Arc::clone(front), settings, asked.connection, pending);
+            context.journey = Some(Arc::new(journey));
+            Flow::TRUE
+        }
+        Decision::Answered(outcome) => answer(context, flags, &outcome, &mut headers),
+    };
+    context.scratch = headers;
+    flow
+}
+
+/// How `mid_registrar_save()` was called.
+struct Asked<'a> {
+    flags: &'a SaveFlags,
+    aor: Option<&'a [u8]>,
+    outgoing_expires_s: Option<u32>,
+    tag: NameId,
+    /// The connection to keep as long as the contact.
+    connection: Option<ConnectionId>,
+    values: Values,
+}
+
+/// Asks the pure part what becomes of the REGISTER.
+fn decide(
+    context: &mut Context,
+    front: &Front,
+    settings: &MidSettings,
+    asked: &Asked<'_>,
+    headers: &mut Vec<u8>,
+) -> Decision {
+    let node = Arc::clone(&context.node);
     let (listens, now_s, random) =
         (context.configuration.routes.location_events, context.now_s, context.random());
     let (origin, target_flags) = (context.origin, context.target.flags);
     let authenticated = context.authentication.header(context.message()).is_some();
-    let mut headers = std::mem::take(&mut context.scratch);
-    headers.clear();
+    let unproven = if asked.flags.no_reply { None } else { registrar::unproven(context) };
     let packet = std::mem::take(&mut context.packet);
-    let decision = with_sink(context, listens, connection, |sink| {
-        front.with(&node, &settings, now_s, |mid| {
+    let decision = with_sink(context, listens, asked.connection, |sink| {
+        front.with(&node, settings, now_s, |mid| {
             let request = Request {
                 message: packet.message(),
-                aor: call.str(2),
-                flags,
+                aor: asked.aor,
+                flags: asked.flags,
                 source: Source {
-                    received: &values.received,
+                    received: &asked.values.received,
                     peer: (origin.peer, registrar::transport_name(origin.transport)),
                     socket: node.socket_name(origin.socket),
                     host_port: node.socket(origin.socket).map_or(b"", |socket| &socket.sent_by),
                     flags: target_flags,
                     cflags: 0,
-                    attr: &values.attribute,
-                    ownership_tag: tag,
+                    attr: &asked.values.attribute,
+                    ownership_tag: asked.tag,
                     is_own: mid.is_own,
                     random,
+                    unproven,
                 },
-                outgoing_expires_s,
-                extra: &values.extra,
+                outgoing_expires_s: asked.outgoing_expires_s,
+                extra: &asked.values.extra,
                 authenticated,
             };
-            mid.request(&request, &mut headers, sink)
+            mid.request(&request, headers, sink)
         })
     });
     context.packet = packet;
-    let flow = match decision {
-        Decision::Forward(pending) => {
-            context.node.counters.bump(context.worker, Stat::ForwardedRegs);
-            let journey = Journey::new(Arc::clone(front), settings, connection, pending);
-            context.journey = Some(Arc::new(journey));
-            Flow::TRUE
+    decision
+}
+
+/// Answers what was absorbed or refused, and gives the value of the function.
+fn answer(context: &mut Context, flags: &SaveFlags, outcome: &Outcome, headers: &mut Vec<u8>) -> Flow {
+    let refused = outcome.reject.is_some();
+    let counted = if refused { Stat::RefusedRegs } else { Stat::AbsorbedRegs };
+    context.node.counters.bump(context.worker, counted);
+    if !flags.no_reply {
+        context.brief_reply = outcome.is_brief;
+        if !refused && !outcome.is_brief {
+            context.push_date(headers);
         }
-        Decision::Answered(outcome) => {
-            let refused = outcome.reject.is_some();
-            let counted = if refused { Stat::RefusedRegs } else { Stat::AbsorbedRegs };
-            context.node.counters.bump(context.worker, counted);
-            if !flags.no_reply {
-                if !refused {
-                    context.push_date(&mut headers);
-                }
-                reply::send(context, outcome.status, outcome.reason.as_bytes(), &headers);
-            }
-            match (refused, outcome.retransmission) {
-                (true, _) => Flow::FALSE,
-                (false, true) if !flags.no_reply => Flow::Value(0),
-                (false, _) => Flow::Value(2),
-            }
-        }
-    };
-    context.scratch = headers;
-    flow
+        reply::send(context, outcome.status, outcome.reason.as_bytes(), headers);
+    }
+    match (refused, outcome.retransmission) {
+        (true, _) => Flow::FALSE,
+        // What repeats an absorbed request has its answer again, and the script has nothing left to do.
+        (false, true) if !flags.no_reply => Flow::Value(0),
+        (false, _) => Flow::Value(2),
+    }
 }
 
 /// What the script says about a REGISTER in variables.

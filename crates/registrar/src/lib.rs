@@ -18,6 +18,7 @@ pub mod mid;
 mod path;
 mod plan;
 mod policy;
+mod proportion;
 mod registered;
 mod reject;
 mod reply;
@@ -38,4 +39,4 @@ pub use registered::{
 pub use reject::{Reject, supported};
 pub use reply::write_q;
 pub use request::{Asked, Register, Wish};
-pub use save::{Outcome, Save, Source};
+pub use save::{Added, Outcome, Save, Source};

@@ -401,6 +401,7 @@ fn policy(program: &Program<Context>) -> Policy {
         max_contact_len: size("max_contact_len"),
         gruu: (!parameters.bool(MODULE, "disable_gruu"))
             .then(|| Arc::new(Gruu::new(&text("gruu_secret"), false))),
+        ..Policy::default()
     }
 }
 

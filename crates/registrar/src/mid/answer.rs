@@ -262,7 +262,10 @@ impl Mid<'_> {
         sink: &mut dyn Sink,
     ) -> Outcome {
         if register.wish != Wish::RemoveAll {
-            return save.carry_out(register, plan, entry, reply, sink);
+            return match save.carry_out(register, plan, entry, reply, sink) {
+                Ok(outcome) => outcome,
+                Err(reject) => save.refuse(register.message, reject, reply),
+            };
         }
         // What a later request has made stays.
         let goes = |_: usize, binding: &Binding<'_>| {
@@ -441,7 +444,15 @@ impl Mid<'_> {
 
 /// The outcome of an answer that binds no contact of its request.
 fn told(changed: bool) -> Outcome {
-    Outcome { status: 200, reason: "OK", reject: None, changed, retransmission: false, expires_s: 0 }
+    Outcome {
+        status: 200,
+        reason: "OK",
+        reject: None,
+        changed,
+        retransmission: false,
+        expires_s: 0,
+        is_brief: false,
+    }
 }
 
 /// Most contacts of an answer that are looked at: those of the request and those that an address of record may have

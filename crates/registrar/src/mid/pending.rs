@@ -111,6 +111,8 @@ impl KeptSource {
             ownership_tag: self.ownership_tag,
             is_own,
             random: self.random,
+            // What comes back from the main registrar was asked for by somebody whom it knows.
+            unproven: None,
         }
     }
 }

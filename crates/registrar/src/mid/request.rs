@@ -125,7 +125,8 @@ impl Mid<'_> {
             let removed = plan.steps.iter().filter(|step| matches!(step.fate, Fate::Remove(_)));
             let removed = removed.filter_map(|step| step.stored.map(|stored| stored.contact_id));
             shard.overtake(hash, u64::MAX, register.wish == Wish::RemoveAll, removed);
-            return Ok(Verdict::Answered(save.carry_out(register, &plan, &mut entry, reply, sink)));
+            let outcome = save.carry_out(register, &plan, &mut entry, reply, sink)?;
+            return Ok(Verdict::Answered(outcome));
         }
         let outgoing_s = outgoing_expires_s.unwrap_or(self.settings.outgoing_expires_s);
         Ok(Verdict::Forward(self.form(save, register, &plan, &entry, outgoing_s)))

@@ -141,6 +141,7 @@ impl Front {
                 attr: b"",
                 is_own: mid.is_own,
                 random,
+                unproven: None,
             };
             let mut reply = Vec::new();
             let request = Request {

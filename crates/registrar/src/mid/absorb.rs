@@ -14,7 +14,7 @@ use crate::request::{Register, Wish};
 pub(super) enum Bound {
     /// As the rule has it: the deadline less a margin.
     Limit,
-    /// It does not answer: the deadline itself, to which local intervals are shortened.
+    /// It does not answer: as long as it holds the contact for certain, to which local intervals are shortened.
     Outage,
 }
 
@@ -91,7 +91,7 @@ impl Mid<'_> {
         match step.fate {
             Fate::Update(_) | Fate::Keep(_) => {
                 view.holds(registration, self.second())
-                    && self.ends_in_time(view.bound, registration.limit_s, registration.deadline_s, step)
+                    && self.ends_in_time(view.bound, registration.limit_s, registration.sure_s, step)
             }
             // Of two contacts that mean the same binding the other one counts.
             Fate::Nothing => step.granted_s > 0,
@@ -101,7 +101,7 @@ impl Mid<'_> {
             Fate::Insert => {
                 step.stored = Some(Numbers { contact_id: id, ..Numbers::default() });
                 view.holds(registration, self.second())
-                    && self.ends_in_time(view.bound, registration.limit_s, registration.deadline_s, step)
+                    && self.ends_in_time(view.bound, registration.limit_s, registration.sure_s, step)
             }
         }
     }
@@ -113,7 +113,7 @@ impl Mid<'_> {
         if !is_held || (plan.remaining(view.entry) == 0 && view.bound == Bound::Limit) {
             return false;
         }
-        let (limit_s, deadline_s) = (whole.limit_s, whole.deadline_s);
+        let (limit_s, sure_s) = (whole.limit_s, whole.sure_s);
         plan.steps.iter_mut().all(|step| {
             let known = known_contact(view, step).and_then(|id| account.flow_of(id));
             if !self.is_trusted(view, known) {
@@ -121,7 +121,7 @@ impl Mid<'_> {
             }
             match step.fate {
                 Fate::Insert | Fate::Update(_) | Fate::Keep(_) => {
-                    self.ends_in_time(view.bound, limit_s, deadline_s, step)
+                    self.ends_in_time(view.bound, limit_s, sure_s, step)
                 }
                 Fate::Remove(_) | Fate::Nothing => true,
             }
@@ -141,12 +141,12 @@ impl Mid<'_> {
         self.settings.trust == Trust::Any || view.who.authenticated || known == Some(view.who.flow)
     }
 
-    fn ends_in_time(&self, bound: Bound, limit_s: u32, deadline_s: u32, step: &mut Step<'_, '_>) -> bool {
+    fn ends_in_time(&self, bound: Bound, limit_s: u32, sure_s: u32, step: &mut Step<'_, '_>) -> bool {
         let now_s = self.second();
         match bound {
             Bound::Limit => now_s.saturating_add(step.granted_s) <= limit_s,
             Bound::Outage => {
-                step.granted_s = step.granted_s.min(deadline_s.saturating_sub(now_s));
+                step.granted_s = step.granted_s.min(sure_s.saturating_sub(now_s));
                 step.granted_s > 0
             }
         }

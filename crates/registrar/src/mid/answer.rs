@@ -44,6 +44,7 @@ impl Mid<'_> {
         }
         pending.order = self.upstream.ticket();
         let mut flight = pending.flight();
+        flight.departed_s = self.second();
         let mut shard = self.upstream.shard(pending.hash);
         // A de-REGISTER of our own is under way, too: only the main registrar knows which of both comes last.
         let leaves = |registration: &Registration| {
@@ -88,9 +89,10 @@ impl Mid<'_> {
             if !is_touched && self.upstream.waiting() < GUESSES {
                 let guess = Registration {
                     deadline_s: now_s,
+                    sure_s: now_s,
                     accepted_s: 0,
                     possible_s: now_s.saturating_add(granted.asked_s),
-                    ..self.registration(&register, &answer, &granted, true, now_s)
+                    ..self.registration(&register, &answer, &granted, true, (now_s, now_s))
                 };
                 let account = shard.open(self.upstream, pending.hash, &pending.aor);
                 account.registrations.push(guess);
@@ -167,7 +169,9 @@ impl Mid<'_> {
         let save = self.save(&pending.flags, pending.source.source(self.is_own));
         let mut shard = self.upstream.shard(pending.hash);
         // A request that was never announced is treated as the latest.
-        let flight = shard.arrive(pending.order).unwrap_or_else(|| pending.flight());
+        let flight = shard
+            .arrive(pending.order)
+            .unwrap_or_else(|| Flight { departed_s: self.second(), ..pending.flight() });
         shard.overtake(flight.hash, flight.order, flight.all, flight.keys.iter().map(|touch| touch.key));
         let granted = self.granted(message, pending, response, place);
         let given = pending.given_aor.as_deref();
@@ -305,7 +309,8 @@ impl Mid<'_> {
                 .filter(|(_, binding)| granted.key == WHOLE_AOR || binding.numbers.contact_id == granted.key);
             let last_s = ends.map(|(_, binding)| binding.numbers.expires_s).max();
             let last_s = last_s.unwrap_or(self.second());
-            let registration = self.registration(register, answer, granted, is_new, last_s);
+            let times = (flight.departed_s, last_s);
+            let registration = self.registration(register, answer, granted, is_new, times);
             match old.and_then(|position| account.registrations.get_mut(position)) {
                 Some(place) => *place = registration,
                 None => account.registrations.push(registration),
@@ -323,13 +328,15 @@ impl Mid<'_> {
         }
     }
 
+    /// A registration that was granted. The times are when it was asked for, and when the last binding ends that relies
+    /// on it.
     fn registration(
         &self,
         register: &Register<'_>,
         answer: &Answer<'_>,
         granted: &Granted,
         is_new: bool,
-        last_s: u32,
+        (departed_s, last_s): (u32, u32),
     ) -> Registration {
         let now_s = self.second();
         let random = answer.pending.source.random ^ granted.key.rotate_left(17);
@@ -341,7 +348,8 @@ impl Mid<'_> {
             ticket: 0,
             deadline_s: now_s.saturating_add(granted.granted_s),
             possible_s: now_s.saturating_add(granted.granted_s),
-            limit_s: limit_s(now_s, granted.granted_s, local_s, is_new, random),
+            sure_s: departed_s.saturating_add(granted.granted_s),
+            limit_s: limit_s(departed_s, granted.granted_s, local_s, is_new, random),
             accepted_s: now_s,
             cseq: register.cseq,
             asked_s: granted.asked_s,

@@ -38,6 +38,8 @@ pub struct Errand {
     hash: u64,
     key: u64,
     ticket: u64,
+    /// Unix second in which it was made.
+    made_s: u32,
 }
 
 impl Errand {
@@ -314,6 +316,7 @@ impl Registration {
             hash,
             key: self.key,
             ticket: self.ticket,
+            made_s: now_s,
         }
     }
 
@@ -334,6 +337,8 @@ impl Registration {
         self.accepted_s = now_s;
         self.deadline_s = now_s.saturating_add(granted_s);
         self.possible_s = self.deadline_s;
-        self.limit_s = limit_s(now_s, granted_s, 0, false, errand.ticket.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        self.sure_s = errand.made_s.saturating_add(granted_s);
+        self.limit_s =
+            limit_s(errand.made_s, granted_s, 0, false, errand.ticket.wrapping_mul(0x9e37_79b9_7f4a_7c15));
     }
 }

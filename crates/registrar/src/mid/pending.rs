@@ -211,6 +211,7 @@ impl Pending {
         };
         Flight {
             order: self.order,
+            departed_s: 0,
             hash: self.hash,
             all: matches!(self.form, Form::All),
             keys,

@@ -32,6 +32,9 @@ pub(super) struct Registration {
     pub(super) deadline_s: u32,
     /// Unix second until which it may hold it after all, where that is later: the answer to a REGISTER was lost.
     pub(super) possible_s: u32,
+    /// Unix second until which it is held for certain: the main registrar counts from when it served the REGISTER, and
+    /// that may have been as soon as it was sent.
+    pub(super) sure_s: u32,
     /// The last Unix second that a local binding may end in without asking the main registrar again.
     pub(super) limit_s: u32,
     /// Unix second of the 2xx.
@@ -99,13 +102,14 @@ impl Registration {
 /// The last Unix second that a local binding may end in without asking the main registrar again: the deadline less a
 /// margin, less a random time so that registrations which came together do not stay together (behaviour §7, "Absorb").
 ///
+/// `from_s` is when the REGISTER was sent: an answer that took long makes the main registrar forget no later.
 /// `granted_s` is what the main registrar gave, `local_s` the longest interval that a client has of it.
-pub(super) fn limit_s(now_s: u32, granted_s: u32, local_s: u32, is_new: bool, random: u64) -> u32 {
+pub(super) fn limit_s(from_s: u32, granted_s: u32, local_s: u32, is_new: bool, random: u64) -> u32 {
     let margin_s = (granted_s / MARGIN_PART).clamp(1, MARGIN_S);
     let room_s = granted_s.saturating_sub(margin_s).saturating_sub(local_s);
     let most_s = u64::from(room_s / if is_new { EARLY_PART_NEW } else { EARLY_PART });
     let early_s = (random >> 8) % (most_s + 1);
-    now_s.saturating_add(granted_s).saturating_sub(margin_s).saturating_sub(early_s as u32)
+    from_s.saturating_add(granted_s).saturating_sub(margin_s).saturating_sub(early_s as u32)
 }
 
 #[cfg(test)]

@@ -12,6 +12,8 @@ pub struct Shown {
     pub contact_id: Option<u64>,
     /// Unix second at which the main registrar forgets it.
     pub deadline_s: u32,
+    /// Unix second until which it holds it for certain, however long its answer took.
+    pub sure_s: u32,
     /// The next REGISTER that would let a local binding end after this Unix second is forwarded.
     pub limit_s: u32,
     /// Unix second at which the main registrar accepted it.
@@ -47,6 +49,7 @@ impl Upstream {
         let shown = |held: &Registration| Shown {
             contact_id: Some(held.key).filter(|key| *key != WHOLE_AOR),
             deadline_s: held.deadline_s,
+            sure_s: held.sure_s,
             limit_s: held.limit_s,
             accepted_s: held.accepted_s,
             asked_s: held.asked_s,
@@ -76,6 +79,7 @@ impl Upstream {
             ticket: 0,
             deadline_s: shown.deadline_s,
             possible_s: shown.deadline_s,
+            sure_s: shown.sure_s,
             limit_s: shown.limit_s,
             accepted_s: shown.accepted_s,
             cseq: shown.cseq,

@@ -72,6 +72,8 @@ pub(super) struct Account {
 /// A forwarded REGISTER that waits for its answer.
 pub(super) struct Flight {
     pub(super) order: u64,
+    /// Unix second in which it was sent first: the main registrar counts its intervals from then at the earliest.
+    pub(super) departed_s: u32,
     pub(super) hash: u64,
     /// `*`: it touches everything.
     pub(super) all: bool,

@@ -299,3 +299,35 @@ fn a_contact_that_ran_out_while_its_refresh_waited_survives_too() {
         }
     }
 }
+
+#[test]
+fn what_is_granted_counts_from_when_it_was_asked_for() {
+    // The main registrar may have served the request at once, however late its answer comes.
+    for mode in [Mode::Contact, Mode::Aor] {
+        let mut front = Front::new(mode);
+        front.settings.outgoing_expires_s = 100;
+        let refresh = |cseq: u32| format!("CSeq: {cseq} REGISTER\nContact: <sip:a@10.0.0.1>;expires=60");
+        assert!(front.send(&refresh(1)).starts_with("-> "));
+        front.now_s += 30;
+        assert!(front.grant().starts_with("200"));
+        // It forgets the contact 70 seconds from now for all that is known, not 100.
+        front.now_s += 20;
+        assert!(front.send(&refresh(2)).starts_with("-> "), "{mode:?}");
+    }
+}
+
+#[test]
+fn an_outage_is_survived_as_long_as_the_main_registrar_holds_the_contact_for_certain() {
+    for mode in [Mode::Mirror, Mode::Contact, Mode::Aor] {
+        let mut front = Front::new(mode);
+        front.settings.outgoing_expires_s = 60;
+        front.settings.upstream_down = UpstreamDown::Absorb;
+        let refresh = |cseq: u32| format!("CSeq: {cseq} REGISTER\nContact: <sip:a@10.0.0.1>;expires=60");
+        front.send(&refresh(1));
+        front.now_s += 20;
+        front.grant();
+        front.now_s += 10;
+        front.send(&refresh(2));
+        front.check_answer(1, 503, "", "200 | Contact: <sip:a@10.0.0.1>;expires=30");
+    }
+}

@@ -9,6 +9,7 @@ mod fuzz;
 mod parity;
 mod process;
 mod setup;
+mod simulate;
 mod test;
 mod tidy;
 mod tree;
@@ -42,6 +43,11 @@ const CHORES: &[Chore] = &[
         name: "compare",
         help: "measure Seawall beside a bare echo and Kamailio, in one run",
         run: compare::run,
+    },
+    Chore {
+        name: "simulate",
+        help: "run the mid-registrar under disorder: --seeds N (10000), --from S, --phones N",
+        run: simulate::run,
     },
     Chore { name: "fuzz-check", help: "compile the fuzz targets", run: fuzz::run },
     Chore {

@@ -6,6 +6,7 @@
 //! - [`Random`]: a small generator with a seed.
 //! - [`Network`]: carries datagrams between addresses, and loses, doubles, delays and reorders them.
 //! - [`Caller`], [`Callee`]: user agents that set up a call and take it down, with the retransmissions of RFC 3261.
+//! - [`simulator`]: the mid-registrar between phones and a main registrar, and what must stay true there.
 //! - [`run`]: lets agents talk until nothing is left to happen.
 
 mod agent;
@@ -13,6 +14,8 @@ mod callee;
 mod caller;
 mod network;
 mod random;
+#[allow(clippy::expect_used)] // a world that cannot be made is no test
+pub mod simulator;
 
 pub use self::{
     agent::{Agent, NEVER, Outbox, run},

@@ -47,6 +47,7 @@ impl View<'_, '_, '_> {
             || (self.bound == Bound::Outage
                 && registration.state == State::Leaving
                 && !registration.is_sent()
+                && registration.attempt == 0
                 && registration.deadline_s > now_s)
     }
 }

@@ -68,6 +68,13 @@ impl Mid<'_> {
         {
             account.registrations.iter_mut().for_each(|registration| registration.limit_s = now_s);
         }
+        let given = pending.given_aor.as_deref();
+        let Ok(register) = Register::read(message, given, self.policy, &pending.flags) else { return };
+        if let Some(account) = shard.account_mut(pending.hash, &pending.aor) {
+            for registration in &mut account.registrations {
+                registration.count_cseq(register.callid, register.cseq);
+            }
+        }
         let mut unknown = SmallVec::<[Granted; 2]>::new();
         self.each_sent(message, pending, place, |key, value, asked_s| {
             let account = shard.account_mut(pending.hash, &pending.aor);
@@ -76,13 +83,13 @@ impl Mid<'_> {
                 Some(registration) => {
                     let possible_s = now_s.saturating_add(asked_s);
                     registration.possible_s = registration.possible_s.max(possible_s);
+                    // It may as well have been shortened.
+                    registration.limit_s = registration.limit_s.min(now_s);
                 }
                 None if asked_s == 0 => {}
                 None => unknown.push(Granted { key, granted_s: 0, asked_s, value: value.to_vec() }),
             }
         });
-        let given = pending.given_aor.as_deref();
-        let Ok(register) = Register::read(message, given, self.policy, &pending.flags) else { return };
         let answer = Answer { pending, main, granted: SmallVec::new() };
         for granted in unknown {
             let is_touched = shard.is_touched(pending.hash, granted.key);
@@ -292,13 +299,26 @@ impl Mid<'_> {
         entry: &Entry<'_>,
     ) {
         if register.wish == Wish::RemoveAll {
-            account.registrations.retain(|registration| flight.is_overtaken(registration.key));
+            // A registration may have crossed it and been served after it: what may be held is taken away once more.
+            for registration in &mut account.registrations {
+                registration.count_cseq(register.callid, register.cseq);
+            }
+            let stays = |key: u64| flight.disturbed || flight.is_overtaken(key);
+            account.registrations.retain(|registration| stays(registration.key));
             return;
         }
-        for granted in answer.granted.iter().filter(|granted| !flight.is_overtaken(granted.key)) {
+        for granted in &answer.granted {
+            if let Some(known) = account.registration_mut(granted.key) {
+                known.count_cseq(register.callid, register.cseq);
+            }
             let old = account.registrations.iter().position(|registration| registration.key == granted.key);
+            let is_overtaken = flight.is_overtaken(granted.key);
+            if is_overtaken && (old.is_some() || granted.granted_s == 0) {
+                continue;
+            }
             if granted.granted_s == 0 {
-                old.map(|position| account.registrations.swap_remove(position));
+                // As with `*`: a registration that crossed it may have been served after it.
+                old.filter(|_| !flight.disturbed).map(|position| account.registrations.swap_remove(position));
                 continue;
             }
             let is_new = old.is_none_or(|position| {
@@ -375,7 +395,7 @@ impl Mid<'_> {
                 continue;
             };
             let held = shard.account(hash, aor).and_then(|account| account.registration(key));
-            let ends_early = held.is_some_and(|held| held.throttled && held.deadline_s < last_s);
+            let ends_early = held.is_some_and(|held| held.throttled && held.sure_s < last_s);
             if flight.disturbed {
                 self.renew(shard, hash, aor, key, self.second());
             } else if ends_early && let Some(held) = held {

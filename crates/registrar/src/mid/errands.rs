@@ -6,8 +6,9 @@ use std::sync::Arc;
 use seawall_sip::{Message, ascii};
 
 use super::Mid;
-use super::limits::{ERRANDS_PER_CALL, GUESS_ATTEMPTS, LONGEST_PAUSE_S, RENEWAL_ATTEMPTS};
+use super::limits::{ERRANDS_PER_CALL, GUESS_ATTEMPTS, GUESSES, LONGEST_PAUSE_S, RENEWAL_ATTEMPTS};
 use super::registration::{Registration, State, Texts, WHOLE_AOR, limit_s};
+use super::settings::Mode;
 use super::upstream::{Job, Main, Shard};
 
 /// Which request of our own.
@@ -38,6 +39,8 @@ pub struct Errand {
     hash: u64,
     key: u64,
     ticket: u64,
+    /// The interval that it asks for.
+    asked_s: u32,
     /// Unix second in which it was made.
     made_s: u32,
 }
@@ -144,7 +147,7 @@ impl Mid<'_> {
             self.schedule(shard, hash, aor, key, state, attempt, now_s + 1);
             return None;
         }
-        if registration.state == State::Leaving && self.is_wanted(aor, key) {
+        if registration.state == State::Leaving && self.is_wanted(aor, key) && registration.attempt == 0 {
             registration.state = State::Live;
             registration.ticket = 0;
             return None;
@@ -162,12 +165,35 @@ impl Mid<'_> {
         let registration = shard
             .account_mut(errand.hash, &errand.aor)
             .and_then(|account| account.registration_mut(errand.key));
-        let Some(registration) = registration else { return };
+        // A renewal that is void may have been served after the removal that made it so.
+        let may_have_renewed = errand.kind == ErrandKind::Renew && (status == 408 || listed.is_some());
+        let Some(registration) = registration else {
+            if may_have_renewed {
+                self.take_back(&mut shard, errand);
+            }
+            return;
+        };
         if registration.ticket != errand.ticket {
+            if may_have_renewed && registration.state == State::Leaving {
+                let possible_s = self.second().saturating_add(errand.asked_s);
+                registration.possible_s = registration.possible_s.max(possible_s);
+                let attempt = registration.attempt;
+                let now_s = self.second();
+                self.schedule(
+                    &mut shard,
+                    errand.hash,
+                    &errand.aor,
+                    errand.key,
+                    State::Leaving,
+                    attempt,
+                    now_s,
+                );
+                return;
+            }
             // A client's request came in between. If the main registrar has taken the contact away after that, it is
             // registered again.
             let lost = errand.kind == ErrandKind::Remove && status < 300 && listed.is_none();
-            if lost && registration.state == State::Live && registration.ticket == 0 {
+            if lost && registration.state != State::Leaving {
                 self.renew(&mut shard, errand.hash, &errand.aor, errand.key, self.second());
             }
             return;
@@ -181,6 +207,36 @@ impl Mid<'_> {
             }
             _ => self.again(&mut shard, errand, status),
         }
+    }
+
+    /// Takes away what a renewal may have registered after it was taken away.
+    fn take_back(&self, shard: &mut Shard, errand: &Errand) {
+        if self.settings.mode == Mode::Mirror || self.upstream.waiting() >= GUESSES {
+            return;
+        }
+        let now_s = self.second();
+        let end = errand.contact.windows(9).rposition(|part| part == b";expires=");
+        let contact = errand.contact.get(..end.unwrap_or(errand.contact.len())).unwrap_or_default();
+        let registration = Registration {
+            key: errand.key,
+            flow: 0,
+            ticket: 0,
+            deadline_s: now_s,
+            possible_s: now_s.saturating_add(errand.asked_s),
+            sure_s: now_s,
+            limit_s: now_s,
+            accepted_s: 0,
+            cseq: errand.cseq,
+            asked_s: errand.asked_s,
+            due_s: 0,
+            attempt: 0,
+            state: State::Live,
+            throttled: true,
+            main: Arc::clone(&errand.main),
+            texts: Texts::new(contact, &errand.callid, &errand.to),
+        };
+        shard.open(self.upstream, errand.hash, &errand.aor).registrations.push(registration);
+        self.leave(shard, errand.hash, &errand.aor, errand.key);
     }
 
     /// Tries again later, twice as much later each time, until the main registrar must have forgotten the contact.
@@ -316,6 +372,7 @@ impl Registration {
             hash,
             key: self.key,
             ticket: self.ticket,
+            asked_s: self.asked_s,
             made_s: now_s,
         }
     }

@@ -93,6 +93,13 @@ impl Registration {
         self.deadline_s.max(self.possible_s) <= now_s
     }
 
+    /// The main registrar may have served a REGISTER with this number: a de-REGISTER counts on from there.
+    pub(super) fn count_cseq(&mut self, callid: &[u8], cseq: u32) {
+        if self.texts.callid() == callid {
+            self.cseq = self.cseq.max(cseq);
+        }
+    }
+
     /// Whether the main registrar holds it at `now_s`, as far as is known.
     pub(super) fn is_held(&self, now_s: u32) -> bool {
         self.state != State::Leaving && self.deadline_s > now_s

@@ -7,8 +7,11 @@ use seawall_location::Domain;
 use seawall_registrar::mid::{Mode, State};
 
 use super::front::{Front, Word, aor_of, second};
-use super::main_registrar::MainRegistrar;
+use super::main_registrar::{Held, MainRegistrar};
 use super::text;
+
+/// A contact that the main registrar holds, and the contacts here that it leads to.
+type Lead<'a> = (&'a Held, Vec<Vec<u8>>);
 
 /// How long after its end a contact may stay at the main registrar.
 const LATE_MS: u64 = 2000;
@@ -92,11 +95,14 @@ impl Witness {
         main: &MainRegistrar,
         is_quiet: bool,
     ) -> Result<(), Violation> {
-        self.check_reachable(now_ms, user, front, main, is_quiet)?;
+        let held = main.bindings.get(user).map_or(&[][..], Vec::as_slice);
+        let valid = held.iter().filter(|held| held.ends_ms > now_ms);
+        let leads: Vec<Lead<'_>> = valid.map(|held| (held, front.lookup(now_ms, &held.uri))).collect();
+        self.check_reachable(now_ms, user, front, main, &leads, is_quiet)?;
         if front.settings.mode != Mode::Mirror {
-            self.check_stale(now_ms, user, front, main)?;
+            self.check_stale(now_ms, user, front, main, &leads)?;
         }
-        check_records(now_ms, user, front, main)
+        check_records(now_ms, user, front, &leads)
     }
 
     fn check_reachable(
@@ -105,6 +111,7 @@ impl Witness {
         user: &str,
         front: &Front,
         main: &MainRegistrar,
+        leads: &[Lead<'_>],
         is_quiet: bool,
     ) -> Result<(), Violation> {
         let now_s = second(now_ms);
@@ -113,10 +120,8 @@ impl Witness {
         if promised.is_empty() {
             return Ok(());
         }
-        let held = main.bindings.get(user).map_or(&[][..], Vec::as_slice);
-        let valid = held.iter().filter(|held| held.ends_ms > now_ms);
-        let reached: Vec<Vec<u8>> = valid.flat_map(|held| front.lookup(now_ms, &held.uri)).collect();
-        for (uri, until_s) in promised.iter().filter(|(uri, _)| !reached.contains(uri)) {
+        let is_reached = |uri: &Vec<u8>| leads.iter().any(|(_, reached)| reached.contains(uri));
+        for (uri, until_s) in promised.iter().filter(|(uri, _)| !is_reached(uri)) {
             // What the main registrar has dropped or refuses by itself nobody can know before it is asked.
             let its_own = main.denied.contains(user)
                 || main.cut.contains_key(user)
@@ -129,7 +134,7 @@ impl Witness {
                     "{} of {user} is promised for {} s more and not reached; main registrar: {}; known: {:?}",
                     text::text(uri),
                     until_s - now_s,
-                    shown(held, now_ms),
+                    shown(leads, now_ms),
                     known(front, user, now_ms),
                 );
                 return Err(Violation { kind: Kind::Unreachable, at_ms: now_ms, what });
@@ -144,14 +149,14 @@ impl Witness {
         user: &str,
         front: &Front,
         main: &MainRegistrar,
+        leads: &[Lead<'_>],
     ) -> Result<(), Violation> {
-        let held = main.bindings.get(user).map_or(&[][..], Vec::as_slice);
-        for one in held.iter().filter(|held| held.epoch == front.epoch) {
+        let leads_nowhere =
+            |uri: &[u8]| leads.iter().any(|(held, reached)| held.uri == uri && reached.is_empty());
+        self.stale_since.retain(|(known, uri), _| known != user || leads_nowhere(uri));
+        let ours = leads.iter().filter(|(held, reached)| held.epoch == front.epoch && reached.is_empty());
+        for (one, _) in ours {
             let key = (user.to_owned(), one.uri.clone());
-            if one.ends_ms <= now_ms || !front.lookup(now_ms, &one.uri).is_empty() {
-                self.stale_since.remove(&key);
-                continue;
-            }
             // It takes its retries while the main registrar does not answer.
             let retries = front
                 .upstream
@@ -176,7 +181,7 @@ impl Witness {
 }
 
 /// (c): nothing is there twice, and what is there here is known to be there.
-fn check_records(now_ms: u64, user: &str, front: &Front, main: &MainRegistrar) -> Result<(), Violation> {
+fn check_records(now_ms: u64, user: &str, front: &Front, leads: &[Lead<'_>]) -> Result<(), Violation> {
     let aor = aor_of(user);
     let wrong = |what: String| Err(Violation { kind: Kind::Contradiction, at_ms: now_ms, what });
     let shown = front.upstream.show(&aor);
@@ -199,17 +204,12 @@ fn check_records(now_ms: u64, user: &str, front: &Front, main: &MainRegistrar) -
             ));
         }
     }
-    let held = main.bindings.get(user).map_or(&[][..], Vec::as_slice);
-    let mut ours: Vec<Vec<Vec<u8>>> = Vec::new();
-    for held in held.iter().filter(|held| held.epoch == front.epoch && held.ends_ms > now_ms) {
-        let reached = front.lookup(now_ms, &held.uri);
-        if !reached.is_empty() && ours.contains(&reached) {
-            return wrong(format!(
-                "{user}: two contacts there lead to {:?}",
-                reached.first().map(|uri| text::text(uri))
-            ));
+    let ours = leads.iter().filter(|(held, reached)| held.epoch == front.epoch && !reached.is_empty());
+    for (at, (_, reached)) in ours.clone().enumerate() {
+        if ours.clone().skip(at + 1).any(|(_, other)| other == reached) {
+            let first = reached.first().map(|uri| text::text(uri));
+            return wrong(format!("{user}: two contacts there lead to {first:?}"));
         }
-        ours.push(reached);
     }
     Ok(())
 }
@@ -232,12 +232,12 @@ fn bindings(domain: &Domain, aor: &[u8], now_s: u64) -> Vec<(u64, Vec<u8>)> {
     entry.valid().map(|(_, binding)| (binding.numbers.contact_id, binding.contact.to_vec())).collect()
 }
 
-fn shown(held: &[super::main_registrar::Held], now_ms: u64) -> String {
-    let one = |held: &super::main_registrar::Held| {
+fn shown(leads: &[Lead<'_>], now_ms: u64) -> String {
+    let one = |(held, _): &Lead<'_>| {
         let left_s = (held.ends_ms as f64 - now_ms as f64) / 1000.0;
         format!("{} for {left_s:.3} s", text::text(&held.uri))
     };
-    let all: Vec<String> = held.iter().map(one).collect();
+    let all: Vec<String> = leads.iter().map(one).collect();
     if all.is_empty() { "nothing".to_owned() } else { all.join(", ") }
 }
 

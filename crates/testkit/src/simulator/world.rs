@@ -103,7 +103,9 @@ impl World<'_> {
                 }
                 wake => self.wake(wake, &mut out),
             }
-            if matches!(wake, Wake::Tick | Wake::Deed(_)) {
+            // Everything here is counted in whole seconds: between them nothing ends by itself.
+            let is_full = matches!(wake, Wake::Tick) && self.now_ms.is_multiple_of(1000);
+            if is_full || matches!(wake, Wake::Deed(_)) {
                 self.settle(out);
                 self.check_all()?;
                 return Ok(true);

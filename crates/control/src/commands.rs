@@ -3,6 +3,7 @@
 pub mod core;
 pub mod location;
 pub mod statistics;
+pub mod users;
 
 use crate::command::Command;
 
@@ -11,5 +12,5 @@ pub(crate) const WHICH: &str = "which";
 
 /// Every command, by family.
 pub fn all() -> impl Iterator<Item = &'static Command> {
-    location::COMMANDS.iter().chain(statistics::COMMANDS).chain(core::COMMANDS)
+    location::COMMANDS.iter().chain(statistics::COMMANDS).chain(users::COMMANDS).chain(core::COMMANDS)
 }

@@ -197,6 +197,11 @@ pub trait Server: Send + Sync + 'static {
     /// The diagnostics of the new script; the old one goes on.
     fn reload(&self) -> Result<String, String>;
 
+    /// The users who may log in, where the server keeps some.
+    fn users(&self) -> Option<&dyn crate::users::Users> {
+        None
+    }
+
     /// The location tables.
     fn domains(&self) -> Vec<Domain>;
 

@@ -64,7 +64,13 @@ fn look(context: &Context, kind: Kind, realm: &[u8], table: &Identifier, source:
         look.judged = Judged::Unavailable;
         return look;
     };
+    // Where the realm is the domain in question, a user of another domain is not meant, even if the passwords are stored
+    // in a way that would let the hash come out right: alice@b.example is not alice@a.example.
+    let of_domain = settings.use_domain && realm.is_empty();
     let judged = check::judge(context, kind, realm, |answer, realm| {
+        if of_domain && answer.user_and_domain().1.is_some_and(|domain| !domain.eq_ignore_ascii_case(realm)) {
+            return Known::Nobody;
+        }
         let name = Name { table: table.as_str(), realm, username: &answer.username };
         let found = match source {
             Source::Remembered => settings.users.find(hash(context, &name), name, context.now_s),

@@ -23,4 +23,5 @@ mod script;
 mod sipp;
 mod tcp;
 mod torture;
+mod users;
 mod workers;

@@ -108,9 +108,12 @@ impl<'a> Registrar<'a> {
         let source = Source {
             received: b"",
             socket: self.socket,
+            peer: (std::net::SocketAddr::from(([192, 0, 2, 9], 5060)), b"udp"),
+            host_port: b"192.0.2.1:5060",
             flags: 0,
             cflags: 0,
             attr: b"",
+            ownership_tag: NameId::NONE,
             is_own: &|uri: &Uri<'_>| uri.port == Some(5060),
             random: 0,
         };

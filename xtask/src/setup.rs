@@ -13,9 +13,16 @@ pub struct Tool {
     package: &'static str,
 }
 
-/// What the end-to-end tests drive Seawall with: SIPp for scenarios, baresip as a real phone.
-pub const FOR_TESTS: &[Tool] =
-    &[Tool { program: "sipp", package: "sip-tester" }, Tool { program: "baresip", package: "baresip-core" }];
+/// What the end-to-end tests drive Seawall with: SIPp for scenarios, baresip as a real phone, Kamailio as another
+/// registrar to compare with.
+pub const FOR_TESTS: &[Tool] = &[
+    Tool { program: "sipp", package: "sip-tester" },
+    Tool { program: "baresip", package: "baresip-core" },
+    Tool { program: "kamailio", package: "kamailio" },
+];
+
+/// Debian asks this program before it starts a service that was installed.
+const POLICY: &str = "/usr/sbin/policy-rc.d";
 
 /// What `cargo xtask conformance` needs on top.
 pub const FOR_CONFORMANCE: &[Tool] = &[
@@ -65,9 +72,24 @@ pub fn tools(wanted: &[Tool]) -> Outcome {
     let mut update = privileged().ok_or_else(by_hand)?;
     // A stale or partly unreachable list is no reason to stop: the install below tells.
     let _ = run_command(update.args(["apt-get", "-q", "update"]));
+    // A test tool is not to become a service that listens on port 5060 from now on.
+    let forbidden = forbid_services();
     let mut install = privileged().ok_or_else(by_hand)?;
     install.args(["apt-get", "-q", "install", "-y", "--no-install-recommends"]).args(&packages);
-    run_command(&mut install).map_err(|error| format!("{error}; {}", by_hand()))
+    let installed = run_command(&mut install).map_err(|error| format!("{error}; {}", by_hand()));
+    if forbidden && let Some(mut remove) = privileged() {
+        run_command(remove.args(["rm", "-f", POLICY]))?;
+    }
+    installed
+}
+
+/// Makes Debian start no service that is installed. False where somebody has a policy of their own already.
+fn forbid_services() -> bool {
+    if std::path::Path::new(POLICY).exists() {
+        return false;
+    }
+    let script = format!("printf '#!/bin/sh\\nexit 101\\n' > {POLICY} && chmod 755 {POLICY}");
+    privileged().is_some_and(|mut command| run_command(command.args(["sh", "-c", &script])).is_ok())
 }
 
 /// `env` as root: directly, or through a `sudo` that asks nothing. The program's name is the first argument.

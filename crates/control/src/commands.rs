@@ -2,6 +2,8 @@
 
 pub mod core;
 pub mod location;
+pub mod nathelper;
+pub mod reg_event;
 pub mod statistics;
 pub mod users;
 
@@ -12,5 +14,13 @@ pub(crate) const WHICH: &str = "which";
 
 /// Every command, by family.
 pub fn all() -> impl Iterator<Item = &'static Command> {
-    location::COMMANDS.iter().chain(statistics::COMMANDS).chain(users::COMMANDS).chain(core::COMMANDS)
+    let parts = [
+        location::COMMANDS,
+        reg_event::COMMANDS,
+        statistics::COMMANDS,
+        nathelper::COMMANDS,
+        users::COMMANDS,
+        core::COMMANDS,
+    ];
+    parts.into_iter().flatten()
 }

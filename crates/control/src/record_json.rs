@@ -95,6 +95,7 @@ fn details(out: &mut Vec<u8>, contact: &Contact<'_>) {
     if let Some(latency_us) = contact.ping_latency_us {
         number_field(out, "Ping-Latency", u64::from(latency_us));
     }
+    optional_field(out, "Shtag", contact.ownership_tag);
 }
 
 fn state_name(state: State) -> &'static str {

@@ -4,25 +4,36 @@ use std::sync::Arc;
 
 use seawall_modules::acc;
 use seawall_modules::context::{Context, Failure, Packet, Target};
+use seawall_modules::originate::Ended;
 use seawall_modules::tm::relay;
 use seawall_modules::tm::state::TransactionState;
 use seawall_net::{Io, Transport};
 use seawall_script::RouteKind;
 use seawall_transaction::{Effect, TransactionId};
 
+use crate::limits::OWN_REQUESTS_AT_ONCE;
 use crate::worker::{Worker, WorkerEffect};
 
 impl Worker {
     /// Carries out all effects that wait, and those that follow from them.
     pub(crate) fn carry_out(&mut self, io: &mut Io) {
         // An effect may lead to others (a failure route forwards again), which are appended: walk until none is left.
-        while !self.effects.is_empty() {
-            let mut batch = std::mem::take(&mut self.effects);
-            for effect in batch.drain(..) {
-                self.effect(io, effect);
+        if self.node.watchers.is_due(io.now_ms()) {
+            self.notify_watchers(io);
+        }
+        // Our own requests follow what was said before: a NOTIFY comes behind the reply to its SUBSCRIBE.
+        for sent in 0..=OWN_REQUESTS_AT_ONCE {
+            while !self.effects.is_empty() {
+                let mut batch = std::mem::take(&mut self.effects);
+                for effect in batch.drain(..) {
+                    self.effect(io, effect);
+                }
+                if self.effects.is_empty() {
+                    self.effects = batch;
+                }
             }
-            if self.effects.is_empty() {
-                self.effects = batch;
+            if sent == OWN_REQUESTS_AT_ONCE || !self.send_next_own_request(io) {
+                return;
             }
         }
     }
@@ -34,8 +45,10 @@ impl Worker {
                 self.failure(io, id, &context, Failure { code, branch });
             }
             Effect::Completed { id, code, context, .. } => self.completed(io, id, code, &context),
-            // No request is made here without a client yet, so there is no result to tell.
-            Effect::Result { .. } | Effect::Ended { .. } => {}
+            Effect::Result { code, response, context, .. } => {
+                self.own_request_ended(io, &context, &Ended { code, response });
+            }
+            Effect::Ended { .. } => {}
         }
     }
 

@@ -23,6 +23,13 @@ pub const SPARE_CONTEXTS: usize = 8;
 /// ends.
 pub const FOLLOWING_ROUTES: usize = 4096;
 
+/// Requests of our own that wait on one worker, before those in transactions. One registration may be watched by many,
+/// and a restart of a network changes many at once; what is more is told that it could not be sent.
+pub const OWN_REQUESTS: usize = 10_000;
+
+/// Requests of our own that are sent before the worker looks at the network again; a millisecond or two of work.
+pub const OWN_REQUESTS_AT_ONCE: usize = 256;
+
 /// How often a worker with transactions looks at their timers, in milliseconds. The shortest timer of RFC 3261 is
 /// T1 = 500 ms, which this keeps to a few per cent.
 pub const TICK_MS: u64 = 10;

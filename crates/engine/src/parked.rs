@@ -4,9 +4,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use seawall_modules::context::Context;
-use seawall_modules::reply;
 use seawall_modules::statistics::Stat;
 use seawall_modules::waiting::{Answer, Resume, Wait};
+use seawall_modules::{originate, reply};
 use seawall_net::Io;
 use seawall_script::{Flow, Frame, Outcome};
 
@@ -51,7 +51,11 @@ impl Worker {
         };
         if self.parked.waiting.len() >= PARKED_PER_WORKER {
             self.node.counters.bump(self.index, Stat::ParkedFull);
-            reply::send(&mut context, 503, b"Service Unavailable", b"Retry-After: 5\r\n");
+            if context.own.is_some() {
+                originate::fail(&mut context);
+            } else {
+                reply::send(&mut context, 503, b"Service Unavailable", b"Retry-After: 5\r\n");
+            }
             self.finish(io, context, frame, Outcome::Done { exit: true, drop: false, code: 0 });
             return;
         }
@@ -61,6 +65,22 @@ impl Worker {
         let ticket = self.parked.add(resume, frame, context);
         if !self.links.run(self.index, ticket, errand) {
             self.answered(io, ticket, None);
+        }
+    }
+
+    /// Parks a request of our own whose next hop has to be resolved; no route waits.
+    pub(crate) fn park_without_frame(&mut self, io: &mut Io, mut context: Box<Context>) {
+        let routes = &self.configuration.routes;
+        match routes.local.or(routes.main) {
+            // The frame never runs: what waits ends when it has its answer.
+            Some(route) => {
+                let frame = self.take_frame(route);
+                self.park(io, context, frame);
+            }
+            None => {
+                originate::fail(&mut context);
+                self.finish_quietly(io, context);
+            }
         }
     }
 

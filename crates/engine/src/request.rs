@@ -106,6 +106,10 @@ impl Worker {
         self.recycle_frame(frame);
         self.leave_transaction(&mut context);
         self.follow_up(io, &mut context);
+        if context.own.is_some() {
+            let dropped = matches!(outcome, Outcome::Done { drop: true, .. });
+            return self.depart(io, context, dropped);
+        }
         self.finish_quietly(io, context);
     }
 
@@ -144,8 +148,11 @@ impl Worker {
             context.outbox = outbox;
         }
         self.effects.append(&mut context.effects);
-        if let Some((connection, until_s)) = context.keep_connection.take() {
-            io.connection_lifetime(connection, until_s);
+        if !context.own_requests.is_empty() {
+            self.take_own_requests(&mut context);
+        }
+        for lease in context.keep_connection.drain(..) {
+            io.connection_lifetime(lease.connection, lease.holder, lease.until_s);
         }
         self.recycle(context);
     }

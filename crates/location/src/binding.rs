@@ -12,6 +12,9 @@ pub const Q_NONE: u16 = u16::MAX;
 /// `methods` of a contact that named none: all of them.
 pub const ALL_METHODS: u32 = u32::MAX;
 
+/// The Call-ID of a binding that an operator made and no REGISTER.
+pub const MADE_BY_HAND: &[u8] = b"dfjrewr12386fd6-343@Seawall.mi";
+
 /// The fixed-size part of a binding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Numbers {
@@ -35,6 +38,8 @@ pub struct Numbers {
     pub latency_us: u32,
     /// Preference in thousandths (0–1000), or [`Q_NONE`].
     pub q: u16,
+    /// Pings in a row that were sent and not answered in time; 255 for more.
+    pub unanswered: u8,
     /// The socket that received the REGISTER, as an interned name like `udp:10.0.0.1:5060`.
     pub socket: NameId,
 }
@@ -52,6 +57,7 @@ impl Default for Numbers {
             reg_id: 0,
             latency_us: 0,
             q: Q_NONE,
+            unanswered: 0,
             socket: NameId::NONE,
         }
     }
@@ -76,6 +82,8 @@ pub struct Binding<'a> {
     pub attr: &'a [u8],
     /// User-Agent of the last accepted REGISTER.
     pub user_agent: &'a [u8],
+    /// The sharing tag that owns the contact (`ownership_tag` of registrar 1.4.1), an interned name.
+    pub ownership_tag: NameId,
 }
 
 impl Binding<'_> {
@@ -83,6 +91,12 @@ impl Binding<'_> {
     #[inline]
     pub fn is_valid(&self, now_s: u64) -> bool {
         u64::from(self.numbers.expires_s) > now_s || self.numbers.expires_s == PERMANENT
+    }
+
+    /// Whether it is a flow: a binding of an instance and a `reg-id`, whatever its URI is (RFC 5626 §6).
+    #[inline]
+    pub fn is_flow(&self) -> bool {
+        self.numbers.reg_id != 0 && !self.instance.is_empty()
     }
 
     /// Whether each part fits into a record.

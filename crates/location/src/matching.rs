@@ -4,8 +4,8 @@ use seawall_sip::uri::Uri;
 
 use crate::binding::Binding;
 
-/// How contacts are matched (`matching-mode`). A contact with `reg-id` and `+sip.instance` is matched by these two
-/// alone in every mode (RFC 5626 §6).
+/// How contacts are matched (`matching-mode`). A flow, which is a contact with `reg-id` and `+sip.instance`, is matched by
+/// these two alone in every mode, and only with flows (RFC 5626 §6).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Matching<'a> {
     /// By Contact URI (RFC 3261 §19.1.4).
@@ -45,6 +45,7 @@ impl Candidate<'_> {
             };
             return first(bindings, same_flow);
         }
+        let bindings = bindings.filter(|(_, binding)| !binding.is_flow());
         match matching {
             Matching::Uri => self.find_uri(bindings, |_| true),
             Matching::UriAndCallId => self.find_uri(bindings, |binding| binding.callid == self.callid),
@@ -158,5 +159,11 @@ mod tests {
         assert_eq!(find(2), Some(1));
         assert_eq!(find(3), None);
         assert_eq!(find(0), Some(0));
+        let by_uri = |contact: &str| {
+            let candidate = Candidate { contact: contact.as_bytes(), callid: b"1", ..Candidate::default() };
+            candidate.find(stored.iter().copied().enumerate(), Matching::Uri).map(|(position, _)| position)
+        };
+        assert_eq!(by_uri("sip:a@h"), Some(0));
+        assert_eq!(by_uri("sip:b@h"), None, "a flow is not meant by its URI");
     }
 }

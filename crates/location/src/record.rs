@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! armed_s u32 | count u16 | aor_len u16 | aor … | binding | binding | …
-//! binding = size u32, the fixed numbers, the lengths (HEAD_LEN bytes in all), then the byte strings
+//! binding = size u24, unanswered u8, the fixed numbers, the lengths (HEAD_LEN bytes in all), then the byte strings
+//!           and, where the length of `attr` says so, the number of the ownership tag
 //! ```
 //!
 //! A typical phone takes about 250 bytes this way, and reading it touches neighbouring cache lines only. Bindings
@@ -13,6 +14,11 @@ use crate::names::{NameId, Names};
 
 const AOR_AT: usize = 8;
 const HEAD_LEN: usize = 60;
+
+/// Set in the length of `attr`, which is at most 4096, when the number of an ownership tag follows the byte strings: few
+/// bindings have one, and the others pay nothing for it.
+const HAS_TAG: u16 = 0x8000;
+const TAG_LEN: usize = 2;
 
 /// `armed_s` of a record without an entry in the wheel.
 pub(crate) const NOT_ARMED: u32 = u32::MAX;
@@ -133,6 +139,15 @@ impl Record {
         }
     }
 
+    /// Counts one more unanswered ping of the binding at `position`.
+    pub(crate) fn count_ping(&mut self, position: usize) {
+        if let Some((start, _)) = self.locate(position)
+            && let Some(count) = self.0.get_mut(start + UNANSWERED_AT)
+        {
+            *count = count.saturating_add(1);
+        }
+    }
+
     /// Replaces the binding at `position`, which keeps its place in the order. Equal byte strings leave the
     /// allocation as it is.
     pub(crate) fn replace(&mut self, position: usize, binding: &Binding<'_>, names: &Names) {
@@ -214,13 +229,14 @@ fn count_of(bytes: &[u8]) -> usize {
 }
 
 fn size_of_first(bytes: &[u8]) -> Option<usize> {
-    Reader(bytes).u32().map(|size| size as usize).filter(|size| *size >= HEAD_LEN)
+    Reader(bytes).u32().map(|size| (size & MAX_SIZE) as usize).filter(|size| *size >= HEAD_LEN)
 }
 
 fn packed_len(binding: &Binding<'_>, agent: &Agent<'_>) -> usize {
     let parts =
         [binding.contact, binding.callid, binding.received, binding.path, binding.instance, binding.attr];
-    HEAD_LEN + parts.iter().map(|part| part.len()).sum::<usize>() + agent.inline.len()
+    let tag_len = if binding.ownership_tag == NameId::NONE { 0 } else { TAG_LEN };
+    HEAD_LEN + parts.iter().map(|part| part.len()).sum::<usize>() + agent.inline.len() + tag_len
 }
 
 fn pack(bytes: &mut Vec<u8>, binding: &Binding<'_>, agent: &Agent<'_>) {
@@ -228,9 +244,9 @@ fn pack(bytes: &mut Vec<u8>, binding: &Binding<'_>, agent: &Agent<'_>) {
     bytes.extend_from_slice(&(packed_len(binding, agent) as u32).to_le_bytes());
     bytes.extend_from_slice(&[0; NUMBERS_LEN]);
     write_numbers(bytes, start, &binding.numbers);
-    for number in
-        [agent.id.0, binding.contact.len() as u16, binding.path.len() as u16, binding.attr.len() as u16]
-    {
+    let has_tag = binding.ownership_tag != NameId::NONE;
+    let attr_len = binding.attr.len() as u16 | if has_tag { HAS_TAG } else { 0 };
+    for number in [agent.id.0, binding.contact.len() as u16, binding.path.len() as u16, attr_len] {
         bytes.extend_from_slice(&number.to_le_bytes());
     }
     let short = [binding.callid, binding.received, binding.instance, agent.inline];
@@ -246,14 +262,17 @@ fn pack(bytes: &mut Vec<u8>, binding: &Binding<'_>, agent: &Agent<'_>) {
     ] {
         bytes.extend_from_slice(part);
     }
+    if has_tag {
+        bytes.extend_from_slice(&binding.ownership_tag.0.to_le_bytes());
+    }
 }
 
 #[inline]
 fn unpack<'a>(packed: &'a [u8], names: &'a Names) -> Option<Binding<'a>> {
     let (head, strings) = packed.split_at_checked(HEAD_LEN)?;
     let mut head = Reader(head);
-    head.u32()?;
-    let numbers = head.numbers()?;
+    let [.., unanswered] = head.array::<4>()?;
+    let numbers = Numbers { unanswered, ..head.numbers()? };
     let agent = NameId(head.u16()?);
     let (contact, path, attr) = (head.u16()?, head.u16()?, head.u16()?);
     let (callid, received, instance, inline) = (head.u8()?, head.u8()?, head.u8()?, head.u8()?);
@@ -263,13 +282,22 @@ fn unpack<'a>(packed: &'a [u8], names: &'a Names) -> Option<Binding<'a>> {
     let received = strings.take(usize::from(received))?;
     let path = strings.take(usize::from(path))?;
     let instance = strings.take(usize::from(instance))?;
-    let attr = strings.take(usize::from(attr))?;
+    let has_tag = attr & HAS_TAG != 0;
+    let attr = strings.take(usize::from(attr & !HAS_TAG))?;
     let inline = strings.take(usize::from(inline))?;
     let user_agent = if agent == NameId::NONE { inline } else { names.name(agent) };
-    Some(Binding { numbers, contact, callid, received, path, instance, attr, user_agent })
+    let ownership_tag = if has_tag { NameId(strings.u16()?) } else { NameId::NONE };
+    Some(Binding { numbers, contact, callid, received, path, instance, attr, user_agent, ownership_tag })
 }
 
 const NUMBERS_LEN: usize = 44;
+
+/// The largest size of a binding, which leaves the highest byte of the word to the count of unanswered pings. The
+/// limits of the parts add up to less than a hundredth of it.
+const MAX_SIZE: u32 = 0x00ff_ffff;
+
+/// Where the count of unanswered pings stands in a binding.
+const UNANSWERED_AT: usize = 3;
 
 fn expires_s_of(packed: &[u8]) -> Option<u32> {
     Reader(packed.get(4..)?).u32()
@@ -297,6 +325,7 @@ fn write_numbers(bytes: &mut [u8], binding_start: usize, numbers: &Numbers) {
         place.copy_from_slice(&half.to_le_bytes());
     }
     write_at(bytes, binding_start + 4, &packed);
+    write_at(bytes, binding_start + UNANSWERED_AT, &[numbers.unanswered]);
 }
 
 fn write_at(bytes: &mut [u8], at: usize, value: &[u8]) {
@@ -351,6 +380,7 @@ impl<'a> Reader<'a> {
             latency_us: self.u32()?,
             contact_id: self.array().map(u64::from_le_bytes)?,
             q: self.u16()?,
+            unanswered: 0,
             socket: NameId(self.u16()?),
         })
     }
@@ -414,10 +444,35 @@ mod tests {
         record.set_numbers(1, &numbers);
         check(&record, &names, &[longer, Binding { numbers, ..b }, c]);
         assert_eq!(record.earliest_expiry_s(), 9);
+        for _ in 0..300 {
+            record.count_ping(1);
+        }
+        let numbers = Numbers { unanswered: 255, ..numbers };
+        check(&record, &names, &[longer, Binding { numbers, ..b }, c]);
+        record.replace(1, &Binding { numbers: Numbers { unanswered: 2, ..numbers }, ..b }, &names);
+        let numbers = Numbers { unanswered: 2, ..numbers };
+        check(&record, &names, &[longer, Binding { numbers, ..b }, c]);
         record.retain(&names, |position, _| position != 1);
         check(&record, &names, &[longer, c]);
         record.retain(&names, |_, _| false);
         check(&record, &names, &[]);
+    }
+
+    #[test]
+    fn an_ownership_tag_is_kept_and_costs_nothing_where_there_is_none() {
+        let names = names();
+        let plain = binding(b"sip:a", b"1");
+        let vip = Binding { ownership_tag: names.intern(b"vip").unwrap(), attr: &[b'x'; 4096], ..plain };
+        let mut record = Record::first(b"alice@example.com", &plain, &names);
+        let len = record.bytes().len();
+        record.push(&vip, &names);
+        check(&record, &names, &[plain, vip]);
+        record.replace(0, &Binding { ownership_tag: vip.ownership_tag, ..plain }, &names);
+        record.retain(&names, |position, _| position == 0);
+        assert_eq!(record.bytes().len(), len + TAG_LEN);
+        record.replace(0, &plain, &names);
+        check(&record, &names, &[plain]);
+        assert_eq!(record.bytes().len(), len);
     }
 
     #[test]

@@ -7,6 +7,8 @@ use seawall_script::{Program, RouteId, RouteKind, VariableId, level};
 use seawall_transaction::Timers;
 
 use crate::context::Context;
+use crate::nathelper::NatSettings;
+use crate::reg_event::RegEventSettings;
 use crate::usrloc::event;
 
 /// A loaded script with its parameters in the form in which functions use them.
@@ -42,6 +44,8 @@ pub struct Routes {
     pub events: Vec<(String, RouteId)>,
     /// Whether any event of the location table is waited for, so that nothing is gathered for nobody.
     pub location_events: bool,
+    /// Whether E_UL_LATENCY_UPDATE is waited for.
+    pub latency_events: bool,
 }
 
 /// The module parameters.
@@ -53,18 +57,26 @@ pub struct Settings {
     pub tm: TmSettings,
     /// `rr`.
     pub rr: RrSettings,
+    /// `path`.
+    pub path: crate::path::PathSettings,
     /// `max_limit` of `maxfwd`.
     pub max_forwards_limit: u32,
     /// `acc`.
     pub acc: AccSettings,
+    /// `nathelper`.
+    pub nat: NatSettings,
     /// `auth`.
     pub auth: crate::auth::AuthSettings,
     /// `auth_db`; nothing when it is not loaded.
     pub auth_db: Option<crate::auth_db::AuthDbSettings>,
+    /// `reg_event`.
+    pub reg_event: RegEventSettings,
     /// `nat_bflag` of `usrloc` as a mask, 0 for none.
     pub nat_flag: u32,
     /// The value of the Server header, if replies carry one.
     pub server_header: Option<Vec<u8>>,
+    /// The User-Agent header line of requests made here, if they carry one.
+    pub user_agent_header: Option<Vec<u8>>,
 }
 
 /// Parameters of `registrar`.
@@ -78,6 +90,8 @@ pub struct RegistrarSettings {
     pub attribute: Option<VariableId>,
     /// The name under which lookup attaches the attribute to a branch.
     pub attribute_name: Vec<u8>,
+    /// The name inside `mcontact_avp`; empty when it is not set.
+    pub sent_contact_name: Vec<u8>,
     /// `tcp_persistent_flag` as a mask, 0 for none.
     pub tcp_persistent_flag: u32,
 }
@@ -139,6 +153,7 @@ impl Configuration {
             startup: program.route(RouteKind::Startup, ""),
             timers: program.timers().map(|(_, interval_s, route)| (interval_s, route)).collect(),
             location_events: events.iter().any(|(name, _)| location.contains(&name.as_str())),
+            latency_events: events.iter().any(|(name, _)| name == event::LATENCY_UPDATE),
             events,
         };
         let level = |name: &str, default: i8| {
@@ -185,6 +200,10 @@ impl Settings {
                 double: parameters.bool("rr", "enable_double_rr"),
                 add_user: parameters.bool("rr", "add_username"),
             },
+            path: crate::path::PathSettings {
+                use_received: parameters.bool("path", "use_received"),
+                double: parameters.bool("path", "enable_double_path"),
+            },
             max_forwards_limit: u32::try_from(parameters.int("maxfwd", "max_limit")).unwrap_or(256),
             acc: AccSettings {
                 early_media: parameters.bool("acc", "early_media"),
@@ -192,24 +211,25 @@ impl Settings {
                 report_cancels: parameters.bool("acc", "report_cancels"),
                 detect_direction: parameters.bool("acc", "detect_direction"),
             },
+            nat: NatSettings::new(program),
             auth: crate::auth::AuthSettings::new(program),
             auth_db: crate::auth_db::AuthDbSettings::new(program),
+            reg_event: RegEventSettings::new(program),
             nat_flag: mask(parameters.flag("usrloc", "nat_bflag")),
-            server_header: shown.then(|| server_line(header.as_deref())),
+            server_header: shown.then(|| header_line("Server", header.as_deref())),
+            user_agent_header: shown
+                .then(|| header_line("User-Agent", program.globals.str("user_agent_header").as_deref())),
         }
     }
 }
 
-/// The Server header line. The script gives either the whole header or its value.
-fn server_line(header: Option<&str>) -> Vec<u8> {
-    let text = header.unwrap_or(concat!("Server: Seawall/", env!("CARGO_PKG_VERSION")));
+/// A header line that names the server. The script gives either the whole header or its value.
+fn header_line(name: &str, given: Option<&str>) -> Vec<u8> {
+    let text = given.unwrap_or(concat!("Seawall/", env!("CARGO_PKG_VERSION")));
     let clean: String = text.chars().filter(|character| !character.is_control()).collect();
     let clean = clean.trim();
-    if clean.get(..7).is_some_and(|start| start.eq_ignore_ascii_case("server:")) {
-        format!("{clean}\r\n").into_bytes()
-    } else {
-        format!("Server: {clean}\r\n").into_bytes()
-    }
+    let whole = clean.split_once(':').is_some_and(|(start, _)| start.trim_end().eq_ignore_ascii_case(name));
+    if whole { format!("{clean}\r\n").into_bytes() } else { format!("{name}: {clean}\r\n").into_bytes() }
 }
 
 /// The mask of a flag, 0 when there is none.

@@ -91,6 +91,8 @@ pub struct Context {
     pub target: Branch,
     /// Further destinations.
     pub branches: Vec<Branch>,
+    /// Destinations that are to be tried later.
+    pub serial: crate::serial::Waiting,
     /// Message flags (`setflag`).
     pub flags: u32,
     /// `$avp` values.
@@ -99,6 +101,8 @@ pub struct Context {
     pub reply_headers: Vec<u8>,
     /// Parameters for the Record-Route that `record_route` asked for.
     pub record_route: Option<crate::rr::RecordRoute>,
+    /// What `add_path` asked for.
+    pub path_header: Option<Box<crate::path::PathHeader>>,
     /// What `loose_route` found out about the Route set.
     pub loose_route: crate::rr::LooseRoute,
     /// The transaction, once there is one.
@@ -121,8 +125,12 @@ pub struct Context {
     pub effects: Effects<Arc<TransactionState>, Target>,
     /// Location changes that event routes wait for.
     pub events: Vec<EventParameters>,
-    /// A connection to keep, with the Unix time in seconds until when (`tcp_persistent_flag`).
-    pub keep_connection: Option<(ConnectionId, u64)>,
+    /// Requests of the server itself, to be sent when the route has ended.
+    pub own_requests: Vec<crate::originate::OwnRequest>,
+    /// The request of the server itself that a `local_route` runs for: what is to be known when it is sent.
+    pub own: Option<Box<crate::originate::Departure>>,
+    /// Connections to keep, or to let go (`tcp_persistent_flag`).
+    pub keep_connection: Vec<crate::registrar::Lease>,
     /// The code that the last local reply had, 0 for none; `$rs` in a request route and the statistics use it.
     pub replied: u16,
     /// Addresses that were resolved for this message, by host name.
@@ -173,10 +181,12 @@ impl Context {
             edits: Edits::default(),
             target: Branch::default(),
             branches: Vec::new(),
+            serial: crate::serial::Waiting::default(),
             flags: 0,
             avps: Avps::default(),
             reply_headers: Vec::new(),
             record_route: None,
+            path_header: None,
             loose_route: crate::rr::LooseRoute::default(),
             transaction: None,
             branch_index: 0,
@@ -188,7 +198,9 @@ impl Context {
             outbox: Outbox::default(),
             effects: Effects::default(),
             events: Vec::new(),
-            keep_connection: None,
+            own_requests: Vec::new(),
+            own: None,
+            keep_connection: Vec::new(),
             replied: 0,
             resolved: Vec::new(),
             max_forwards: None,
@@ -215,10 +227,12 @@ impl Context {
         self.edits.clear();
         self.target.clear();
         self.branches.clear();
+        self.serial.clear();
         self.flags = 0;
         self.avps.clear();
         self.reply_headers.clear();
         self.record_route = None;
+        self.path_header = None;
         self.loose_route = crate::rr::LooseRoute::default();
         self.transaction = None;
         self.branch_index = 0;
@@ -227,7 +241,8 @@ impl Context {
         self.accounting = crate::acc::Accounting::default();
         self.authentication = crate::auth::Verdict::default();
         self.event = None;
-        self.keep_connection = None;
+        self.own = None;
+        self.keep_connection.clear();
         self.replied = 0;
         self.resolved.clear();
         self.max_forwards = None;

@@ -170,6 +170,35 @@ pub static MODULE: Module<Context> = Module {
         )
         .returns(&[(1, "It is gone."), (-1, "There is none there.")]),
         Function::<Context>::new(
+            "serialize_branches",
+            &[
+                Argument::new("clear", ArgumentKind::Int, "Not 0: forgets those that still wait."),
+                Argument::new(
+                    "keep_order",
+                    ArgumentKind::Int,
+                    "Not 0: each destination is tried for itself, in the present order, whatever its q.",
+                )
+                .optional(),
+            ],
+            Routes::REQUEST.or(Routes::FAILURE),
+            "Lets the Request-URI and the branches be tried one after the other by next_branches(), the highest q \
+             first and those of the same q together. If all have the same q they stay parallel branches.",
+            crate::serial::serialize,
+        )
+        .returns(&[(1, "They are in order."), (-1, "Too many wait already.")]),
+        Function::<Context>::new(
+            "next_branches",
+            &[],
+            Routes::REQUEST.or(Routes::FAILURE),
+            "Takes the next destinations that serialize_branches() has put in order.",
+            crate::serial::next,
+        )
+        .returns(&[
+            (1, "They are the destinations now, and others still wait."),
+            (2, "They are the destinations now, and were the last."),
+            (-1, "None is left."),
+        ]),
+        Function::<Context>::new(
             "forward",
             &[Argument::new(
                 "destination",

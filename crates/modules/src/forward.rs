@@ -89,7 +89,7 @@ fn resolved(context: &Context, host: &[u8]) -> Result<IpAddr, NoTarget> {
 }
 
 /// Addresses that no request is ever sent to.
-fn is_forbidden(address: IpAddr) -> bool {
+pub(crate) fn is_forbidden(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast() || v4.is_unspecified(),
         IpAddr::V6(v6) => v6.is_multicast() || v6.is_unspecified(),
@@ -103,6 +103,7 @@ pub fn write(context: &Context, branch: &Branch, target: &Target, via_branch: &[
     let mut edits: Edits = context.edits.clone();
     let mut first_headers = Vec::new();
     write_record_route(context, socket, &mut first_headers);
+    crate::path::write_header(context, socket, &mut first_headers);
     if !branch.path.is_empty() {
         write_path(message, &branch.path, &mut edits);
     }

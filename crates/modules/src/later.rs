@@ -45,17 +45,6 @@ pub const MODULES: &[LaterModule] = &[
     LaterModule { name: "load_balancer", functions: &["lb_start", "lb_next", "lb_is_destination"] },
     LaterModule { name: "mid_registrar", functions: &["mid_registrar_save", "mid_registrar_lookup"] },
     LaterModule {
-        name: "nathelper",
-        functions: &[
-            "nat_uac_test",
-            "fix_nated_register",
-            "fix_nated_contact",
-            "fix_nated_sdp",
-            "add_rcv_param",
-        ],
-    },
-    LaterModule { name: "path", functions: &["add_path", "add_path_received"] },
-    LaterModule {
         name: "permissions",
         functions: &["check_source_address", "check_address", "allow_register", "allow_routing"],
     },

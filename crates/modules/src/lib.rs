@@ -23,13 +23,18 @@ pub mod forward;
 pub mod host;
 pub mod management;
 pub mod maxfwd;
+pub mod nathelper;
 pub mod node;
+pub mod originate;
 pub mod outbox;
+pub mod path;
 pub mod protocols;
+pub mod reg_event;
 pub mod registrar;
 pub mod reply;
 pub mod rewriting;
 pub mod rr;
+pub mod serial;
 pub mod signaling;
 pub mod sipmsgops;
 pub mod sl;
@@ -65,8 +70,11 @@ pub static MODULES: &[&Module<Context>] = &[
     &management::MI_FIFO,
     &management::MI_HTTP,
     &maxfwd::MODULE,
+    &path::MODULE,
+    &nathelper::MODULE,
     &protocols::TCP,
     &protocols::UDP,
+    &reg_event::MODULE,
     &registrar::MODULE,
     &rr::MODULE,
     &signaling::MODULE,

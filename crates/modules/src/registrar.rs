@@ -1,19 +1,27 @@
 //! Module `registrar`: REGISTER requests and the way to registered contacts.
 
+mod asking;
+mod expression;
 mod flags;
+mod keeping;
+mod onreply;
+mod ownership;
 mod parameters;
 mod removal;
 
-use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
-use regex::bytes::{Regex, RegexBuilder};
-use seawall_location::{Domain, Q_NONE};
-use seawall_registrar::{Found, Lookup, LookupFlags, Reject, Save, SaveFlags, Source, aor};
+use regex::bytes::Regex;
+use seawall_location::{Domain, NameId, Q_NONE};
+use seawall_net::Transport;
+use seawall_registrar::gruu::{NoGruu, Wanted};
+use seawall_registrar::{Found, Gruu, Lookup, LookupFlags, Policy, Reject, Save, SaveFlags, Source, aor};
 use seawall_script::{
     Argument, ArgumentKind, Call, FlagSpace, Flow, Function, Module, Prepared, Routes, Statistic, Value,
 };
-use seawall_sip::{Method, Name, NameAddr, Uri};
+use seawall_sip::{Method, Uri};
+
+pub use keeping::Lease;
 
 use crate::branch::{Branch, NO_Q};
 use crate::context::Context;
@@ -47,12 +55,16 @@ pub static MODULE: Module<Context> = Module {
                 Argument::new("ownership_tag", ArgumentKind::Str, "The sharing tag that owns the contacts.")
                     .optional(),
             ],
-            Routes::REQUEST,
-            "Serves a REGISTER: changes its address of record's contacts and answers.",
+            Routes::REQUEST.or(Routes::ONREPLY),
+            "Serves a REGISTER: changes its address of record's contacts and answers. In an onreply_route: stores \
+             what the main registrar has granted to the contacts of the request.",
             save,
         )
         .section("1.4.1")
-        .returns(&[(1, "The request was served and answered."), (-1, "It was refused and answered.")])
+        .returns(&[
+            (1, "The request was served and answered, or what was granted is stored."),
+            (-1, "It was refused and answered; in an onreply_route: nothing was stored."),
+        ])
         .prepare(prepare_save),
         Function::<Context>::new(
             "remove",
@@ -63,7 +75,9 @@ pub static MODULE: Module<Context> = Module {
                 Argument::new(
                     "next_hop",
                     ArgumentKind::Str,
-                    "Address or name of the next hop: of Path, else of received, else of the contact.",
+                    "Address or name of the next hop: of Path, else of received, else of the contact. Names are \
+                     resolved while the script waits; in an onreply_route, where nothing waits, they are compared \
+                     as they stand.",
                 )
                 .optional(),
                 Argument::new(
@@ -131,7 +145,7 @@ pub static MODULE: Module<Context> = Module {
             &[DOMAIN, AOR],
             ASKING,
             "Whether an address of record has a contact.",
-            is_registered,
+            asking::is_registered,
         )
         .section("1.4.5")
         .returns(&[(1, "It has."), (-1, "It has none.")])
@@ -156,7 +170,7 @@ pub static MODULE: Module<Context> = Module {
             ],
             ASKING,
             "Whether an address of record has this contact.",
-            is_contact_registered,
+            asking::is_contact_registered,
         )
         .section("1.4.6")
         .returns(&[(1, "It has."), (-1, "It has not.")])
@@ -172,7 +186,7 @@ pub static MODULE: Module<Context> = Module {
             ],
             ASKING,
             "Whether a contact of an address of record is at one of these addresses.",
-            is_ip_registered,
+            asking::is_ip_registered,
         )
         .section("1.4.7")
         .returns(&[(1, "One is."), (-1, "None is.")])
@@ -195,17 +209,18 @@ pub static MODULE: Module<Context> = Module {
         Statistic { name: "rejected_regs", doc: "Registrations rejected.", resettable: true },
     ],
     requires: &["usrloc", "signaling"],
+    advise: Some(parameters::advise),
     ..Module::new("registrar", "https://docs.opensips.org/modules/devel/registrar/")
 };
 
 /// A location table named by a script, found at its first use.
-struct Table {
+pub(crate) struct Table {
     name: String,
     domain: OnceLock<Arc<Domain>>,
 }
 
 impl Table {
-    fn domain(&self, context: &Context) -> Option<&Arc<Domain>> {
+    pub(crate) fn domain(&self, context: &Context) -> Option<&Arc<Domain>> {
         if let Some(domain) = self.domain.get() {
             return Some(domain);
         }
@@ -221,7 +236,7 @@ struct LookupPlan {
     user_agent: Option<Regex>,
 }
 
-fn prepare_domain(argument: usize, value: &Value) -> Result<Prepared, String> {
+pub(crate) fn prepare_domain(argument: usize, value: &Value) -> Result<Prepared, String> {
     if argument != 0 {
         return Ok(Prepared::new(()));
     }
@@ -249,14 +264,19 @@ fn prepare_save(argument: usize, value: &Value) -> Result<Prepared, String> {
             let text = flags_text(value)?;
             SaveFlags::parse(&text).map(Prepared::new).map_err(|error| flags::explain(error, flags::SAVE))
         }
-        3 => Err("sharing tags need the module clusterer, which is not provided yet".to_owned()),
+        3 => ownership::prepare(value),
         _ => prepare_domain(argument, value),
     }
 }
 
 fn prepare_lookup(argument: usize, value: &Value) -> Result<Prepared, String> {
     match argument {
-        1 => lookup_plan(&flags_text(value)?).map(Prepared::new),
+        1 => {
+            let plan = lookup_plan(&flags_text(value)?)?;
+            let asks_others = plan.flags.global;
+            let prepared = Prepared::new(plan);
+            Ok(if asks_others { prepared.warn(flags::NO_FEDERATION) } else { prepared })
+        }
         _ => prepare_domain(argument, value),
     }
 }
@@ -265,14 +285,7 @@ fn lookup_plan(text: &str) -> Result<LookupPlan, String> {
     let flags = LookupFlags::parse(text).map_err(|error| flags::explain(error, flags::LOOKUP))?;
     let user_agent = match &flags.user_agent {
         None => None,
-        Some(filter) => Some(
-            RegexBuilder::new(&filter.pattern)
-                .case_insensitive(filter.case_insensitive)
-                .unicode(false)
-                .size_limit(1 << 20)
-                .build()
-                .map_err(|error| format!("the expression cannot be used: {error}"))?,
-        ),
+        Some(filter) => Some(expression::compile(filter)?),
     };
     Ok(LookupPlan { flags, user_agent })
 }
@@ -282,7 +295,8 @@ fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
         return Flow::FALSE;
     };
     let domain: &Domain = domain;
-    if context.message().method_id() != Method::Register {
+    let is_reply = !context.message().is_request();
+    if !is_reply && context.message().method_id() != Method::Register {
         return Flow::FALSE;
     }
     let parsed;
@@ -300,21 +314,18 @@ fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
             }
         },
     };
+    let Some(tag) = ownership::tag(context, call, 3) else { return Flow::FALSE };
+    if is_reply {
+        return onreply::save(context, domain, flags, call.str(2), tag);
+    }
     let mut headers = std::mem::take(&mut context.scratch);
     headers.clear();
-    let outcome = run_save(context, domain, flags, call.str(2), &mut headers);
+    let outcome = run_save(context, domain, flags, (call.str(2), tag), &mut headers);
     let accepted = outcome.reject.is_none();
     context
         .node
         .counters
         .bump(context.worker, if accepted { Stat::AcceptedRegs } else { Stat::RejectedRegs });
-    if accepted
-        && outcome.expires_s > 0
-        && context.flags & context.configuration.settings.registrar.tcp_persistent_flag != 0
-    {
-        context.keep_connection =
-            context.origin.connection.map(|connection| (connection, u64::from(outcome.expires_s)));
-    }
     if !flags.no_reply {
         if outcome.status == 200 {
             context.push_date(&mut headers);
@@ -329,7 +340,7 @@ fn run_save(
     context: &mut Context,
     domain: &Domain,
     flags: &SaveFlags,
-    aor: Option<&[u8]>,
+    (aor, tag): (Option<&[u8]>, NameId),
     headers: &mut Vec<u8>,
 ) -> seawall_registrar::Outcome {
     let configuration = Arc::clone(&context.configuration);
@@ -352,17 +363,40 @@ fn run_save(
         source: Source {
             received: &received,
             socket: context.node.socket_name(context.origin.socket),
+            peer: (context.origin.peer, transport_name(context.origin.transport)),
+            host_port: node.socket(context.origin.socket).map_or(b"", |socket| &socket.sent_by),
             flags: context.target.flags,
             cflags: 0,
             attr: &attr,
+            ownership_tag: tag,
             is_own: &is_own,
             random: context.random(),
         },
     };
     let listens = configuration.routes.location_events;
-    let mut sink =
-        Gather { events: &mut context.events, names: node.location.names(), listens, now_s: context.now_s };
-    save.handle(context.packet.message(), aor, headers, &mut sink)
+    let mut sink = Gather {
+        events: &mut context.events,
+        names: node.location.names(),
+        listens,
+        watchers: &node.watchers,
+        now_s: context.now_s,
+    };
+    let kept = context.origin.connection.filter(|_| context.flags & settings.tcp_persistent_flag != 0);
+    let Some(connection) = kept else {
+        return save.handle(context.packet.message(), aor, headers, &mut sink);
+    };
+    let leases = &mut context.keep_connection;
+    let mut keeping = keeping::Keeping { gather: &mut sink, connection, leases };
+    let outcome = save.handle(context.packet.message(), aor, headers, &mut keeping);
+    if outcome.retransmission {
+        keeping::repeated(context, domain, aor, connection);
+    }
+    outcome
+}
+
+/// A transport as a URI names it.
+fn transport_name(transport: Transport) -> &'static [u8] {
+    if transport == Transport::Udp { b"udp" } else { b"tcp" }
 }
 
 /// Whether a contact points at one of our own sockets: calls to it would come back for ever. The same port of another
@@ -421,11 +455,19 @@ fn lookup(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     }
 }
 
+/// The GRUU in a URI, where they are on (registrar 1.1.2).
+fn gruu<'p>(uri: &[u8], policy: &'p Policy) -> Option<(&'p Gruu, Result<Wanted, NoGruu>)> {
+    let gruu = policy.gruu.as_deref()?;
+    Some((gruu, gruu.read(&Uri::parse(uri).ok()?, policy)?))
+}
+
 fn find(context: &mut Context, domain: &Domain, plan: &LookupPlan, uri: &[u8]) -> Result<Found, Reject> {
     let configuration = Arc::clone(&context.configuration);
     let policy = &configuration.settings.registrar.policy;
+    let gruu = gruu(uri, policy);
     let mut name = aor::Aor::new();
     match aor::canonical_text(uri, policy, &mut name) {
+        _ if gruu.is_some() => {}
         Ok(()) => {}
         // A request for no user is a request for nobody.
         Err(Reject::NoUsername) => return Ok(Found::Nothing),
@@ -441,7 +483,10 @@ fn find(context: &mut Context, domain: &Domain, plan: &LookupPlan, uri: &[u8]) -
         user_agent: passes.as_ref().map(|passes| passes as &dyn Fn(&[u8]) -> bool),
     };
     context.targets.clear();
-    Ok(lookup.run(&name, &mut context.targets))
+    Ok(match gruu {
+        Some((gruu, wanted)) => lookup.run_gruu(gruu, wanted, &mut context.targets),
+        None => lookup.run(&name, &mut context.targets),
+    })
 }
 
 /// Where the next contact goes: into the Request-URI first, unless that is to stay.
@@ -476,79 +521,6 @@ impl Place {
         }
         context.targets = targets;
     }
-}
-
-/// The address of record of an argument, else of To in a REGISTER, else of From.
-fn asked_aor(context: &Context, given: Option<&[u8]>) -> Option<aor::Aor> {
-    let message = context.message();
-    let uri = match given {
-        Some(uri) => uri,
-        None if !message.is_request() => return None,
-        None => {
-            let name = if message.method_id() == Method::Register { Name::To } else { Name::From };
-            NameAddr::parse(message.value(name)?).ok()?.uri
-        }
-    };
-    let mut name = aor::Aor::new();
-    aor::canonical_text(uri, &context.configuration.settings.registrar.policy, &mut name).ok()?;
-    Some(name)
-}
-
-fn is_registered(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
-    let Some(domain) = call.prepared::<Table>(0).and_then(|table| table.domain(context)) else {
-        return Flow::FALSE;
-    };
-    let Some(name) = asked_aor(context, call.str(1)) else { return Flow::FALSE };
-    Flow::bool(seawall_registrar::is_registered(domain, context.now_s, &name))
-}
-
-fn is_contact_registered(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
-    let Some(domain) = call.prepared::<Table>(0).and_then(|table| table.domain(context)) else {
-        return Flow::FALSE;
-    };
-    let Some(name) = asked_aor(context, call.str(1)) else { return Flow::FALSE };
-    let callid = call.str(3);
-    let own;
-    let contact = match (call.str(2), callid) {
-        (Some(contact), _) => Some(contact),
-        (None, Some(_)) => None,
-        (None, None) => {
-            let first = seawall_sip::name_addr::contacts(context.message()).next();
-            let Some(Ok(seawall_sip::Contact::Address(address))) = first else { return Flow::FALSE };
-            own = address.uri;
-            Some(own)
-        }
-    };
-    Flow::bool(seawall_registrar::is_contact_registered(domain, context.now_s, &name, contact, callid))
-}
-
-fn is_ip_registered(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
-    let Some(domain) = call.prepared::<Table>(0).and_then(|table| table.domain(context)) else {
-        return Flow::FALSE;
-    };
-    let Some(name) = asked_aor(context, call.str(1)) else { return Flow::FALSE };
-    let addresses = call.read_all(context, 2);
-    let ports = if call.present(3) { Some(call.read_all(context, 3)) } else { None };
-    if ports.as_ref().is_some_and(|ports| ports.len() != addresses.len()) {
-        return Flow::FALSE;
-    }
-    let found = addresses.into_iter().enumerate().any(|(index, address)| {
-        let Some(address) = address.into_bytes() else { return false };
-        let Some(ip) = std::str::from_utf8(&address).ok().and_then(|text| text.parse::<IpAddr>().ok()) else {
-            return false;
-        };
-        let port = match &ports {
-            None => None,
-            Some(ports) => {
-                match ports.get(index).and_then(Value::as_int).and_then(|port| u16::try_from(port).ok()) {
-                    Some(port) => Some(port),
-                    None => return false,
-                }
-            }
-        };
-        seawall_registrar::is_ip_registered(domain, context.now_s, &name, ip, port)
-    });
-    Flow::bool(found)
 }
 
 fn add_socket_header(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {

@@ -157,25 +157,27 @@ fn loose_route(context: &mut Context, _: &mut Call<'_, Context>) -> Flow {
     }
     let message = context.packet.message();
     routing.apply(message, &mut context.edits);
-    if routing.preloaded && routing.next_hop.is_none() && routing.request_uri.is_none() {
+    let params = routing.own_params(message).as_bytes().to_vec();
+    // Of a double Record-Route the second names the side on which the request leaves; of a single one the only.
+    let side = routing.own_second.or(routing.own).and_then(|span| Uri::parse(message.slice(span)).ok());
+    let socket = side.and_then(|uri| socket_of(&node.sockets, &uri)).map(|socket| socket.id);
+    // Behind our own Path stands the phone that registered through us.
+    let uses_received = context.configuration.settings.path.use_received && routing.next_hop.is_none();
+    let received = if uses_received { crate::path::received_of(&params) } else { None };
+    if routing.own_second.is_some() || received.is_some() {
+        context.target.socket = socket;
+    }
+    let ends_here = routing.next_hop.is_none() && routing.request_uri.is_none() && received.is_none();
+    if routing.preloaded && ends_here {
         // A first request whose Route names nobody but us: the client uses us as its outbound proxy. The
         // Request-URI alone says where it goes.
         return Flow::FALSE;
     }
-    let params = routing.own_params(message).as_bytes().to_vec();
-    let next = routing.next_hop.map(|span| message.slice(span).to_vec());
-    let uri = routing.request_uri.map(|span| message.slice(span).to_vec());
-    // Of a double Record-Route the second names the side on which the request leaves; of a single one the only.
-    let side = routing.own_second.or(routing.own).and_then(|span| Uri::parse(message.slice(span)).ok());
-    let socket = side.and_then(|uri| socket_of(&node.sockets, &uri)).map(|socket| socket.id);
-    if let Some(next) = next {
+    if let Some(next) = routing.next_hop.map(|span| message.slice(span).to_vec()).or(received) {
         context.target.destination = next;
     }
-    if let Some(uri) = uri {
+    if let Some(uri) = routing.request_uri.map(|span| message.slice(span).to_vec()) {
         context.target.uri = uri;
-    }
-    if routing.own_second.is_some() {
-        context.target.socket = socket;
     }
     context.loose_route = LooseRoute { driven: true, params };
     Flow::TRUE
@@ -192,7 +194,7 @@ fn socket_of<'a>(sockets: &'a [Socket], uri: &Uri<'_>) -> Option<&'a Socket> {
     sockets.iter().find(|socket| {
         socket.transport.to_string().as_bytes().eq_ignore_ascii_case(transport)
             && socket.port == port
-            && socket.host.eq_ignore_ascii_case(uri.host)
+            && (socket.host.eq_ignore_ascii_case(uri.host) || uri.host_ip() == Some(socket.address.ip()))
     })
 }
 

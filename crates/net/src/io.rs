@@ -173,12 +173,13 @@ impl Io {
         }
     }
 
-    /// Keeps a connection open, idle or not, until this time of day in seconds since 1970: a registered phone behind
-    /// a NAT can be reached by it alone (`tcp_persistent_flag`). Only ever extends.
-    pub fn connection_lifetime(&mut self, connection: ConnectionId, until_s: u64) {
+    /// Keeps a connection open, idle or not, until this time of day in seconds since 1970 on behalf of `holder`: a
+    /// registered phone behind a NAT can be reached by it alone (`tcp_persistent_flag`). It takes the place of what the
+    /// same holder asked for before, so a time that has passed lets go; the holder who wants it longest decides.
+    pub fn connection_lifetime(&mut self, connection: ConnectionId, holder: u64, until_s: u64) {
         let left_ms = until_s.saturating_sub(self.clock.unix_s()).saturating_mul(1000);
-        let until_ms = self.clock.now_ms().saturating_add(left_ms);
-        self.streams.keep_until(connection, until_ms);
+        let now_ms = self.clock.now_ms();
+        self.streams.lease(now_ms, connection, holder, now_ms.saturating_add(left_ms));
     }
 
     /// Closes a connection after what waits for it has been written.

@@ -112,6 +112,10 @@ pub(crate) const POOLED_BUFFERS: usize = 64;
 /// See [`POOLED_BUFFERS`].
 pub(crate) const POOLED_BUFFER_BYTES: usize = 64 << 10;
 
+/// Holders of a lease on one connection that are told apart, sixteen bytes each: a trunk with a thousand users on one
+/// connection has a lease for each; beyond that they share one that only grows.
+pub(crate) const LEASES_PER_CONNECTION: usize = 1024;
+
 /// Bytes of messages that may wait on their way from worker to worker, per receiving worker.
 pub(crate) const POST_BYTES: usize = 16 << 20;
 

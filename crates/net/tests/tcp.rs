@@ -310,11 +310,35 @@ fn an_idle_connection_is_closed_unless_it_is_to_be_kept() {
     let mut kept = tcp_client(server.address(0));
     exchange(&mut kept, b"keep me\n", b"keep me\n");
     let (worker, origin, _) = server.message();
-    server.command(worker, Command::Keep(origin.connection.unwrap(), 3600));
+    server.command(worker, Command::Keep(origin.connection.unwrap(), 1, 3600));
     let mut idle = tcp_client(server.address(0));
     exchange(&mut idle, b"x\n", b"x\n");
     assert_eq!(read_to_close(&mut idle), b"");
     exchange(&mut kept, b"still here\n", b"still here\n");
+    server.stop();
+}
+
+#[test]
+fn a_connection_is_kept_as_long_as_its_longest_holder_wants_it_and_no_longer() {
+    // Two workers, so that leases also travel from one to the other.
+    let server = start(2, TCP, Limits { tcp_connection_lifetime_s: 1, ..Limits::default() });
+    let mut client = tcp_client(server.address(0));
+    exchange(&mut client, b"keep me\n", b"keep me\n");
+    let (_, origin, _) = server.message();
+    let id = origin.connection.unwrap();
+    for worker in 0..2 {
+        server.command(worker, Command::Keep(id, 1, 3600));
+        server.command(worker, Command::Keep(id, 2, 3600));
+    }
+    let mut idle = tcp_client(server.address(0));
+    exchange(&mut idle, b"x\n", b"x\n");
+    assert_eq!(read_to_close(&mut idle), b"");
+    server.command(0, Command::Keep(id, 1, 0));
+    server.command(1, Command::Keep(id, 1, 0));
+    exchange(&mut client, b"still here\n", b"still here\n");
+    server.command(0, Command::Keep(id, 2, 0));
+    server.command(1, Command::Keep(id, 2, 0));
+    assert_eq!(read_to_close(&mut client), b"");
     server.stop();
 }
 

@@ -80,9 +80,12 @@ impl Server<'_> {
         let source = Source {
             received: b"",
             socket: seawall_location::NameId::NONE,
+            peer: (std::net::SocketAddr::from(([192, 0, 2, 9], 5060)), b"udp"),
+            host_port: b"192.0.2.1:5060",
             flags: 0,
             cflags: 0,
             attr: b"",
+            ownership_tag: seawall_location::NameId::NONE,
             is_own: &|uri| uri.host == b"192.0.2.1",
             random: 0,
         };

@@ -13,9 +13,6 @@ pub enum FlagError<'a> {
     /// The flag needs a value of another form, or none.
     #[error("flag \"{0}\" has no valid value")]
     Value(&'a str),
-    /// A documented flag which this version does not implement.
-    #[error("flag \"{0}\" is not supported")]
-    Unsupported(&'a str),
     /// Two flags that exclude each other.
     #[error("flag \"{0}\" excludes \"{1}\"")]
     Conflict(&'static str, &'static str),
@@ -150,13 +147,15 @@ pub struct LookupFlags {
     pub max_latency_us: Option<u32>,
     /// `sort-by-latency` (Y).
     pub sort_by_latency: bool,
+    /// `global` (g): asks the other places of a federation too; alone there are none.
+    pub global: bool,
 }
 
 impl LookupFlags {
     /// Reads a flag string.
     ///
     /// # Errors
-    /// The first flag that is unknown, not supported or lacks its value.
+    /// The first flag that is unknown or lacks its value.
     pub fn parse(text: &str) -> Result<LookupFlags, FlagError<'_>> {
         let mut flags = LookupFlags::default();
         let (mut case_insensitive, mut extended) = (false, false);
@@ -192,7 +191,7 @@ impl LookupFlags {
                     return Err(FlagError::Value(item));
                 }
             }
-            "global" => return Err(FlagError::Unsupported(item)),
+            "global" => self.global = no_value(item, value)?,
             "max-ping-latency" => self.max_latency_us = Some(number(item, value)?),
             "sort-by-latency" => self.sort_by_latency = no_value(item, value)?,
             _ => return Ok(false),
@@ -217,7 +216,7 @@ impl LookupFlags {
                 'u' => self.user_agent = Some(user_agent(item, &mut rest)?),
                 'i' => *insensitive = true,
                 'e' => *extended = true,
-                'g' => return Err(FlagError::Unsupported("global")),
+                'g' => self.global = true,
                 'y' => self.max_latency_us = Some(digits(item, &mut rest)?),
                 'Y' => self.sort_by_latency = true,
                 ' ' | '\t' => {}
@@ -437,8 +436,9 @@ mod tests {
 
     #[test]
     fn wrong_lookup_flags_are_named() {
-        check_lookup("global", Err(FlagError::Unsupported("global")));
-        check_lookup("g", Err(FlagError::Unsupported("global")));
+        check_lookup("global", Ok(LookupFlags { global: true, ..LookupFlags::default() }));
+        check_lookup("g", Ok(LookupFlags { global: true, ..LookupFlags::default() }));
+        check_lookup("global=1", Err(FlagError::Value("global=1")));
         check_lookup("branch,no-branches", Err(FlagError::Conflict("branch", "no-branches")));
         check_lookup("ua-filtering=phone", Err(FlagError::Value("ua-filtering=phone")));
         check_lookup("ua-filtering=/phone", Err(FlagError::Value("ua-filtering=/phone")));

@@ -10,6 +10,7 @@
 pub mod aor;
 
 mod flags;
+pub mod gruu;
 pub mod limits;
 mod lookup;
 pub mod methods;
@@ -21,16 +22,19 @@ mod reject;
 mod reply;
 mod request;
 mod save;
+mod upstream;
 
 pub use aor::Aor;
 pub use flags::{FlagError, LookupFlags, PathMode, SaveFlags, UserAgentFilter};
+pub use gruu::Gruu;
 pub use lookup::{Found, Lookup, Target, Targets, UserAgentTest};
 pub use path::{Path, first_uri};
 pub use policy::{MatchingMode, MinExpiresMode, Policy};
 pub use registered::{
-    Filter, is_contact_registered, is_ip_registered, is_registered, remove, remove_ip_port,
+    Filter, NextHop, attribute, is_contact_registered, is_ip_registered, is_registered, remove,
+    remove_ip_port, unresolved,
 };
-pub use reject::{Reject, SUPPORTED};
+pub use reject::{Reject, supported};
 pub use reply::write_q;
 pub use request::{Asked, Register, Wish};
 pub use save::{Outcome, Save, Source};

@@ -43,3 +43,7 @@ pub const LATEST_EXPIRY_S: u32 = u32::MAX - 1;
 
 /// What the `expires` of a permanent binding says in a reply: many clients read it into a signed 32-bit number.
 pub const PERMANENT_EXPIRES_S: u32 = i32::MAX as u32;
+
+/// Longest text of a temporary GRUU that is looked at: what the longest address of record leads to, in the old form
+/// too, which holds instance and Call-ID as they are. Decoding and the check of its tag cost time in its length.
+pub const MAX_TEMPORARY_GRUU_LEN: usize = 1088;

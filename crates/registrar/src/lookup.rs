@@ -2,8 +2,10 @@
 
 use seawall_location::{Binding, Domain, NameId, Order, ordered};
 use seawall_sip::{Method, Span};
+use smallvec::SmallVec;
 
 use crate::flags::LookupFlags;
+use crate::gruu::{Gruu, NoGruu, Wanted};
 use crate::methods;
 use crate::path;
 use crate::policy::Policy;
@@ -153,19 +155,44 @@ impl Lookup<'_> {
     pub fn run(&self, aor: &[u8], targets: &mut Targets) -> Found {
         let entry = self.domain.lock(aor, self.now_s);
         let passing = entry.valid().filter(|(_, binding)| self.passes(binding));
-        let mut found = passing.clone().filter(|(_, binding)| self.supports(binding)).peekable();
-        if found.peek().is_none() {
+        let found = passing.clone().filter(|(_, binding)| self.supports(binding));
+        if found.clone().next().is_none() {
             return if passing.count() > 0 { Found::NoMethod } else { Found::Nothing };
         }
         let order = if self.flags.sort_by_latency { Order::FastestFirst } else { self.policy.order };
         let most = if self.flags.no_branches { 1 } else { usize::MAX };
         let before = targets.len();
-        for position in ordered(found, order).into_iter().take(most) {
+        let surpassed = surpassed_flows(found.clone());
+        let positions = ordered(found, order).into_iter().filter(|position| !surpassed.contains(position));
+        for position in positions.take(most) {
             if let Some(binding) = entry.binding(position) {
                 targets.push(&binding);
             }
         }
         Found::Contacts(targets.len() - before)
+    }
+
+    /// Appends the one contact that a GRUU stands for (RFC 5627 §5.4): of several of its instance, which are flows of one
+    /// phone, the one that was refreshed last. What is no GRUU of this server is looked for too, and in vain, so that
+    /// time tells a forged one from one that has ended as little as the answer does.
+    pub fn run_gruu(&self, gruu: &Gruu, wanted: Result<Wanted, NoGruu>, targets: &mut Targets) -> Found {
+        let Ok(wanted) = wanted else {
+            drop(self.domain.lock(b"", self.now_s));
+            return Found::Nothing;
+        };
+        let entry = self.domain.lock(&wanted.aor, self.now_s);
+        let of_instance = entry.valid().filter(|(_, binding)| gruu.is_wanted(&wanted, binding));
+        let passing = of_instance.filter(|(_, binding)| self.passes(binding));
+        let newest = |(_, binding): &(usize, Binding<'_>)| binding.numbers.last_modified_s;
+        let supporting = passing.clone().filter(|(_, binding)| self.supports(binding));
+        match supporting.max_by_key(newest) {
+            Some((_, binding)) => {
+                targets.push(&binding);
+                Found::Contacts(1)
+            }
+            None if passing.count() > 0 => Found::NoMethod,
+            None => Found::Nothing,
+        }
     }
 
     fn passes(&self, binding: &Binding<'_>) -> bool {
@@ -176,4 +203,17 @@ impl Lookup<'_> {
     fn supports(&self, binding: &Binding<'_>) -> bool {
         !self.flags.method_filtering || binding.numbers.methods & methods::bit(self.method) != 0
     }
+}
+
+/// The positions of flows whose phone has another one that was refreshed later: a request goes over one flow of a phone
+/// at a time (RFC 5626 §7).
+fn surpassed_flows<'b>(found: impl Iterator<Item = (usize, Binding<'b>)> + Clone) -> SmallVec<[usize; 4]> {
+    let age = |position: usize, binding: &Binding<'_>| (binding.numbers.last_modified_s, position);
+    let flows = found.filter(|(_, binding)| binding.is_flow());
+    let is_surpassed = |(position, flow): &(usize, Binding<'_>)| {
+        flows.clone().any(|(other, newer)| {
+            age(other, &newer) > age(*position, flow) && newer.instance.eq_ignore_ascii_case(flow.instance)
+        })
+    };
+    flows.clone().filter(is_surpassed).map(|(position, _)| position).collect()
 }

@@ -30,6 +30,15 @@ impl Path {
         Ok(path)
     }
 
+    /// Whether the proxy that the client talks to supports outbound: the last value has `;ob`, for each proxy puts its own
+    /// in front (RFC 5626 §5.1).
+    pub(crate) fn has_outbound_edge(&self) -> bool {
+        let last = seawall_sip::name_addr::NameAddrs::new(&self.joined).last();
+        last.and_then(Result::ok)
+            .and_then(|address| address.parse_uri().ok())
+            .is_some_and(|uri| uri.params.has(b"ob"))
+    }
+
     fn add(&mut self, address: Result<NameAddr<'_>, AddressError>) -> Option<()> {
         let address = address.ok().filter(|address| address.bracketed)?;
         let uri = address.parse_uri().ok().filter(Uri::is_sip)?;

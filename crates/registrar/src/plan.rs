@@ -84,12 +84,12 @@ impl<'r, 'm> Plan<'r, 'm> {
         entry: &Entry<'_>,
         asked: &'r Asked<'m>,
     ) -> Result<(), Reject> {
-        let base_s = interval_s(save, asked)?;
+        let base_s = if register.is_granted { asked.expires_s } else { interval_s(save, asked)? };
         let matching = save.matching();
         let candidate = candidate(register, asked);
         let found = candidate.find(entry.bindings().enumerate(), matching);
         if found.is_none_or(|(_, stored)| stored.contact != asked.uri) {
-            check_uri(save, asked, base_s)?;
+            check_uri(save, register, asked, base_s)?;
         }
         let stored = found.map(|(_, stored)| stored.numbers);
         let fate = match found {
@@ -98,7 +98,8 @@ impl<'r, 'm> Plan<'r, 'm> {
             None if base_s == 0 => Fate::Nothing,
             None => Fate::Insert,
         };
-        let granted_s = if base_s == 0 { 0 } else { deviate(save, base_s, self.steps.len()) };
+        let is_final = base_s == 0 || register.is_granted;
+        let granted_s = if is_final { base_s } else { deviate(save, base_s, self.steps.len()) };
         self.steps.push(Step { asked, granted_s, fate, stored });
         Ok(())
     }
@@ -238,8 +239,9 @@ fn deviate(save: &Save<'_>, base_s: u32, number: usize) -> u32 {
     clamp(save, u32::try_from(shifted_s).unwrap_or(u32::MAX))
 }
 
-/// A contact that is not stored yet has to be a SIP URI that requests can be sent to, and not to this server.
-fn check_uri(save: &Save<'_>, asked: &Asked<'_>, base_s: u32) -> Result<(), Reject> {
+/// A contact that is not stored yet has to be a SIP URI that requests can be sent to, and not to this server: neither
+/// to one of its sockets nor to a GRUU of this address of record, which would lead back to it (RFC 5627 §5.1).
+fn check_uri(save: &Save<'_>, register: &Register<'_>, asked: &Asked<'_>, base_s: u32) -> Result<(), Reject> {
     let uri = Uri::parse(asked.uri).ok().filter(Uri::is_sip).ok_or(Reject::ContactParse)?;
     if base_s == 0 {
         return Ok(());
@@ -248,7 +250,13 @@ fn check_uri(save: &Save<'_>, asked: &Asked<'_>, base_s: u32) -> Result<(), Reje
         IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast() || v4.is_unspecified(),
         IpAddr::V6(v6) => v6.is_multicast() || v6.is_unspecified(),
     });
-    if is_no_host || (save.source.is_own)(&uri) { Err(Reject::ContactForbidden) } else { Ok(()) }
+    let own_gruu = save.policy.gruu.as_deref().and_then(|gruu| gruu.read(&uri, save.policy));
+    let is_own_gruu = matches!(own_gruu, Some(Ok(wanted)) if wanted.aor == register.aor);
+    if is_no_host || is_own_gruu || (save.source.is_own)(&uri) {
+        Err(Reject::ContactForbidden)
+    } else {
+        Ok(())
+    }
 }
 
 fn candidate<'m>(register: &Register<'m>, asked: &Asked<'m>) -> Candidate<'m> {

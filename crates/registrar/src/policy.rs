@@ -1,7 +1,10 @@
 //! What the module parameters of `registrar` and `usrloc` say about REGISTER requests.
 
+use std::sync::Arc;
+
 use seawall_location::{Matching, Order};
 
+use crate::gruu::Gruu;
 use crate::limits;
 
 /// The parameters, each with its documented default. Times are seconds.
@@ -51,6 +54,8 @@ pub struct Policy {
     pub max_aor_len: usize,
     /// `max_contact_len` (registrar 1.3.15; the default is ours, see [`limits::MAX_CONTACT_LEN`]).
     pub max_contact_len: usize,
+    /// The keys of GRUUs (registrar 1.1.2); `None` with `disable_gruu` (1.3.21), and then `gr` means nothing.
+    pub gruu: Option<Arc<Gruu>>,
 }
 
 impl Default for Policy {
@@ -78,6 +83,7 @@ impl Default for Policy {
             max_domain_len: limits::MAX_DOMAIN_LEN,
             max_aor_len: limits::MAX_AOR_LEN,
             max_contact_len: limits::MAX_CONTACT_LEN,
+            gruu: None,
         }
     }
 }

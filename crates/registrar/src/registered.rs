@@ -3,7 +3,7 @@
 
 use std::net::IpAddr;
 
-use seawall_location::{Binding, Candidate, Domain, Matching, Removal, Sink, Snapshot};
+use seawall_location::{Binding, Candidate, Domain, Matching, Order, Removal, Sink, Snapshot, ordered};
 use seawall_sip::Uri;
 
 use crate::path;
@@ -11,6 +11,14 @@ use crate::path;
 /// Whether `aor` has a binding at `now_s` (registrar 1.4.5).
 pub fn is_registered(domain: &Domain, now_s: u64, aor: &[u8]) -> bool {
     domain.lock(aor, now_s).valid().next().is_some()
+}
+
+/// Whether `aor` has a binding at `now_s`; if so, the `attr` of the one that comes first in `order` is copied
+/// (registrar 1.3.19).
+pub fn attribute(domain: &Domain, now_s: u64, aor: &[u8], order: Order) -> Option<Vec<u8>> {
+    let entry = domain.lock(aor, now_s);
+    let first = *ordered(entry.valid(), order).first()?;
+    entry.binding(first).map(|binding| binding.attr.to_vec())
 }
 
 /// Whether `aor` has a binding with this contact (by RFC 3261 §19.1.4) and this Call-ID, each where it is given
@@ -46,13 +54,57 @@ pub fn is_ip_registered(domain: &Domain, now_s: u64, aor: &[u8], ip: IpAddr, por
 pub struct Filter<'a> {
     /// The Contact URI.
     pub contact: Option<&'a [u8]>,
-    /// The addresses of the next hop on the way to the contact, and its name as it was given. A name is resolved by
-    /// the caller.
-    pub next_hop: Option<(&'a [u8], &'a [IpAddr])>,
+    /// The next hop on the way to the contact.
+    pub next_hop: Option<NextHop<'a>>,
     /// `+sip.instance`, with its angle brackets.
     pub instance: Option<&'a [u8]>,
     /// A branch flag as a bit mask.
     pub flag: Option<u32>,
+}
+
+/// A next hop to compare those of bindings with.
+#[derive(Clone, Copy, Debug)]
+pub struct NextHop<'a> {
+    /// Its name or address, as it was given. A binding whose next hop has the same name is meant without looking further.
+    pub host: &'a [u8],
+    /// What host names were resolved to, that of `host` among them. A name that is not there matches by its text only.
+    pub resolved: &'a [(String, Vec<IpAddr>)],
+}
+
+impl NextHop<'_> {
+    fn is_that_of(&self, binding: &Binding<'_>) -> bool {
+        let host = Uri::parse(next_hop(binding)).map(|uri| uri.host).unwrap_or_default();
+        host.eq_ignore_ascii_case(self.host)
+            || self.addresses(self.host).any(|wanted| self.addresses(host).any(|address| address == wanted))
+    }
+
+    /// The addresses of a host: its own, if it is one, else those that its name was resolved to.
+    fn addresses<'h>(&'h self, host: &[u8]) -> impl Iterator<Item = IpAddr> + use<'h> {
+        let own = seawall_sip::uri::host_ip(host);
+        let named = self.resolved.iter().find(|(name, _)| name.as_bytes().eq_ignore_ascii_case(host));
+        let named = named.filter(|_| own.is_none()).map_or(&[][..], |(_, addresses)| addresses);
+        own.into_iter().chain(named.iter().copied()).map(|address| address.to_canonical())
+    }
+}
+
+/// A host name that has to be resolved before [`remove`] can tell which bindings are behind the next hop of `filter`:
+/// that of the filter itself, or of a binding which passes the rest of it. `None` when nothing is left to ask.
+pub fn unresolved(domain: &Domain, now_s: u64, aor: &[u8], filter: &Filter<'_>) -> Option<String> {
+    let hop = filter.next_hop?;
+    let is_open = |host: &[u8]| {
+        let known = hop.resolved.iter().any(|(name, _)| name.as_bytes().eq_ignore_ascii_case(host));
+        (!known && !host.is_empty() && seawall_sip::uri::host_ip(host).is_none())
+            .then(|| String::from_utf8_lossy(host).into_owned())
+    };
+    let rest = Filter { next_hop: None, ..*filter };
+    let entry = domain.lock(aor, now_s);
+    let mut hosts = entry.bindings().filter(|binding| passes(&rest, binding)).filter_map(|binding| {
+        let host = Uri::parse(next_hop(&binding)).ok()?.host;
+        (!host.eq_ignore_ascii_case(hop.host)).then(|| is_open(host))
+    });
+    // Without any binding whose host is another one there is nothing to compare addresses with.
+    let first = hosts.next()?;
+    is_open(hop.host).or(first).or_else(|| hosts.flatten().next())
 }
 
 /// Removes the bindings of `aor` that pass the filter, and gives their number (registrar 1.4.2).
@@ -96,11 +148,7 @@ fn passes(filter: &Filter<'_>, binding: &Binding<'_>) -> bool {
     contact
         && filter.instance.is_none_or(|instance| binding.instance.eq_ignore_ascii_case(instance))
         && filter.flag.is_none_or(|flag| binding.numbers.flags & flag == flag)
-        && filter.next_hop.is_none_or(|(name, addresses)| {
-            let host = Uri::parse(next_hop(binding)).map(|uri| uri.host).unwrap_or_default();
-            let address = seawall_sip::uri::host_ip(host);
-            host.eq_ignore_ascii_case(name) || address.is_some_and(|address| addresses.contains(&address))
-        })
+        && filter.next_hop.is_none_or(|hop| hop.is_that_of(binding))
 }
 
 /// The next hop on the way to a contact: its first Path URI, else received, else the contact (registrar 1.4.2).

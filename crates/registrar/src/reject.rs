@@ -5,7 +5,10 @@ use seawall_sip::{Message, Name, ascii, validate};
 use crate::policy::Policy;
 
 /// The extensions that a REGISTER may insist on with Require.
-pub const SUPPORTED: &[&[u8]] = &[b"path"];
+#[must_use]
+pub fn supported(policy: &Policy) -> &'static [&'static [u8]] {
+    if policy.gruu.is_some() { &[b"path", b"outbound", b"gruu"] } else { &[b"path", b"outbound"] }
+}
 
 /// Why a REGISTER is refused. Nothing has changed then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,10 @@ pub enum Reject {
     StarExpires,
     /// `*` and another contact.
     StarContacts,
+    /// A flow (`reg-id`) and another contact to bind (RFC 5626 §6).
+    FlowContacts,
+    /// A flow through a proxy that does not support outbound (RFC 5626 §6).
+    FirstHopLacksOutbound,
     /// A contact, or what is stored with it, is over its limit.
     ContactTooLong,
     /// A Path is malformed, over its limit, or its first URI lacks `;lr`.
@@ -78,6 +85,8 @@ impl Reject {
             Reject::InvalidQ => (400, "Invalid q param in contact"),
             Reject::StarExpires => (400, "* used in contact and expires is not zero"),
             Reject::StarContacts => (400, "* used in contact and more than 1 contact"),
+            Reject::FlowContacts => (400, "reg-id used in contact and more than 1 contact"),
+            Reject::FirstHopLacksOutbound => (439, "First hop lacks outbound support"),
             Reject::ContactTooLong => (400, "Contact/received too long"),
             Reject::PathParse => (400, "Path parse error"),
             Reject::PathUnsupported => (420, "No support for found Path indicated"),
@@ -91,6 +100,7 @@ impl Reject {
             403 => "Forbidden",
             420 => "Bad Extension",
             423 => "Interval Too Brief",
+            439 => "First Hop Lacks Outbound Support",
             503 => "Service Unavailable",
             _ => "Server Internal Error",
         };
@@ -113,7 +123,7 @@ impl Reject {
                 }
             }
             Reject::RequireUnsupported => {
-                for tag in validate::unsupported(message, Name::Require, SUPPORTED) {
+                for tag in validate::unsupported(message, Name::Require, supported(policy)) {
                     line(out, b"Unsupported", tag);
                 }
             }

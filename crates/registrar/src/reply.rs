@@ -3,13 +3,31 @@
 use seawall_location::{Binding, Entry, PERMANENT, Q_NONE, ordered};
 use seawall_sip::ascii;
 
+use crate::gruu::{self, Gruu};
 use crate::limits::PERMANENT_EXPIRES_S;
 use crate::policy::Policy;
 
+/// What the GRUUs of a reply are made of.
+#[derive(Clone, Copy)]
+pub(crate) struct Gruus<'a> {
+    /// The keys.
+    pub(crate) gruu: &'a Gruu,
+    /// The address of record.
+    pub(crate) aor: &'a [u8],
+    /// Host and port of the socket that the request came to.
+    pub(crate) host_port: &'a [u8],
+}
+
 /// Appends one Contact header field with the bindings that count, in their order; nothing when there are none.
-/// With `only`, those with these contact ids.
-pub(crate) fn write_contacts(entry: &Entry<'_>, policy: &Policy, only: Option<&[u64]>, out: &mut Vec<u8>) {
-    let mut writer = Writer { policy, now_s: entry.now_s(), count: 0, out };
+/// With `only`, those with these contact ids; with `gruus`, each that has an instance with its GRUUs.
+pub(crate) fn write_contacts(
+    entry: &Entry<'_>,
+    policy: &Policy,
+    only: Option<&[u64]>,
+    gruus: Option<Gruus<'_>>,
+    out: &mut Vec<u8>,
+) {
+    let mut writer = Writer { policy, gruus, now_s: entry.now_s(), count: 0, out };
     let is_wanted = |binding: &Binding<'_>| only.is_none_or(|ids| ids.contains(&binding.numbers.contact_id));
     if entry.len() <= 1 {
         for (_, binding) in entry.valid().filter(|(_, binding)| is_wanted(binding)) {
@@ -41,13 +59,14 @@ const FIXED_LEN: usize = 96;
 
 struct Writer<'a> {
     policy: &'a Policy,
+    gruus: Option<Gruus<'a>>,
     now_s: u64,
     count: usize,
     out: &'a mut Vec<u8>,
 }
 
 impl Writer<'_> {
-    /// `<uri>;q=…;expires=N;received="…";+sip.instance="…";reg-id=…`, only what is set.
+    /// `<uri>;q=…;expires=N;received="…";pub-gruu="…";temp-gruu="…";+sip.instance="…";reg-id=…`, only what is set.
     fn write(&mut self, binding: &Binding<'_>) {
         let numbers = &binding.numbers;
         let out = &mut *self.out;
@@ -65,6 +84,9 @@ impl Writer<'_> {
         if !binding.received.is_empty() {
             quoted(&self.policy.received_param, binding.received, out);
         }
+        if let Some(gruus) = self.gruus.filter(|_| !binding.instance.is_empty()) {
+            gruus.write(binding, out);
+        }
         if !binding.instance.is_empty() {
             quoted(b"+sip.instance", binding.instance, out);
         }
@@ -73,6 +95,17 @@ impl Writer<'_> {
             ascii::write_u32(out, numbers.reg_id);
         }
         self.count += 1;
+    }
+}
+
+impl Gruus<'_> {
+    /// `;pub-gruu="…";temp-gruu="…"` (RFC 5627 §5.3).
+    fn write(&self, binding: &Binding<'_>, out: &mut Vec<u8>) {
+        out.extend_from_slice(b";pub-gruu=\"");
+        gruu::write_public(self.aor, self.host_port, binding.instance, out);
+        out.extend_from_slice(b"\";temp-gruu=\"");
+        self.gruu.write_temporary(self.aor, self.host_port, binding, out);
+        out.push(b'"');
     }
 }
 

@@ -13,7 +13,7 @@ use crate::limits::{
 use crate::methods;
 use crate::path::Path;
 use crate::policy::Policy;
-use crate::reject::{Reject, SUPPORTED};
+use crate::reject::{Reject, supported};
 
 /// What a REGISTER asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,10 +66,19 @@ pub struct Register<'m> {
     pub path: Path,
     /// Whether `Supported: path` is there.
     pub supports_path: bool,
+    /// Whether GRUUs are on and `Supported: gruu` is there.
+    pub supports_gruu: bool,
+    /// Whether it sets up or removes a flow of a client with `Supported: outbound` (RFC 5626 §6).
+    pub is_outbound: bool,
+    /// The address that such a client, which talks to this server itself, sent it from, as a URI; empty otherwise.
+    pub flow: SmallVec<[u8; 0]>,
     /// User-Agent, `n/a` when it is too long; empty when there is none.
     pub user_agent: &'m [u8],
     /// The methods of Allow as a bit mask.
     pub methods: u32,
+    /// Whether the intervals were granted by another registrar, which has answered too: they are taken as they are, and
+    /// no header fields of a reply are written.
+    pub is_granted: bool,
 }
 
 impl<'m> Register<'m> {
@@ -98,7 +107,7 @@ impl<'m> Register<'m> {
         }
         let cseq = CSeq::of(message).map_err(|_| Reject::InvalidCSeq)?;
         let requires = message.value(Name::Require).is_some();
-        if requires && validate::unsupported(message, Name::Require, SUPPORTED).next().is_some() {
+        if requires && validate::unsupported(message, Name::Require, supported(policy)).next().is_some() {
             return Err(Reject::RequireUnsupported);
         }
         let mut register = Register {
@@ -110,8 +119,12 @@ impl<'m> Register<'m> {
             contacts: SmallVec::new(),
             path: Path::default(),
             supports_path: false,
+            supports_gruu: policy.gruu.is_some() && list::lists(message, Name::Supported, b"gruu"),
+            is_outbound: false,
+            flow: SmallVec::new(),
             user_agent: user_agent(message),
             methods: methods::allowed(message),
+            is_granted: false,
         };
         let given = match aor {
             Some(given) => given,
@@ -170,7 +183,29 @@ impl<'m> Register<'m> {
             (false, true) => Wish::Fetch,
             (false, false) => Wish::Contacts,
         };
+        if self.contacts.iter().any(|asked| asked.reg_id != 0) { self.read_flow() } else { Ok(()) }
+    }
+
+    /// What RFC 5626 §6 wants of a request with a flow.
+    #[cold]
+    fn read_flow(&mut self) -> Result<(), Reject> {
+        let message = self.message;
+        match self.contacts.iter().filter(|asked| asked.expires_s != 0).count() {
+            0 | 1 => {}
+            _ => return Err(Reject::FlowContacts),
+        }
+        let lists = |name| list::lists(message, name, b"outbound");
+        self.is_outbound = lists(Name::Supported) || lists(Name::Require);
+        let is_removal = self.contacts.iter().all(|asked| asked.expires_s == 0);
+        if self.is_outbound && !is_removal && !self.is_direct() && !self.path.has_outbound_edge() {
+            return Err(Reject::FirstHopLacksOutbound);
+        }
         Ok(())
+    }
+
+    /// Whether the client talks to this server without a proxy between them.
+    pub(crate) fn is_direct(&self) -> bool {
+        list::items(self.message, Name::Via).nth(1).is_none()
     }
 }
 
@@ -250,6 +285,10 @@ impl<'m, 'p> Reader<'m, 'p> {
         }
         if let Some(fault) = self.fault {
             return Err(fault);
+        }
+        if self.asked.instance.is_empty() {
+            // RFC 5626 §6: without an instance it means nothing.
+            self.asked.reg_id = 0;
         }
         let is_long =
             self.asked.instance.len() > MAX_INSTANCE_LEN || self.asked.received.len() > MAX_RECEIVED_LEN;

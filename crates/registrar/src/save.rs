@@ -1,7 +1,9 @@
 //! `save()`: what a REGISTER changes and how it is answered (behaviour §1, §2; registrar 1.4.1).
 
+use std::net::SocketAddr;
+
 use seawall_location::{Binding, Domain, Entry, Matching, NameId, Numbers, Q_NONE, Removal, Sink};
-use seawall_sip::{Message, Uri};
+use seawall_sip::{Message, Uri, ascii};
 use smallvec::SmallVec;
 
 use crate::flags::{PathMode, SaveFlags};
@@ -9,7 +11,7 @@ use crate::limits::{LATEST_EXPIRY_S, MAX_ATTR_LEN, MAX_RECEIVED_LEN};
 use crate::plan::{Fate, Plan, Step};
 use crate::policy::{MatchingMode, Policy};
 use crate::reject::Reject;
-use crate::reply;
+use crate::reply::{self, Gruus};
 use crate::request::{Asked, Register, Wish};
 
 /// What is known about a request besides its bytes.
@@ -17,14 +19,20 @@ use crate::request::{Asked, Register, Wish};
 pub struct Source<'a> {
     /// The value of `received_avp`: a SIP URI, or empty.
     pub received: &'a [u8],
+    /// Where the request came from, and over which transport, in lower case: the flow of RFC 5626.
+    pub peer: (SocketAddr, &'static [u8]),
     /// The socket that the request came in by, interned in the domain's names.
     pub socket: NameId,
+    /// Host and port of that socket as others see it: what a temporary GRUU is addressed to.
+    pub host_port: &'a [u8],
     /// Branch flags to store.
     pub flags: u32,
     /// Internal flags to store.
     pub cflags: u32,
     /// The value of `attr_avp`, or empty.
     pub attr: &'a [u8],
+    /// The `ownership_tag`, interned in the domain's names.
+    pub ownership_tag: NameId,
     /// Whether a URI points at this server itself. Asked for contacts that are not stored yet.
     pub is_own: &'a dyn Fn(&Uri<'_>) -> bool,
     /// 64 random bits, for `expires_max_deviation`.
@@ -79,7 +87,10 @@ impl<'a> Save<'a> {
         sink: &mut dyn Sink,
     ) -> Outcome {
         match Register::read(message, aor, self.policy, self.flags) {
-            Ok(register) => self.run(&register, reply, sink),
+            Ok(mut register) => {
+                self.note_flow(&mut register);
+                self.run(&register, reply, sink)
+            }
             Err(reject) => self.refuse(message, reject, reply),
         }
     }
@@ -116,8 +127,16 @@ impl<'a> Save<'a> {
             self.check_sizes(register, step)?;
         }
         let done = self.apply(register, &plan, &mut entry, sink);
-        let only = self.flags.only_request_contacts.then_some(done.ids.as_slice());
-        reply::write_contacts(&entry, self.policy, only, reply);
+        if !register.is_granted {
+            let only = self.flags.only_request_contacts.then_some(done.ids.as_slice());
+            let gruus = self.policy.gruu.as_deref().filter(|_| register.supports_gruu);
+            let gruus =
+                gruus.map(|gruu| Gruus { gruu, aor: &register.aor, host_port: self.source.host_port });
+            reply::write_contacts(&entry, self.policy, only, gruus, reply);
+        }
+        if register.is_outbound && !register.is_granted {
+            reply.extend_from_slice(b"Require: outbound\r\n");
+        }
         if matches!(self.flags.path, PathMode::Lazy | PathMode::Strict) && register.supports_path {
             reply::write_path(&register.path.joined, reply);
         }
@@ -157,6 +176,26 @@ impl<'a> Save<'a> {
         Ok(())
     }
 
+    /// Notes where the request came from, as a URI: requests for a flow go back over it (RFC 5626 §5.3).
+    #[inline]
+    pub(crate) fn note_flow(&self, register: &mut Register<'_>) {
+        if register.is_outbound && register.is_direct() {
+            register.flow = self.flow();
+        }
+    }
+
+    #[cold]
+    fn flow(&self) -> SmallVec<[u8; 0]> {
+        let (address, transport) = self.source.peer;
+        let mut uri = b"sip:".to_vec();
+        ascii::write_socket_address(&mut uri, address.ip().to_canonical(), address.port());
+        if transport != b"udp" {
+            uri.extend_from_slice(b";transport=");
+            uri.extend_from_slice(transport);
+        }
+        SmallVec::from_vec(uri)
+    }
+
     /// Where requests for a contact have to go, when not to its URI: behaviour §2, "received, in order".
     fn received<'r>(&'r self, register: &'r Register<'_>, asked: &'r Asked<'_>) -> &'r [u8] {
         if self.flags.path_received && !register.path.received.is_empty() {
@@ -164,6 +203,9 @@ impl<'a> Save<'a> {
         }
         if !self.source.received.is_empty() {
             return self.source.received;
+        }
+        if !register.flow.is_empty() {
+            return &register.flow;
         }
         if self.policy.trust_contact_received { asked.received } else { b"" }
     }
@@ -184,6 +226,8 @@ impl<'a> Save<'a> {
             reg_id: asked.reg_id,
             latency_us: stored.latency_us,
             q: self.q_of(asked),
+            // A phone that registers is there, whatever became of the last pings.
+            unanswered: 0,
             socket: self.socket(register),
         };
         Binding {
@@ -195,6 +239,7 @@ impl<'a> Save<'a> {
             instance: asked.instance,
             attr: self.source.attr,
             user_agent: register.user_agent,
+            ownership_tag: self.source.ownership_tag,
         }
     }
 

@@ -5,8 +5,8 @@ mod common;
 use common::{Registrar, ip, message};
 use seawall_location::Removal;
 use seawall_registrar::{
-    Filter, Found, Lookup, LookupFlags, Targets, is_contact_registered, is_ip_registered, is_registered,
-    remove, remove_ip_port,
+    Filter, Found, Lookup, LookupFlags, NextHop, Targets, is_contact_registered, is_ip_registered,
+    is_registered, remove, remove_ip_port, unresolved,
 };
 use seawall_sip::Method;
 
@@ -167,11 +167,50 @@ fn bindings_are_removed_by_filter() {
     check(Filter { contact: Some(b"sip:%61@10.0.0.1"), ..Filter::default() }, &["sip:a@10.0.0.1"]);
     check(Filter { instance: Some(b"<urn:uuid:1>"), ..Filter::default() }, &["sip:a@10.0.0.1"]);
     check(Filter { flag: Some(4), ..Filter::default() }, &["sip:c@10.0.0.3"]);
-    let address = [ip("10.0.0.3")];
-    check(Filter { next_hop: Some((b"10.0.0.3", &address)), ..Filter::default() }, &["sip:c@10.0.0.3"]);
-    check(Filter { next_hop: Some((b"Proxy.Example.com", &[])), ..Filter::default() }, &["sip:b@10.0.0.2"]);
-    let address = [ip("10.0.0.2")];
-    check(Filter { next_hop: Some((b"10.0.0.2", &address)), ..Filter::default() }, &[]);
+    let behind = |host: &'static str, resolved: &[(String, Vec<std::net::IpAddr>)], expected: &[&str]| {
+        let next_hop = Some(NextHop { host: host.as_bytes(), resolved });
+        check(Filter { next_hop, ..Filter::default() }, expected);
+    };
+    behind("10.0.0.3", &[], &["sip:c@10.0.0.3"]);
+    behind("::ffff:10.0.0.3", &[], &["sip:c@10.0.0.3"]);
+    behind("Proxy.Example.com", &[], &["sip:b@10.0.0.2"]);
+    // The Path counts, not the contact.
+    behind("10.0.0.2", &[], &[]);
+    let names = [
+        ("PROXY.example.com".to_owned(), vec![ip("2001:db8::1"), ip("10.9.9.9")]),
+        ("edge.example.com".to_owned(), vec![ip("10.9.9.9")]),
+        ("phone.example.com".to_owned(), vec![ip("10.0.0.1"), ip("10.0.0.3")]),
+        ("gone.example.com".to_owned(), vec![]),
+    ];
+    behind("10.9.9.9", &names, &["sip:b@10.0.0.2"]);
+    behind("edge.example.com", &names, &["sip:b@10.0.0.2"]);
+    behind("phone.example.com", &names, &["sip:a@10.0.0.1", "sip:c@10.0.0.3"]);
+    behind("gone.example.com", &names, &[]);
+}
+
+#[test]
+fn names_are_asked_for_only_where_they_can_decide() {
+    let registrar = with(&[
+        "Contact: <sip:a@10.0.0.1>",
+        "Call-ID: b\nContact: <sip:b@10.0.0.2>\nPath: <sip:proxy.example.com;lr>",
+    ]);
+    let check =
+        |contact: Option<&'static str>, host: &'static str, known: &[&str], expected: Option<&str>| {
+            let resolved: Vec<_> = known.iter().map(|name| ((*name).to_owned(), Vec::new())).collect();
+            let next_hop = Some(NextHop { host: host.as_bytes(), resolved: &resolved });
+            let filter = Filter { contact: contact.map(str::as_bytes), next_hop, ..Filter::default() };
+            let asked = unresolved(&registrar.domain, registrar.now_s, b"alice@example.com", &filter);
+            assert_eq!(asked.as_deref(), expected, "{filter:?}");
+        };
+    check(None, "10.0.0.1", &[], Some("proxy.example.com"));
+    check(None, "10.0.0.1", &["Proxy.example.com"], None);
+    check(None, "edge.example.com", &[], Some("edge.example.com"));
+    check(None, "edge.example.com", &["edge.example.com"], Some("proxy.example.com"));
+    check(Some("sip:a@10.0.0.1"), "10.0.0.1", &[], None);
+    check(Some("sip:b@10.0.0.2"), "proxy.example.com", &[], None);
+    check(Some("sip:nobody@10.0.0.9"), "edge.example.com", &[], None);
+    let none = Filter::default();
+    assert_eq!(unresolved(&registrar.domain, registrar.now_s, b"alice@example.com", &none), None);
 }
 
 #[test]

@@ -31,12 +31,15 @@ fn a_fetch_lists_what_is_left_and_changes_nothing() {
 #[test]
 fn the_reply_lists_what_is_set_in_one_header_in_order() {
     let mut registrar = Registrar { received: "sip:1.2.3.4:5080;transport=udp", ..Registrar::default() };
-    let lines = "Contact: \"A, B\" <sip:a@10.0.0.1>;q=0.25;expires=100;+sip.instance=\"<urn:uuid:1>\";reg-id=1, sip:b@10.0.0.2;q=1";
+    let lines =
+        "Contact: \"A, B\" <sip:a@10.0.0.1>;q=0.25;expires=100;+sip.instance=\"<urn:uuid:1>\";reg-id=1";
     let a = "<sip:a@10.0.0.1>;q=0.25;expires=100;received=\"sip:1.2.3.4:5080;transport=udp\";+sip.instance=\"<urn:uuid:1>\";reg-id=1";
     let b = "<sip:b@10.0.0.2>;q=1;expires=3600;received=\"sip:1.2.3.4:5080;transport=udp\"";
+    registrar.check("", lines, &format!("200 | Contact: {a}"));
+    let lines = "CSeq: 2 REGISTER\nContact: sip:b@10.0.0.2;q=1";
     registrar.check("", lines, &format!("200 | Contact: {b}, {a}"));
     registrar.policy.received_param = (*b"rcv").into();
-    registrar.check("", "CSeq: 2 REGISTER", &format!("200 | Contact: {b}, {a}").replace("received", "rcv"));
+    registrar.check("", "CSeq: 3 REGISTER", &format!("200 | Contact: {b}, {a}").replace("received", "rcv"));
 }
 
 #[test]

@@ -6,6 +6,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::call::{Call, Flow, VarRef};
+use crate::diagnostics::Diagnostics;
+use crate::program::ModuleParameters;
 pub use crate::routes::{RouteKind, Routes};
 use crate::value::Value;
 
@@ -28,6 +30,27 @@ pub struct Module<C: 'static> {
     pub events: &'static [Event],
     /// Modules that must be loaded too.
     pub requires: &'static [&'static str],
+    /// Looks at the parameters of a loaded script, if it loads the module, and warns about what is allowed and not wise.
+    pub advise: Option<Advise>,
+}
+
+/// Warns about parameters; see [`Module::advise`].
+pub type Advise = fn(&Setup<'_>, &mut Diagnostics);
+
+/// What a script loads and sets, besides its routes.
+#[derive(Clone, Copy, Debug)]
+pub struct Setup<'a> {
+    /// The parameters of the loaded modules.
+    pub parameters: &'a ModuleParameters,
+    /// The names of the loaded modules.
+    pub modules: &'a [&'static str],
+}
+
+impl Setup<'_> {
+    /// Whether the script loads a module.
+    pub fn is_loaded(&self, module: &str) -> bool {
+        self.modules.contains(&module)
+    }
 }
 
 impl<C> Module<C> {
@@ -42,6 +65,7 @@ impl<C> Module<C> {
             statistics: &[],
             events: &[],
             requires: &[],
+            advise: None,
         }
     }
 }
@@ -113,6 +137,8 @@ pub struct Parameter {
     pub effect: Effect,
     /// A further check of a value; the error completes the sentence "bad value: …".
     pub check: Option<Check>,
+    /// A module that must be loaded where this parameter is set; empty for none.
+    pub needs_module: &'static str,
 }
 
 impl fmt::Debug for Parameter {
@@ -142,7 +168,14 @@ impl Parameter {
             many: false,
             effect: Effect::Used,
             check: None,
+            needs_module: "",
         }
+    }
+
+    /// Names the module without which it can do nothing.
+    pub const fn needs_module(mut self, name: &'static str) -> Self {
+        self.needs_module = name;
+        self
     }
 
     /// Adds the unit.
@@ -207,6 +240,8 @@ pub struct Function<C: 'static> {
     pub call: fn(&mut C, &mut Call<'_, C>) -> Flow,
     /// Prepares a constant argument at load, by its index; the error is shown at the argument.
     pub prepare: Option<PrepareArgument>,
+    /// A parameter of its module that a script which calls it has to set; empty for none.
+    pub needs_parameter: &'static str,
 }
 
 impl<C> fmt::Debug for Function<C> {
@@ -235,7 +270,14 @@ impl<C> Function<C> {
             only_asynchronous: false,
             call,
             prepare: None,
+            needs_parameter: "",
         }
+    }
+
+    /// Names the parameter of its module without which it can do nothing.
+    pub const fn needs_parameter(mut self, name: &'static str) -> Self {
+        self.needs_parameter = name;
+        self
     }
 
     /// Adds the return codes.
@@ -521,17 +563,32 @@ pub struct Event {
 
 /// What a module made of a constant at load: any value, shared.
 #[derive(Clone)]
-pub struct Prepared(Arc<dyn Any + Send + Sync>);
+pub struct Prepared {
+    value: Arc<dyn Any + Send + Sync>,
+    warning: Option<&'static str>,
+}
 
 impl Prepared {
     /// Wraps a value.
     pub fn new<T: Any + Send + Sync>(value: T) -> Self {
-        Prepared(Arc::new(value))
+        Prepared { value: Arc::new(value), warning: None }
+    }
+
+    /// Says something about the constant that is no error; shown at the argument when the script is checked.
+    #[must_use]
+    pub fn warn(mut self, warning: &'static str) -> Self {
+        self.warning = Some(warning);
+        self
+    }
+
+    /// What is to be said about the constant.
+    pub(crate) fn warning(&self) -> Option<&'static str> {
+        self.warning
     }
 
     /// The value, if it is of this type.
     pub fn get<T: Any + Send + Sync>(&self) -> Option<&T> {
-        self.0.downcast_ref()
+        self.value.downcast_ref()
     }
 }
 

@@ -5,6 +5,7 @@
 //! a [`Frame`] of it, and [`resume`] goes on with one whose function had to wait.
 
 mod ast;
+pub mod base64;
 mod call;
 mod code;
 mod compile;
@@ -30,8 +31,8 @@ mod vm;
 pub use call::{Call, Context, FlagSet, Flow, Index, Mode, Output, VarRef};
 pub use declare::{
     Argument, ArgumentKind, AssignOp, Effect, Event, FlagDecl, FlagSpace, FlagValue, Function, LaterModule,
-    Module, Parameter, ParameterKind, Prepared, RouteKind, Routes, Statistic, Variable, VariableArguments,
-    WriteError,
+    Module, Parameter, ParameterKind, Prepared, RouteKind, Routes, Setup, Statistic, Variable,
+    VariableArguments, WriteError,
 };
 pub use diagnostics::{Diagnostic, Diagnostics, Position, Severity, Span};
 pub use frame::Frame;

@@ -154,8 +154,13 @@ fn parameter_row(parameter: &Parameter, text: &mut String) {
         code(parameter.default),
         parameter.unit,
         parameter.section,
-        with_effect(parameter.doc, parameter.effect),
+        with_effect(parameter.doc, parameter.effect) + &needs(parameter.needs_module),
     );
+}
+
+/// The sentence that says which module a parameter needs.
+fn needs(module: &str) -> String {
+    if module.is_empty() { String::new() } else { format!(" Needs `{module}`.") }
 }
 
 fn function_section<C>(function: &Function<C>, text: &mut String) {
@@ -164,6 +169,9 @@ fn function_section<C>(function: &Function<C>, text: &mut String) {
         let _ = writeln!(text, "\nSection {} of the document.", function.section);
     }
     let _ = writeln!(text, "\nRoutes: {}.", routes(function.routes));
+    if !function.needs_parameter.is_empty() {
+        let _ = writeln!(text, "\nNeeds the parameter `{}`.", function.needs_parameter);
+    }
     match (function.asynchronous, function.only_asynchronous) {
         (_, true) => text.push_str("\nOnly in `async` and `launch`.\n"),
         (true, _) => text.push_str("\nAlso in `async` and `launch`.\n"),

@@ -249,7 +249,7 @@ pub struct Request<'a> {
     pub method: &'a [u8],
     /// The Request-URI.
     pub uri: &'a [u8],
-    /// The Via value.
+    /// The Via value; empty for a request that gets its Via when it is sent.
     pub via: &'a [u8],
     /// The From value, with its tag.
     pub from: &'a [u8],
@@ -271,16 +271,11 @@ impl Request<'_> {
     /// Appends the request to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
         let mut line = |parts: &[&[u8]]| parts.iter().for_each(|part| out.extend_from_slice(part));
-        line(&[self.method, b" ", self.uri, b" SIP/2.0\r\nVia: ", self.via]);
-        line(&[
-            b"\r\nFrom: ",
-            self.from,
-            b"\r\nTo: ",
-            self.to,
-            b"\r\nCall-ID: ",
-            self.call_id,
-            b"\r\nCSeq: ",
-        ]);
+        line(&[self.method, b" ", self.uri, b" SIP/2.0\r\n"]);
+        if !self.via.is_empty() {
+            line(&[b"Via: ", self.via, b"\r\n"]);
+        }
+        line(&[b"From: ", self.from, b"\r\nTo: ", self.to, b"\r\nCall-ID: ", self.call_id, b"\r\nCSeq: "]);
         ascii::write_u32(out, self.cseq);
         out.push(b' ');
         out.extend_from_slice(self.method);

@@ -124,6 +124,17 @@ impl Edits {
         }
     }
 
+    /// The body that the message will have: what it was replaced by, else its own.
+    #[must_use]
+    pub fn body<'a>(&'a self, message: &'a Message) -> &'a [u8] {
+        let span = message.body_span();
+        let mut edits = self.edits.iter().filter(|edit| !edit.inserts);
+        match edits.find(|edit| (edit.start, edit.end) == (span.start, span.end())) {
+            Some(edit) => edit.text.of(&self.text),
+            None => message.body(),
+        }
+    }
+
     /// Appends a header field, given as `Name: value`, after the last one. The line break is added if it is missing.
     pub fn append_header(&mut self, message: &Message, line: &[u8]) {
         self.insert_line(message.head_end(), line);

@@ -1,14 +1,11 @@
 //! `ul_add`: a binding that an operator makes.
 
 use seawall_control::server::{LocationError, NewContact};
-use seawall_location::{Binding, Domain, Numbers, PERMANENT, Q_NONE, Sink};
+use seawall_location::{Binding, Domain, MADE_BY_HAND, Numbers, PERMANENT, Q_NONE, Sink};
 use seawall_modules::node::Node;
 use seawall_net::unix_s;
 use seawall_script::FlagSpace;
 use seawall_sip::Uri;
-
-/// The Call-ID of a binding that no REGISTER made.
-const CALL_ID: &[u8] = b"dfjrewr12386fd6-343@Seawall.mi";
 
 /// Adds a binding, or changes the one with that contact.
 ///
@@ -38,7 +35,7 @@ pub fn add(
     let binding = Binding {
         numbers,
         contact: contact.contact,
-        callid: CALL_ID,
+        callid: MADE_BY_HAND,
         user_agent: b"Seawall MI Server",
         ..Binding::default()
     };

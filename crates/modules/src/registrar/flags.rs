@@ -37,6 +37,10 @@ pub const SAVE: &[FlagDecl] = &[
     FlagDecl::int("max-expires", "E", "Instead of the parameter `max_expires`."),
 ];
 
+/// Said of `global`.
+pub const NO_FEDERATION: &str = "the flag \"global\" asks the other places of a federation; clustering is not provided \
+                                 yet, so only the own table is looked into";
+
 /// The flags of `lookup()`.
 pub const LOOKUP: &[FlagDecl] = &[
     FlagDecl::new("no-branches", "b", "Takes the first contact only."),
@@ -49,17 +53,22 @@ pub const LOOKUP: &[FlagDecl] = &[
     ),
     FlagDecl::str("ua-filtering", "u", "Leaves out contacts whose User-Agent does not match `/expression/`."),
     FlagDecl::new("case-insensitive", "i", "Lets that expression ignore the case."),
-    FlagDecl::new("extended-regexp", "e", "Lets that expression be an extended one; here it always is."),
+    FlagDecl::new(
+        "extended-regexp",
+        "e",
+        "Lets that expression be an extended one; otherwise it is a basic one.",
+    ),
+    FlagDecl::new(
+        "global",
+        "g",
+        "Asks the other places of a federation, too; without a cluster there are none.",
+    ),
     FlagDecl::int(
         "max-ping-latency",
         "y",
-        "Leaves out contacts that answered a ping later than this, in microseconds. There are no pings yet.",
+        "Leaves out contacts that answered a ping later than this, in microseconds.",
     ),
-    FlagDecl::new(
-        "sort-by-latency",
-        "Y",
-        "Puts the contact that answers pings fastest first. There are no pings yet.",
-    ),
+    FlagDecl::new("sort-by-latency", "Y", "Puts the contact that answers pings fastest first."),
 ];
 
 /// What is wrong with a flag, and which one may be meant.

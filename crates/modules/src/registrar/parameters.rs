@@ -1,8 +1,10 @@
 //! The parameters of `registrar`, and how they become a policy.
 
+use std::sync::Arc;
+
 use seawall_location::Order;
-use seawall_registrar::{MatchingMode, MinExpiresMode, Policy};
-use seawall_script::{FlagSpace, Parameter, ParameterKind, Program, Value};
+use seawall_registrar::{Gruu, MatchingMode, MinExpiresMode, Policy};
+use seawall_script::{Diagnostics, FlagSpace, Parameter, ParameterKind, Program, Setup, Value};
 
 use crate::configuration::RegistrarSettings;
 use crate::context::Context;
@@ -125,10 +127,11 @@ pub const ALL: &[Parameter] = &[
         "mcontact_avp",
         ParameterKind::Variable,
         "",
-        "The variable with the contact that was sent to the main registrar.",
+        "The $avp with the contact that was sent to the main registrar: save() in an onreply_route takes the \
+         life that was granted from there. If it is not set, the request is looked at as it was sent.",
     )
     .section("1.3.18")
-    .no_effect("save() in a reply route is not provided yet"),
+    .check(is_avp),
     Parameter::new(
         "attr_avp",
         ParameterKind::Variable,
@@ -136,12 +139,17 @@ pub const ALL: &[Parameter] = &[
         "The variable with further information to keep with a contact.",
     )
     .section("1.3.19"),
-    Parameter::new("gruu_secret", ParameterKind::Str, "OpenSIPS", "The secret of temporary GRUUs.")
-        .section("1.3.20")
-        .no_effect("GRUU is not provided yet"),
+    Parameter::new(
+        "gruu_secret",
+        ParameterKind::Str,
+        "OpenSIPS",
+        "The secret that temporary GRUUs are encrypted with. Whoever knows it can make them.",
+    )
+    .section("1.3.20")
+    .check(not_empty),
     Parameter::new("disable_gruu", ParameterKind::Int, "1", "Whether GRUU is off.")
         .section("1.3.21")
-        .check(gruu_is_off),
+        .check(zero_or_one),
     Parameter::new("pn_enable", ParameterKind::Bool, "0", "Whether push notifications are on.")
         .section("1.3.22")
         .check(push_is_off),
@@ -208,6 +216,12 @@ pub const ALL: &[Parameter] = &[
         "0",
         "Whether a client may name its own received URI. Not in OpenSIPS.",
     ),
+    Parameter::new(
+        "gruu_legacy",
+        ParameterKind::Bool,
+        "0",
+        "Whether temporary GRUUs that OpenSIPS gave out are understood. They can be forged. Not in OpenSIPS.",
+    ),
 ];
 
 fn not_negative(value: &Value) -> Result<(), String> {
@@ -224,6 +238,13 @@ fn check_q(value: &Value) -> Result<(), String> {
     }
 }
 
+fn is_avp(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Str(text) if text.starts_with(b"$avp(") && text.ends_with(b")") => Ok(()),
+        _ => Err("it is a variable of the form $avp(name)".to_owned()),
+    }
+}
+
 fn zero_or_one(value: &Value) -> Result<(), String> {
     match value.as_int() {
         Some(0 | 1) => Ok(()),
@@ -231,10 +252,23 @@ fn zero_or_one(value: &Value) -> Result<(), String> {
     }
 }
 
-fn gruu_is_off(value: &Value) -> Result<(), String> {
-    match value.as_int() {
-        Some(0) => Err("GRUU is not provided yet; leave it disabled".to_owned()),
+fn not_empty(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Str(text) if text.is_empty() => Err("it must not be empty".to_owned()),
         _ => Ok(()),
+    }
+}
+
+/// Said of a script that has GRUU on and leaves the secret as everybody knows it.
+pub(super) fn advise(setup: &Setup<'_>, diagnostics: &mut Diagnostics) {
+    let parameters = setup.parameters;
+    let switch = parameters.all("registrar", "disable_gruu").last();
+    let is_on = !parameters.bool("registrar", "disable_gruu");
+    let is_default = parameters.str("registrar", "gruu_secret") == Some(b"OpenSIPS");
+    if let Some(switch) = switch.filter(|_| is_on && is_default) {
+        diagnostics
+            .warning(switch.span, "GRUU is on with the secret that everybody knows")
+            .help("anybody can forge temporary GRUUs: set `gruu_secret` of registrar");
     }
 }
 
@@ -259,6 +293,7 @@ impl RegistrarSettings {
                 received: None,
                 attribute: None,
                 attribute_name: Vec::new(),
+                sent_contact_name: Vec::new(),
                 tcp_persistent_flag: 0,
             };
         }
@@ -296,12 +331,21 @@ impl RegistrarSettings {
             max_domain_len: size("max_domain_len"),
             max_aor_len: size("max_aor_len"),
             max_contact_len: size("max_contact_len"),
+            gruu: (!parameters.bool("registrar", "disable_gruu")).then(|| {
+                let legacy = parameters.bool("registrar", "gruu_legacy");
+                Arc::new(Gruu::new(&text("gruu_secret"), legacy))
+            }),
         };
         Self {
             policy,
             received: parameters.variable("registrar", "received_avp"),
             attribute: parameters.variable("registrar", "attr_avp"),
             attribute_name: parameters.all("registrar", "attr_avp").last().map(avp_name).unwrap_or_default(),
+            sent_contact_name: parameters
+                .all("registrar", "mcontact_avp")
+                .last()
+                .map(avp_name)
+                .unwrap_or_default(),
             tcp_persistent_flag: mask(parameters.flag("registrar", "tcp_persistent_flag")),
         }
     }

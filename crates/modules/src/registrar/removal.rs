@@ -1,33 +1,79 @@
 //! `remove()` and `remove_ip_port()`: taking contacts out of the table by the script.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use seawall_registrar::{Filter, aor};
-use seawall_script::{Call, Flow, Prepared, Value};
+use seawall_location::Domain;
+use seawall_registrar::{Filter, NextHop, aor};
+use seawall_script::{Call, Flow, Prepared, RouteKind, Value};
 
 use super::{Table, prepare_domain};
 use crate::context::Context;
 use crate::events::Gather;
+
+/// How many host names one `remove()` has resolved. An address of record has a few next hops; whoever registers more
+/// names than this must not make the server ask for them all, and is matched by what they say.
+const MAX_HOSTS: usize = 16;
+
+/// What a `remove()` was asked for, kept while names are resolved.
+struct Wanted {
+    domain: Arc<Domain>,
+    aor: aor::Aor,
+    contact: Option<Vec<u8>>,
+    next_hop: Option<Vec<u8>>,
+    instance: Option<Vec<u8>>,
+    flag: Option<u32>,
+    /// How many names may still be asked for.
+    hosts_left: usize,
+}
 
 /// `remove(domain, aor, contact, next_hop, sip_instance, bflag)`.
 pub fn remove(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     let Some(domain) = call.prepared::<Table>(0).and_then(|table| table.domain(context)) else {
         return Flow::FALSE;
     };
-    let Some(name) = canonical(context, call.str(1)) else { return Flow::FALSE };
-    let next_hop = call.str(3).filter(|host| !host.is_empty());
-    let addresses: Vec<IpAddr> = next_hop.and_then(seawall_sip::uri::host_ip).into_iter().collect();
-    let filter = Filter {
-        contact: call.str(2).filter(|contact| !contact.is_empty()),
-        next_hop: next_hop.map(|host| (host, addresses.as_slice())),
-        instance: call.str(4).filter(|instance| !instance.is_empty()),
+    let Some(aor) = canonical(context, call.str(1)) else { return Flow::FALSE };
+    let text = |argument| call.str(argument).filter(|text| !text.is_empty()).map(<[u8]>::to_vec);
+    let wanted = Wanted {
+        domain: Arc::clone(domain),
+        aor,
+        contact: text(2),
+        next_hop: text(3),
+        instance: text(4),
         flag: call.flag(5).and_then(|bit| 1u32.checked_shl(u32::from(bit))),
+        // Nothing can wait in a reply route: names are compared as they stand there.
+        hosts_left: if context.route == RouteKind::Request { MAX_HOSTS } else { 0 },
     };
-    with_sink(context, |now_s, sink| {
-        seawall_registrar::remove(domain, now_s, &name, &filter, sink);
-    });
-    Flow::TRUE
+    go_on(context, wanted)
+}
+
+/// Removes what is wanted, once the names are resolved that decide it.
+fn go_on(context: &mut Context, mut wanted: Wanted) -> Flow {
+    let Wanted { domain, aor, .. } = &wanted;
+    let resolved = std::mem::take(&mut context.resolved);
+    let next_hop = wanted.next_hop.as_deref().map(|host| NextHop { host, resolved: &resolved });
+    let filter = Filter {
+        contact: wanted.contact.as_deref(),
+        next_hop,
+        instance: wanted.instance.as_deref(),
+        flag: wanted.flag,
+    };
+    let missing = match wanted.hosts_left {
+        0 => None,
+        _ => seawall_registrar::unresolved(domain, context.now_s, aor, &filter),
+    };
+    if missing.is_none() {
+        with_sink(context, |now_s, sink| {
+            seawall_registrar::remove(domain, now_s, aor, &filter, sink);
+        });
+    }
+    context.resolved = resolved;
+    match missing {
+        None => Flow::TRUE,
+        Some(host) => {
+            wanted.hosts_left -= 1;
+            context.wait_for_host(host, |context| go_on(context, wanted))
+        }
+    }
 }
 
 /// `remove_ip_port(ip, port, domain, aor)`.
@@ -75,5 +121,14 @@ fn canonical(context: &Context, uri: Option<&[u8]>) -> Option<aor::Aor> {
 fn with_sink(context: &mut Context, act: impl FnOnce(u64, &mut Gather<'_>)) {
     let node = Arc::clone(&context.node);
     let (now_s, listens) = (context.now_s, context.configuration.routes.location_events);
-    act(now_s, &mut Gather { events: &mut context.events, names: node.location.names(), listens, now_s });
+    act(
+        now_s,
+        &mut Gather {
+            events: &mut context.events,
+            names: node.location.names(),
+            listens,
+            watchers: &node.watchers,
+            now_s,
+        },
+    );
 }

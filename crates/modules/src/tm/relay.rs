@@ -191,10 +191,12 @@ pub fn restore(context: &mut Context, id: TransactionId, state: &Arc<Transaction
     };
     context.edits = inner.kept.edits.clone();
     context.record_route = inner.kept.record_route.clone();
+    context.path_header = inner.kept.path_header.clone();
     context.loose_route = inner.kept.loose_route.clone();
     context.max_forwards = inner.kept.max_forwards;
     context.add_local_rport = inner.kept.add_local_rport;
     context.force_rport = inner.kept.force_rport;
+    context.serial = inner.kept.serial.clone();
     context.added_headers = inner.added_headers.clone();
     drop(inner);
     context.transaction = Some((id, Arc::clone(state)));
@@ -213,10 +215,12 @@ fn keep(context: &Context, state: &TransactionState) {
         target: context.target.clone(),
         edits: context.edits.clone(),
         record_route: context.record_route.clone(),
+        path_header: context.path_header.clone(),
         loose_route: context.loose_route.clone(),
         max_forwards: context.max_forwards,
         add_local_rport: context.add_local_rport,
         force_rport: context.force_rport,
+        serial: context.serial.clone(),
     };
 }
 

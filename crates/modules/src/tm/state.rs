@@ -11,6 +11,7 @@ use crate::acc::Accounting;
 use crate::avps::Avps;
 use crate::branch::Branch;
 use crate::configuration::Configuration;
+use crate::originate::OnAnswer;
 
 /// The routes that `t_on_branch`, `t_on_reply` and `t_on_failure` armed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct Kept {
     pub edits: Edits,
     /// What `record_route` asked for.
     pub record_route: Option<crate::rr::RecordRoute>,
+    /// What `add_path` asked for.
+    pub path_header: Option<Box<crate::path::PathHeader>>,
     /// What `loose_route` found.
     pub loose_route: crate::rr::LooseRoute,
     /// The Max-Forwards to send.
@@ -49,6 +52,8 @@ pub struct Kept {
     pub add_local_rport: bool,
     /// Whether replies go to the source port.
     pub force_rport: bool,
+    /// Destinations that are to be tried later.
+    pub serial: crate::serial::Waiting,
 }
 
 /// The part of a transaction's state that changes.
@@ -74,6 +79,8 @@ pub struct Inner {
     pub reason: Vec<u8>,
     /// Headers that `t_add_hdrs` adds to the requests of this transaction.
     pub added_headers: Vec<u8>,
+    /// Who is told how a request of the server itself ended.
+    pub on_answer: Option<OnAnswer>,
 }
 
 /// A transaction's state, shared between the transaction layer and the routes that run for it.

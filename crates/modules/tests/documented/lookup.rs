@@ -124,12 +124,45 @@ fn ua_filtering_chooses_by_the_user_agent() {
         "ua-filtering=/phone/,case-insensitive",
         "ua-filtering=/phone/i",
         "ua-filtering=/^(Desk|Wall) Phone [0-9]+$/,extended-regexp",
+        "u/^(Desk|Wall) Phone [0-9]+$/,e",
+        r"ua-filtering=/^\\(Desk\\|Wall\\) Phone [0-9]\\+$/",
         "u/phone/i",
         "u/Phone/e",
     ] {
         assert_eq!(looked_up(flags, &registrations, &invite()), ["1", "sip:bob@198.51.100.7"], "{flags}");
     }
     assert_eq!(looked_up("ua-filtering=/phone/", &registrations, &invite())[0], "-1");
+    // Without `extended-regexp` it is a basic expression, where these are characters.
+    assert_eq!(looked_up("ua-filtering=/^(Desk|Wall) Phone/", &registrations, &invite())[0], "-1");
+}
+
+#[test]
+fn global_finds_what_is_here_and_says_that_there_is_no_federation() {
+    for flags in ["global", "g"] {
+        assert_eq!(looked_up(flags, &two(), &invite()).len(), 3, "{flags}");
+        let script = route(&format!("lookup(\"location\", §\"{flags}\");"));
+        crate::harness::check_warned(&script, &["federation", "clustering is not provided yet"]);
+    }
+}
+
+#[test]
+fn is_registered_and_lookup_push_the_attribute_to_the_branches() {
+    let script = route(
+        "if (is_method(\"REGISTER\")) { $avp(attr) = $hdr(Attr); save(\"location\"); exit; }
+         is_registered(\"location\", $ru); xlog(\"$msg.branch.attr(attr)\");
+         lookup(\"location\");
+         for ($var(a) in $(msg.branch.attr(attr)[*])) xlog(\"$var(a)\");
+         t_on_branch(\"each\"); t_relay();",
+    );
+    let parameter = "modparam(\"registrar\", \"attr_avp\", \"$avp(attr)\")\nroute {";
+    let script = script.replacen("route {", parameter, 1);
+    let mut server = Server::new(&format!(
+        "{script}branch_route[each] {{ xlog(\"$T_branch_idx $tm.branch.attr(attr)\"); }}\n"
+    ));
+    let [low, high] = two();
+    server.receive(&low.header("Attr: low"));
+    server.receive(&high.header("Attr: high"));
+    assert_eq!(server.receive(&invite()).log, ["high", "high", "low", "0 high", "1 low"]);
 }
 
 #[test]
@@ -178,8 +211,7 @@ fn wrong_flags_are_refused_where_they_stand() {
         |flags: &str, words: &[&str]| check_refused(&format!("lookup(\"location\", §\"{flags}\");"), words);
     wrong("no-branch", &["unknown flag \"no-branch\"", "did you mean \"no-branches\"?"]);
     wrong("nonsense-flag", &["the flags are no-branches, to-branches-only, branch"]);
-    wrong("global", &["\"global\" is not supported"]);
-    wrong("g", &["\"global\" is not supported"]);
+    wrong("global=1", &["no valid value"]);
     wrong("branch,no-branches", &["excludes"]);
     wrong("ua-filtering=/[/", &["the expression cannot be used"]);
     for flag in [

@@ -319,7 +319,9 @@ fn wrong_arguments_are_refused() {
     check_refused("save(§$var(table));", &["`domain` of `save` is a string in quotes"]);
     check_refused("save(§\"no table\");", &["letters, digits and _"]);
     check_refused("save(§\"\");", &["letters, digits and _"]);
-    check_refused("save(\"location\", , , §\"vip\");", &["sharing tags need the module clusterer"]);
+    check_refused("save(\"location\", , , §\"very important\");", &["a sharing tag is a word"]);
+    let script = format!("{}failure_route[f] {{ §save(\"location\"); }}\n", route("exit;"));
+    crate::harness::refused(&script, &["save", "failure_route"]);
     check_refused("save(\"location\", \"\", \"a\", \"b\", §\"c\");", &["5 given"]);
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use mio::net::TcpStream;
 
 use super::admission::Permit;
+use super::leases::Leases;
 use super::outbox::Outbox;
 use crate::endpoint::SocketId;
 use crate::handler::StreamFramer;
@@ -63,8 +64,8 @@ pub(crate) struct Connection {
     pub(crate) progress_ms: u64,
     /// When the last byte came or went.
     pub(crate) active_ms: u64,
-    /// Not closed for idleness before.
-    pub(crate) keep_until_ms: u64,
+    /// Who wants it not to be closed for idleness, and until when.
+    pub(crate) leases: Leases,
     /// The timer entry that counts.
     pub(crate) armed_ms: Option<u64>,
     /// Held for as long as the connection lives.
@@ -117,7 +118,7 @@ impl Connection {
             message_since_ms: None,
             progress_ms: now_ms,
             active_ms: now_ms,
-            keep_until_ms: 0,
+            leases: Leases::default(),
             armed_ms: None,
             _permit: permit,
         }
@@ -151,7 +152,7 @@ impl Connection {
             }
             Phase::Open => {
                 let lifetime_ms = limits.tcp_connection_lifetime_s.saturating_mul(1000);
-                (self.active_ms.saturating_add(lifetime_ms).max(self.keep_until_ms), Overdue::Idle)
+                (self.active_ms.saturating_add(lifetime_ms).max(self.leases.longest_ms()), Overdue::Idle)
             }
             Phase::Closing => (u64::MAX, Overdue::Idle),
         };

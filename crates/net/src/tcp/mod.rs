@@ -2,6 +2,7 @@
 
 mod admission;
 mod connection;
+mod leases;
 mod outbox;
 mod peers;
 mod pool;

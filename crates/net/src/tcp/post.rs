@@ -14,8 +14,8 @@ pub(crate) enum Post {
     Accepted { stream: TcpStream, peer: SocketAddr, socket: SocketId, permit: Permit },
     /// Bytes for a connection of the receiver.
     Send { id: ConnectionId, fallback: Option<(SocketAddr, Option<SocketId>)>, bytes: Vec<u8> },
-    /// Keep a connection until this monotonic time.
-    KeepUntil { id: ConnectionId, until_ms: u64 },
+    /// Keep a connection until this monotonic time on behalf of a holder.
+    Lease { id: ConnectionId, holder: u64, until_ms: u64 },
     /// Close a connection gracefully.
     Close { id: ConnectionId },
 }
@@ -25,7 +25,7 @@ impl Post {
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Post::Send { bytes, .. } => bytes.len(),
-            Post::Accepted { .. } | Post::KeepUntil { .. } | Post::Close { .. } => 0,
+            Post::Accepted { .. } | Post::Lease { .. } | Post::Close { .. } => 0,
         }
     }
 }

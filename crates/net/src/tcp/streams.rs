@@ -79,6 +79,11 @@ impl Streams {
     pub(crate) fn send(&mut self, now_ms: u64, target: StreamTarget, bytes: &[u8]) -> Result<(), SendError> {
         match target {
             StreamTarget::Peer { peer, socket } => self.send_to_peer(now_ms, peer, Some(socket), bytes),
+            StreamTarget::Open { peer, socket } => match self.shared.peers.find(peer, Some(socket)) {
+                Some(id) if id.worker() == self.worker => self.push(now_ms, id, bytes, true),
+                Some(id) => self.post_message(id, None, bytes),
+                None => Err(SendError::Closed),
+            },
             StreamTarget::Connection { id, fallback } if id.worker() != self.worker => {
                 self.post_message(id, fallback.map(|peer| (peer, None)), bytes)
             }
@@ -278,7 +283,7 @@ impl Streams {
             Post::Accepted { stream, peer, socket, permit } => {
                 self.adopt(now_ms, stream, peer, socket, permit)
             }
-            Post::KeepUntil { id, until_ms } => self.keep_until(id, until_ms),
+            Post::Lease { id, holder, until_ms } => self.lease(now_ms, id, holder, until_ms),
             Post::Close { id } => self.close_gracefully(now_ms, id),
             Post::Send { id, fallback, bytes } => {
                 let result = match (self.push(now_ms, id, &bytes, true), fallback) {
@@ -298,13 +303,15 @@ impl Streams {
     }
 
     /// See [`crate::Io::connection_lifetime`].
-    pub(crate) fn keep_until(&mut self, id: ConnectionId, until_ms: u64) {
+    pub(crate) fn lease(&mut self, now_ms: u64, id: ConnectionId, holder: u64, until_ms: u64) {
         if id.worker() != self.worker {
-            if self.shared.post(id.worker(), Post::KeepUntil { id, until_ms }).is_err() {
+            if self.shared.post(id.worker(), Post::Lease { id, holder, until_ms }).is_err() {
                 self.row().queue_full.add(1);
             }
         } else if let Some(connection) = self.slab.get_mut(id) {
-            connection.keep_until_ms = connection.keep_until_ms.max(until_ms);
+            connection.leases.set(now_ms, holder, until_ms);
+            // The end may have come nearer than the entry of the timer is.
+            self.rearm(id);
         }
     }
 

@@ -50,8 +50,8 @@ pub enum Command {
     Block(Receiver<()>),
     /// Be busy or idle from now on.
     Busy(bool),
-    /// Keep a connection for that many seconds.
-    Keep(ConnectionId, u64),
+    /// Keep a connection on behalf of a holder for that many seconds.
+    Keep(ConnectionId, u64, u64),
     Close(ConnectionId),
     /// Call the timer after so many milliseconds.
     TimerIn(u64),
@@ -122,9 +122,9 @@ impl Handler for Echo {
                 let _ = until.recv();
             }
             Command::Busy(busy) => self.busy = busy,
-            Command::Keep(id, seconds) => {
+            Command::Keep(id, holder, seconds) => {
                 let until_s = io.unix_s() + seconds;
-                io.connection_lifetime(id, until_s);
+                io.connection_lifetime(id, holder, until_s);
             }
             Command::Close(id) => io.close(id),
             Command::TimerIn(after_ms) => self.deadline_ms = Some(io.now_ms() + after_ms),

@@ -68,9 +68,12 @@ impl Registrar {
         let source = Source {
             received: self.received.as_bytes(),
             socket: self.domain.names().intern(b"udp:192.0.2.1:5060").unwrap(),
+            peer: ("203.0.113.9:4444".parse().unwrap(), b"tcp"),
+            host_port: b"192.0.2.1:5060",
             flags: self.flags,
             cflags: 0,
             attr: self.attr.as_bytes(),
+            ownership_tag: seawall_location::NameId::NONE,
             is_own: &is_own,
             random: self.random,
         };
@@ -79,6 +82,27 @@ impl Registrar {
         let mut reply = Vec::new();
         let outcome = save.handle(message, aor.map(str::as_bytes), &mut reply, &mut self.log);
         (outcome, text(&reply))
+    }
+
+    /// Stores what the main registrar grants in `reply` to a REGISTER whose contacts were sent to it as `sent`.
+    pub fn cache(&mut self, flags: &str, message: &Message, sent: &[&str], reply: &Message) -> Outcome {
+        let flags = SaveFlags::parse(flags).unwrap();
+        let sent: Vec<Vec<u8>> = sent.iter().map(|uri| uri.as_bytes().to_vec()).collect();
+        let source = Source {
+            received: self.received.as_bytes(),
+            socket: self.domain.names().intern(b"udp:192.0.2.1:5060").unwrap(),
+            peer: ("203.0.113.9:4444".parse().unwrap(), b"tcp"),
+            host_port: b"192.0.2.1:5060",
+            flags: self.flags,
+            cflags: 0,
+            attr: self.attr.as_bytes(),
+            ownership_tag: seawall_location::NameId::NONE,
+            is_own: &|_| false,
+            random: self.random,
+        };
+        let save =
+            Save { now_s: self.now_s, policy: &self.policy, flags: &flags, domain: &self.domain, source };
+        save.cache(message, None, &sent, reply, &mut self.log)
     }
 
     /// Sends one REGISTER with these header lines (see [`message`]) and compares the answer: the status, then each
@@ -130,7 +154,14 @@ impl Registrar {
             user_agent: flags.user_agent.is_some().then_some(&matches as &UserAgentTest<'_>),
         };
         let mut targets = Targets::default();
-        match lookup.run(&canonical(&self.policy, uri), &mut targets) {
+        let parsed = Uri::parse(uri.as_bytes()).unwrap();
+        let gruu =
+            self.policy.gruu.as_deref().and_then(|gruu| Some((gruu, gruu.read(&parsed, &self.policy)?)));
+        let found = match gruu {
+            Some((gruu, wanted)) => lookup.run_gruu(gruu, wanted, &mut targets),
+            None => lookup.run(&canonical(&self.policy, uri), &mut targets),
+        };
+        match found {
             Found::Contacts(count) => {
                 assert_eq!(count, targets.len());
                 Ok(targets.iter().map(|target| text(target.uri)).collect())

@@ -321,7 +321,12 @@ impl<C: Host> Compiler<'_, C> {
     ) -> Option<ArgumentForm<C>> {
         let prepared = match function.prepare.map(|prepare| prepare(index, &value)) {
             None => None,
-            Some(Ok(prepared)) => Some(prepared),
+            Some(Ok(prepared)) => {
+                if let Some(warning) = prepared.warning() {
+                    self.diagnostics.warning(span, format!("`{}`: {warning}", function.name));
+                }
+                Some(prepared)
+            }
             Some(Err(problem)) => {
                 self.diagnostics.error(span, format!("`{}`: {problem}", function.name));
                 return None;

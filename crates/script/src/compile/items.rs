@@ -101,6 +101,12 @@ impl<C: Host> Compiler<'_, C> {
             self.diagnostics.error(span, format!("bad value of `{name}`: {problem}"));
             return;
         }
+        let needed = parameter.needs_module;
+        if !needed.is_empty() && !self.modules.iter().any(|module| module.name == needed) {
+            self.diagnostics
+                .error(name_text.span, format!("`{name}` needs module `{needed}`"))
+                .help(format!("add `loadmodule \"{needed}.so\"`"));
+        }
         if let Effect::NoEffect(reason) = parameter.effect {
             self.diagnostics.warning(name_text.span, format!("`{name}` has no effect here: {reason}"));
         }

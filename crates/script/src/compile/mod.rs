@@ -11,7 +11,7 @@ use std::collections::HashMap;
 
 use crate::ast::{Block, Item, RouteItem};
 use crate::code::{Code, Op, Template, VarExpr};
-use crate::declare::{FlagSpace, Function, Module, RouteKind, Variable};
+use crate::declare::{FlagSpace, Function, Module, RouteKind, Setup, Variable};
 use crate::diagnostics::{Diagnostics, Span};
 use crate::globals::Globals;
 use crate::host::Host;
@@ -57,15 +57,19 @@ pub(crate) fn compile<C: Host>(
     compiler.set_parameters(items);
     compiler.compile_routes(items);
     compiler.check_reach();
+    compiler.check_needs();
     compiler.check_events(items);
+    let mut module_names: Vec<&'static str> = compiler.modules.iter().map(|module| module.name).collect();
+    module_names.dedup();
+    for advise in compiler.modules.iter().filter_map(|module| module.advise) {
+        advise(&Setup { parameters: &compiler.parameters, modules: &module_names }, compiler.diagnostics);
+    }
     compiler.diagnostics.sort();
     if compiler.diagnostics.has_errors() {
         return None;
     }
-    let Compiler { modules, globals, parameters, code, routes, names, slots, .. } = compiler;
+    let Compiler { globals, parameters, code, routes, names, slots, .. } = compiler;
     let while_loops = u32::try_from(globals.int("max_while_loops")).unwrap_or(limits::WHILE_LOOPS);
-    let mut module_names: Vec<&'static str> = modules.iter().map(|module| module.name).collect();
-    module_names.dedup();
     Some(Program {
         globals,
         parameters,

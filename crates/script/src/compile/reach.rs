@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::Compiler;
-use crate::declare::RouteKind;
+use crate::declare::{Module, RouteKind};
 use crate::host::Host;
 use crate::program::RouteId;
 
@@ -31,6 +31,24 @@ impl<C: Host> Compiler<'_, C> {
                 if *route != start {
                     error.label(format!("reached from `{title}`"));
                 }
+            }
+        }
+    }
+
+    /// A function that can do nothing without a parameter of its module is refused where that is not set.
+    pub(super) fn check_needs(&mut self) {
+        for (_, function, span) in &self.uses {
+            let (function, needed) = (*function, function.needs_parameter);
+            let is_its_own = |module: &&&Module<C>| {
+                module.functions.iter().any(|declared| std::ptr::eq(declared, function))
+            };
+            let Some(module) = self.modules.iter().find(is_its_own).filter(|_| !needed.is_empty()) else {
+                continue;
+            };
+            if !self.parameters.is_set(module.name, needed) {
+                let message = format!("`{}` needs the parameter `{needed}`", function.name);
+                let help = format!("add `modparam(\"{}\", \"{needed}\", …)`", module.name);
+                self.diagnostics.error(*span, message).help(help);
             }
         }
     }

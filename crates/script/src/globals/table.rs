@@ -81,12 +81,16 @@ pub static GLOBALS: &[Global] = &[
     used("advertised_address", Str, "", "the address to put into Via and Record-Route"),
     used("advertised_port", Int, "0", "the port to put into Via and Record-Route"),
     used("server_header", Str, "Server: Seawall", "the whole Server header of replies made here"),
-    used("server_signature", Bool, "yes", "add the Server header to replies"),
-    idle(
+    used(
+        "server_signature",
+        Bool,
+        "yes",
+        "add the Server header to replies, and User-Agent to requests made here",
+    ),
+    used(
         "user_agent_header",
         Str,
         "User-Agent: Seawall",
-        "no requests are made here yet",
         "the whole User-Agent header of requests made here",
     ),
     used("max_while_loops", Int, "100", "how many rounds a `while` may make"),

@@ -3,8 +3,8 @@
 use md5::{Digest, Md5};
 
 use super::{int, text};
-use crate::limits;
 use crate::value::{Bytes, Digits, Value};
+use crate::{base64, limits};
 
 pub(super) fn len(input: &[u8], _: &[Value]) -> Value {
     Value::Int(i64::try_from(input.len()).unwrap_or(i64::MAX))
@@ -276,45 +276,12 @@ pub(super) fn hex2dec(input: &[u8], _: &[Value]) -> Value {
     number.map_or(Value::Null, Value::Int)
 }
 
-const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 pub(super) fn base64_encode(input: &[u8], _: &[Value]) -> Value {
-    let mut out = Vec::with_capacity(input.len().div_ceil(3) * 4);
-    for chunk in input.chunks(3) {
-        let byte = |at: usize| u32::from(chunk.get(at).copied().unwrap_or(0));
-        let bits = byte(0) << 16 | byte(1) << 8 | byte(2);
-        for place in 0..4 {
-            let sextet = (bits >> (18 - 6 * place) & 63) as usize;
-            let letter = if place <= chunk.len() { BASE64.get(sextet).copied() } else { None };
-            out.push(letter.unwrap_or(b'='));
-        }
-    }
-    Value::from(out)
+    Value::from(base64::encode(input))
 }
 
-/// Standard and URL-safe alphabets are both read; padding may be missing.
 pub(super) fn base64_decode(input: &[u8], _: &[Value]) -> Value {
-    let mut out = Vec::with_capacity(input.len() / 4 * 3);
-    let mut bits = 0u32;
-    let mut count = 0;
-    for byte in input.iter().filter(|byte| !byte.is_ascii_whitespace()) {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' | b'-' => 62,
-            b'/' | b'_' => 63,
-            b'=' => break,
-            _ => return Value::Null,
-        };
-        bits = (bits << 6 | u32::from(value)) & 0x00ff_ffff;
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            out.push((bits >> count & 255) as u8);
-        }
-    }
-    Value::from(out)
+    base64::decode(input).map_or(Value::Null, Value::from)
 }
 
 pub(super) fn xor(input: &[u8], arguments: &[Value]) -> Value {

@@ -1,6 +1,6 @@
-//! baresip, a real phone: two of them register, talk, hang up and unregister.
+//! baresip, a real phone: two of them register, talk, hang up and unregister; over flows and by GRUU too.
 
-use crate::harness::scripts::{EXCHANGE, MODULES};
+use crate::harness::scripts::{EXCHANGE, MODULES, example};
 use crate::harness::server::temporary_folder;
 use crate::harness::{PATIENCE, Server, mi};
 use std::fs;
@@ -13,9 +13,23 @@ const CONFIG: &str = include_str!("../baresip.config");
 
 /// Starts baresip for a user; it ends by itself after some seconds.
 fn baresip(folder: &Path, server: &Server, user: &str, more: &[&str]) -> Child {
+    start(folder, &format!("<sip:{user}@{}>;regint=60;answermode=auto\n", server.udp()), "", more)
+}
+
+/// Starts a baresip that has an instance, and two flows to the server: over UDP and over TCP.
+fn baresip_with_flows(folder: &Path, server: &Server, user: &str, more: &[&str]) -> Child {
+    let (udp, tcp) = (server.udp(), server.tcp());
+    let account = format!(
+        "<sip:{user}@{udp}>;regint=60;answermode=auto;sipnat=outbound;outbound1=\"sip:{udp}\";\
+         outbound2=\"sip:{tcp};transport=tcp\"\n"
+    );
+    start(folder, &account, "module uuid.so\n", more)
+}
+
+fn start(folder: &Path, account: &str, modules: &str, more: &[&str]) -> Child {
     fs::create_dir_all(folder).unwrap();
-    fs::write(folder.join("config"), CONFIG.replace("FOLDER", &folder.display().to_string())).unwrap();
-    let account = format!("<sip:{user}@{}>;regint=60;answermode=auto\n", server.udp());
+    let config = CONFIG.replace("FOLDER", &folder.display().to_string()) + modules;
+    fs::write(folder.join("config"), config).unwrap();
     fs::write(folder.join("accounts"), account).unwrap();
     let log = fs::File::create(folder.join("log")).unwrap();
     let mut command = Command::new("baresip");
@@ -53,6 +67,38 @@ fn two_phones_register_talk_hang_up_and_unregister() {
     server.wait_for_log("saw ACK");
     assert!(alice.wait().unwrap().success(), "{}", log(&at_alice));
     assert!(log(&at_alice).contains("Call established"), "{}", log(&at_alice));
+    server.wait_for_log("saw BYE");
+    assert!(bob.wait().unwrap().success(), "{}", log(&at_bob));
+    wait_for_bindings(&server, "alice", 0, &at_alice);
+    wait_for_bindings(&server, "bob", 0, &at_bob);
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn phones_with_two_flows_and_a_gruu_talk_and_hang_up() {
+    let trace = "route {\n\txlog(\"L_ERR\", \"saw $rm $ru by $proto of $ua $hdr(Supported)\\n\");";
+    let server = Server::start_with(&example("gruu.cfg").replacen("route {", trace, 1), &[]);
+    let folder: PathBuf = temporary_folder();
+    let (at_bob, at_alice) = (folder.join("bob"), folder.join("alice"));
+
+    let mut bob = baresip_with_flows(&at_bob, &server, "bob", &["-t", "7"]);
+    wait_for_bindings(&server, "bob", 2, &at_bob);
+    let bindings = mi::contacts(&server, "bob@127.0.0.1");
+    let instance = bindings[0]["SIP_instance"].as_str().unwrap();
+    assert!(instance.starts_with("<urn:uuid:"), "{bindings:?}");
+    assert_eq!(bindings[1]["SIP_instance"], instance);
+    // Each flow goes back to the address and transport that it came from.
+    let received = |index: usize| bindings[index]["Received"].as_str().unwrap_or_default().to_owned();
+    assert!(received(0).contains(";transport=tcp") != received(1).contains(";transport=tcp"), "{bindings:?}");
+
+    let dial = format!("/dial sip:bob@{}", server.udp());
+    let mut alice = baresip_with_flows(&at_alice, &server, "alice", &["-t", "4", "-e", &dial]);
+    server.wait_for_log("saw INVITE");
+    server.wait_for_log("saw ACK");
+    assert!(alice.wait().unwrap().success(), "{}", log(&at_alice));
+    assert!(log(&at_alice).contains("Call established"), "{}", log(&at_alice));
+    // Inside the call bob is meant by his GRUU.
+    server.wait_for_log(&format!(";gr={}", instance.trim_matches(['<', '>'])));
     server.wait_for_log("saw BYE");
     assert!(bob.wait().unwrap().success(), "{}", log(&at_bob));
     wait_for_bindings(&server, "alice", 0, &at_alice);

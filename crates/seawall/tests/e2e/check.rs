@@ -105,7 +105,7 @@ fn every_problem_is_reported_in_one_run() {
 #[test]
 fn a_function_in_a_route_where_it_means_nothing_is_refused() {
     let (status, text) =
-        check(&format!("{MODULES}route {{ exit; }}\nonreply_route[x] {{ save(\"location\"); }}\n"));
+        check(&format!("{MODULES}route {{ exit; }}\nbranch_route[x] {{ save(\"location\"); }}\n"));
     assert_eq!(status, 1);
     assert!(text.contains("save"), "{text}");
 }

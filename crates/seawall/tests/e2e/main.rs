@@ -11,12 +11,19 @@
 mod harness;
 
 mod baresip;
+mod cached;
 mod calls;
 mod check;
+mod differential;
 mod examples;
+mod gruu;
 mod hostile;
 mod mi;
+mod nat;
 mod operation;
+mod path;
+mod persistent;
+mod reg_event;
 mod register;
 mod routes;
 mod script;

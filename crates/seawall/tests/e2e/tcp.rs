@@ -120,6 +120,43 @@ fn a_phone_whose_connection_is_gone_is_not_waited_for() {
 }
 
 #[test]
+fn a_phone_that_lost_its_connection_is_called_on_the_new_one() {
+    let server = Server::start(&exchange());
+    let mut alice = Phone::udp(&server, "alice");
+    let mut bob = Phone::tcp(&server, "bob");
+    bob.register();
+    drop(bob);
+    // It comes back from another port, before the old binding has ended: the call forks to both, the old branch fails
+    // at once because nobody listens there, and the new one is answered.
+    let mut bob = Phone::tcp(&server, "bob");
+    let answer = bob.register();
+    assert_eq!(answer.contacts().len(), 2, "{:?}", answer.contacts());
+    talk(&mut alice, &mut bob);
+
+    // And again after it has replaced its bindings by hand, as a phone does that knows it moved.
+    let mut star = bob.register_request().with("Contact: *").with("Expires: 0");
+    star.call_id = "moved".to_owned();
+    assert_eq!(bob.ask(&star).status(), 200);
+    assert_eq!(bob.register().contacts().len(), 1);
+    talk(&mut alice, &mut bob);
+}
+
+#[test]
+fn a_tcp_caller_that_lost_its_connection_hears_the_end_of_its_call() {
+    let server = Server::start(&exchange());
+    let mut alice = Phone::tcp(&server, "alice");
+    let mut bob = Phone::tcp(&server, "bob");
+    alice.register();
+    bob.register();
+    let call = establish(&mut alice, &mut bob);
+    let lost = alice;
+    let mut alice = Phone::tcp(&server, "alice");
+    drop(lost);
+    // RFC 3261 section 18.2.2: answers to what comes by the new connection leave by it.
+    call.hang_up(&mut alice, &mut bob);
+}
+
+#[test]
 fn a_request_may_come_in_slowly() {
     let server = Server::start(&exchange());
     let mut alice = Phone::tcp(&server, "alice");

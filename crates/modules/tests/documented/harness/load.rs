@@ -93,3 +93,10 @@ pub fn check_warned(script: &str, words: &[&str]) {
     assert!(program.is_some(), "{}", diagnostics.render(false));
     marked.check(&diagnostics, diagnostics.warnings(), words);
 }
+
+/// Fails unless a whole script is accepted and nothing is said about it.
+#[track_caller]
+pub fn check_quiet(script: &str) {
+    let (program, diagnostics) = load(script);
+    assert!(program.is_some() && diagnostics.is_empty(), "{}", diagnostics.render(false));
+}

@@ -10,7 +10,7 @@ mod server;
 
 pub use client::{Client, hash};
 pub use database::Folder;
-pub use load::{check_loads, check_refused, check_warned, program, refused};
+pub use load::{check_loads, check_quiet, check_refused, check_warned, program, refused};
 pub use message::{Request, reply};
 pub use parameters::{check_parameters, row};
 pub use server::{Packet, Run, Server};
@@ -21,14 +21,17 @@ loadmodule \"signaling.so\"
 loadmodule \"sl.so\"
 loadmodule \"tm.so\"
 loadmodule \"rr.so\"
+loadmodule \"path.so\"
 loadmodule \"maxfwd.so\"
 loadmodule \"sipmsgops.so\"
 loadmodule \"usrloc.so\"
 loadmodule \"registrar.so\"
+loadmodule \"nathelper.so\"
 loadmodule \"acc.so\"
 loadmodule \"auth.so\"
 loadmodule \"auth_db.so\"
 loadmodule \"db_sqlite.so\"
+loadmodule \"reg_event.so\"
 loadmodule \"httpd.so\"
 loadmodule \"mi_http.so\"
 loadmodule \"mi_fifo.so\"

@@ -56,6 +56,12 @@ fn script(module: &Module<Context>, name: &str, value: &str) -> String {
             loads.push_str(&format!("loadmodule \"{required}.so\"\n"));
         }
     }
+    let parameter =
+        module.parameters.iter().find(|parameter| format!("\"{}\"", parameter.name) == name.replace('§', ""));
+    let also = parameter.map_or("", |parameter| parameter.needs_module);
+    if !also.is_empty() && !module.requires.contains(&also) {
+        loads.push_str(&format!("loadmodule \"{also}.so\"\n"));
+    }
     let own = module.name;
     format!("{loads}loadmodule \"{own}.so\"\nmodparam(\"{own}\", {name}, {value})\nroute {{ exit; }}\n")
 }

@@ -1,7 +1,8 @@
 //! The server: what a worker does around the script, without sockets.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -10,11 +11,15 @@ use seawall_modules::acc;
 use seawall_modules::configuration::Configuration;
 use seawall_modules::context::{Context, EventParameters, Failure, Packet as Message, Target};
 use seawall_modules::events::Gather;
+use seawall_modules::nathelper::ping::{self, Pong};
+use seawall_modules::nathelper::pinger::{Moment, Pinger};
 use seawall_modules::node::{Identity, Node, Socket, TRANSACTION_SHARDS};
+use seawall_modules::originate::{self, Ended, OwnRequest, Sent};
+use seawall_modules::reg_event::{self, Watchers};
 use seawall_modules::statistics::{COUNTED, Counters};
 use seawall_modules::tm::relay;
 use seawall_modules::tm::state::TransactionState;
-use seawall_modules::waiting::Errand;
+use seawall_modules::waiting::{Answer, Errand, Resume};
 use seawall_net::{ConnectionId, Origin, Transport};
 use seawall_script::{Flow, Frame, Outcome, RouteId, RouteKind};
 use seawall_sip::{Method, Name, NameAddr};
@@ -77,10 +82,10 @@ pub struct Run {
     pub events: Vec<EventParameters>,
     /// How the first route ended.
     pub outcome: Option<Outcome>,
-    /// Until when the connection is to be kept.
-    pub keep_connection_s: Option<u64>,
     /// How often a script waited for something that the runtime did.
     pub waits: usize,
+    /// Until when its contacts want the connection to be kept, one by one; 0 where they let go.
+    pub keep_connection_s: Vec<u64>,
     /// The host name that the script waits for.
     pub waiting_for: Option<String>,
 }
@@ -121,8 +126,11 @@ pub struct Server {
     /// Nothing that a script waits for is answered in time.
     pub deaf: bool,
     runtime: tokio::runtime::Runtime,
+    pinger: Pinger,
     run: Run,
     effects: Effects<Arc<TransactionState>, Target>,
+    parked: Option<(Box<Context>, Frame, Resume)>,
+    own_requests: Vec<OwnRequest>,
 }
 
 impl Server {
@@ -154,6 +162,7 @@ impl Server {
             identity: Identity::new(&sockets, &aliases),
             sockets,
             location: Arc::new(location),
+            watchers: Watchers::default(),
             transactions: transactions.map(Mutex::new).collect(),
             keys,
             authentication: seawall_modules::auth::Nonces::new(secret),
@@ -162,6 +171,7 @@ impl Server {
             counters: Counters::new(1),
             started_s: START_S,
             workers: 1,
+            pinging: AtomicBool::new(true),
         };
         Self {
             node: Arc::new(node),
@@ -169,8 +179,11 @@ impl Server {
             now_ms: 1_000_000,
             deaf: false,
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
+            pinger: Pinger::new(0, 1),
             run: Run::default(),
             effects: Effects::default(),
+            parked: None,
+            own_requests: Vec::new(),
         }
     }
 
@@ -214,9 +227,12 @@ impl Server {
                 for shard in &server.node.transactions {
                     shard.lock().timeout(server.now_ms, &mut server.effects);
                 }
+                if server.now_ms % 1000 == 0 {
+                    server.expire();
+                }
                 server.carry_out();
+                server.ping();
             }
-            server.expire();
         })
     }
 
@@ -290,29 +306,53 @@ impl Server {
 
     fn go(&mut self, mut context: Box<Context>, mut frame: Frame) {
         let configuration = Arc::clone(&context.configuration);
-        let mut outcome = seawall_script::run(&configuration.program, &mut frame, &mut *context);
-        while let (Outcome::Parked, Some(wait)) = (&outcome, context.waiting.take()) {
-            let task = match wait.errand {
-                Errand::Host(host) => {
-                    self.run.waiting_for = Some(host);
-                    break;
-                }
-                Errand::Task(task) => task,
-            };
-            self.run.waits += 1;
-            context.share_packet();
-            let answer = (!self.deaf).then(|| self.runtime.block_on(task));
-            outcome = match (wait.resume)(&mut context, answer) {
-                Flow::Pending => Outcome::Parked,
-                Flow::Value(value) => {
-                    context.write_outputs(&mut frame);
-                    seawall_script::resume(&configuration.program, &mut frame, &mut *context, value)
-                }
-                other => panic!("{other:?} after a wait"),
-            };
-        }
+        let outcome = seawall_script::run(&configuration.program, &mut frame, &mut *context);
         self.run.outcome.get_or_insert(outcome);
-        self.leave(context);
+        match outcome {
+            Outcome::Parked => self.park(context, frame),
+            _ => self.leave(context),
+        }
+    }
+
+    /// Does what a script waits for; a host name only when the test tells it by [`Server::resolved`].
+    fn park(&mut self, mut context: Box<Context>, frame: Frame) {
+        let wait = context.waiting.take().expect("something to wait for");
+        match wait.errand {
+            Errand::Host(host) => {
+                self.run.waiting_for = Some(host);
+                self.parked = Some((context, frame, wait.resume));
+            }
+            Errand::Task(task) => {
+                self.run.waits += 1;
+                context.share_packet();
+                let answer = (!self.deaf).then(|| self.runtime.block_on(task));
+                self.go_on(context, frame, wait.resume, answer);
+            }
+        }
+    }
+
+    /// Lets a script that waited go on.
+    fn go_on(&mut self, mut context: Box<Context>, mut frame: Frame, resume: Resume, answer: Option<Answer>) {
+        match resume(&mut context, answer) {
+            Flow::Pending => self.park(context, frame),
+            Flow::Value(value) => {
+                context.write_outputs(&mut frame);
+                let configuration = Arc::clone(&context.configuration);
+                let program = &configuration.program;
+                match seawall_script::resume(program, &mut frame, &mut *context, value) {
+                    Outcome::Parked => self.park(context, frame),
+                    _ => self.leave(context),
+                }
+            }
+            Flow::Exit | Flow::Drop | Flow::Error => self.leave(context),
+        }
+    }
+
+    /// Tells the script that waits what its name was resolved to.
+    pub fn resolved(&mut self, addresses: &[&str]) -> Run {
+        let (context, frame, resume) = self.parked.take().expect("a script that waits");
+        let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
+        self.watch(|server| server.go_on(context, frame, resume, Some(Box::new(addresses))))
     }
 
     /// Carries out what a route decided.
@@ -335,9 +375,8 @@ impl Server {
         let node = Arc::clone(&self.node);
         context.outbox.drain(|target, bytes| self.run.sent.push(packet(&node, target, bytes)));
         self.effects.append(&mut context.effects);
-        if let Some((_, until_s)) = context.keep_connection {
-            self.run.keep_connection_s = Some(until_s);
-        }
+        self.run.keep_connection_s.extend(context.keep_connection.drain(..).map(|lease| lease.until_s));
+        self.own_requests.append(&mut context.own_requests);
         for launched in std::mem::take(&mut context.launched) {
             let mut frame = Frame::new(launched.route);
             frame.set_return_code(launched.code);
@@ -362,6 +401,14 @@ impl Server {
 
     fn response(&mut self, mut context: Box<Context>) {
         let branch = self.node.keys.response_branch(context.message());
+        if let Some(OwnBranch::Ping(token)) = branch {
+            let status = context.message().status();
+            let pong = Pong { token, status, now_us: self.now_ms * 1000, now_s: self.now_s };
+            let configuration = self.node.configuration.load_full();
+            let mut events = Vec::new();
+            ping::answered(&self.node, 0, &configuration, pong, &mut events);
+            return self.raise(events);
+        }
         let Some(OwnBranch::Transaction(token)) = branch else { return };
         let node = Arc::clone(&self.node);
         let shard = node.shard(token.id.shard).unwrap();
@@ -390,15 +437,17 @@ impl Server {
         state: &Arc<TransactionState>,
     ) -> Relay {
         let general = state.configuration.routes.reply;
-        let armed = {
+        let (armed, branch) = {
             let inner = state.lock();
             let sent = inner.branches.get(usize::from(token.branch));
-            sent.and_then(|sent| sent.reply_route).or(inner.armed.reply)
+            let own = sent.and_then(|sent| sent.reply_route);
+            (own.or(inner.armed.reply), sent.map(|sent| sent.branch.clone()))
         };
         context.configuration = Arc::clone(&state.configuration);
         context.route = RouteKind::Reply;
         context.transaction = Some((token.id, Arc::clone(state)));
         context.branch_index = token.branch;
+        context.target = branch.unwrap_or_default();
         context.flags = state.lock().flags;
         let shares_values = context.configuration.settings.tm.onreply_avp_mode;
         if shares_values {
@@ -427,7 +476,12 @@ impl Server {
     }
 
     fn carry_out(&mut self) {
-        while !self.effects.is_empty() {
+        if self.node.watchers.is_due(self.now_ms) {
+            let mut context = self.context(RouteKind::Event, seawall_modules::context::nowhere());
+            reg_event::take_due(&mut context);
+            self.leave(context);
+        }
+        while !self.effects.is_empty() || !self.own_requests.is_empty() {
             for effect in std::mem::take(&mut self.effects) {
                 match effect {
                     Effect::Send { to, bytes, .. } => {
@@ -438,10 +492,35 @@ impl Server {
                         self.failure(id, &context, Failure { code, branch });
                     }
                     Effect::Completed { id, code, context, .. } => self.completed(id, code, &context),
-                    Effect::Result { .. } | Effect::Ended { .. } => {}
+                    Effect::Result { code, response, context: state, .. } => {
+                        let mut context = self.context(RouteKind::Local, seawall_modules::context::nowhere());
+                        originate::ended(&mut context, &state, &Ended { code, response });
+                        self.leave(context);
+                    }
+                    Effect::Ended { .. } => {}
                 }
             }
+            for request in std::mem::take(&mut self.own_requests) {
+                self.originate(request);
+            }
         }
+    }
+
+    /// Sends a request of the server itself.
+    fn originate(&mut self, request: OwnRequest) {
+        let mut context = self.context(RouteKind::Local, seawall_modules::context::nowhere());
+        if originate::prepare(&mut context, request) {
+            let configuration = Arc::clone(&context.configuration);
+            if let Some(route) = configuration.routes.local {
+                let outcome =
+                    seawall_script::run(&configuration.program, &mut Frame::new(route), &mut *context);
+                if matches!(outcome, Outcome::Done { drop: true, .. }) {
+                    originate::fail(&mut context);
+                }
+            }
+            assert_eq!(originate::send(&mut context), Sent::Done, "the next hop is a name");
+        }
+        self.leave(context);
     }
 
     fn failure(&mut self, id: TransactionId, state: &Arc<TransactionState>, failure: Failure) {
@@ -467,13 +546,26 @@ impl Server {
         }
     }
 
+    fn ping(&mut self) {
+        let node = Arc::clone(&self.node);
+        let configuration = node.configuration.load_full();
+        let now = Moment { now_us: self.now_ms * 1000, now_s: self.now_s };
+        let mut events = Vec::new();
+        let sent = &mut self.run.sent;
+        let mut send = |target, bytes: &mut Vec<u8>| sent.push(packet(&node, target, bytes));
+        self.pinger.tick(&node, &configuration, now, &mut events, &mut send);
+        self.raise(events);
+    }
+
     fn expire(&mut self) {
         let node = Arc::clone(&self.node);
         let listens = node.configuration.load().routes.location_events;
         let mut events = Vec::new();
         for domain in node.location.domains() {
             let now_s = self.now_s;
-            let mut sink = Gather { events: &mut events, names: node.location.names(), listens, now_s };
+            let watchers = &node.watchers;
+            let mut sink =
+                Gather { events: &mut events, names: node.location.names(), listens, watchers, now_s };
             for shard in 0..domain.shard_count() {
                 while domain.expire(shard, now_s, 1000, &mut sink) {}
             }

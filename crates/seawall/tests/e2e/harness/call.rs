@@ -61,6 +61,11 @@ pub fn talk(caller: &mut Phone, callee: &mut Phone) {
 }
 
 impl Call {
+    /// A call that was answered by other means than [`establish`].
+    pub fn new(invite: Request, answer: Message, received: Message, callee_tag: &str) -> Call {
+        Call { invite, answer, received, callee_tag: callee_tag.to_owned() }
+    }
+
     /// A request of the caller inside this call, along the recorded route (RFC 3261 §12.2.1.1).
     pub fn within(&self, caller: &Phone, method: &str) -> Request {
         let target = self.answer.addresses("Contact").remove(0);

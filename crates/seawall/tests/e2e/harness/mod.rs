@@ -2,8 +2,10 @@
 
 pub mod call;
 pub mod digest;
+pub mod kamailio;
 pub mod message;
 pub mod mi;
+pub mod nat;
 pub mod phone;
 pub mod scripts;
 pub mod server;

@@ -1,0 +1,99 @@
+//! A Kamailio beside the server under test: another implementation of the same standards.
+
+use super::{PATIENCE, server::temporary_folder};
+use std::fs;
+use std::net::{SocketAddr, UdpSocket};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A registrar in memory, with the same timing as the registrar module's defaults.
+const REGISTRAR: &str = r#"#!KAMAILIO
+debug=-1
+log_stderror=yes
+fork=yes
+children=1
+auto_aliases=no
+disable_tcp=yes
+dns=no
+rev_dns=no
+listen=udp:@ADDRESS@
+loadmodule "sl.so"
+loadmodule "pv.so"
+loadmodule "usrloc.so"
+loadmodule "registrar.so"
+modparam("usrloc", "db_mode", 0)
+modparam("registrar", "default_expires", 3600)
+modparam("registrar", "min_expires", 60)
+modparam("registrar", "max_expires", 0)
+request_route {
+	if (method == "REGISTER") { save("location"); exit; }
+	sl_send_reply("405", "No");
+}
+"#;
+
+/// A running Kamailio, ended with the test.
+pub struct Kamailio {
+    child: Child,
+    folder: PathBuf,
+    /// Where it listens, over UDP.
+    pub address: SocketAddr,
+}
+
+impl Kamailio {
+    /// A registrar that has answered once.
+    pub fn registrar() -> Kamailio {
+        let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let folder = temporary_folder();
+        let script = folder.join("kamailio.cfg");
+        fs::write(&script, REGISTRAR.replace("@ADDRESS@", &address.to_string())).unwrap();
+        let log = fs::File::create(folder.join("log")).unwrap();
+        let child = Command::new("kamailio")
+            .args(["-DD", "-E", "-m", "64", "-M", "8", "-Y"])
+            .arg(&folder)
+            .arg("-f")
+            .arg(&script)
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .expect("kamailio is installed by `cargo xtask setup`");
+        let mut kamailio = Kamailio { child, folder, address };
+        kamailio.wait_until_it_answers();
+        kamailio
+    }
+
+    fn wait_until_it_answers(&mut self) {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let own = socket.local_addr().unwrap();
+        socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let probe = format!(
+            "OPTIONS sip:{} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bKprobe\r\nFrom: <sip:a@b>;tag=p\r\n\
+             To: <sip:a@b>\r\nCall-ID: probe\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n",
+            self.address
+        );
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            // A port that is not open yet refuses, which the next try overcomes.
+            let _ = socket.send_to(probe.as_bytes(), self.address);
+            if socket.recv(&mut [0; 2048]).is_ok() {
+                return;
+            }
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none() && Instant::now() < deadline, "Kamailio does not answer: {}", self.log());
+        }
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.folder.join("log")).unwrap_or_default()
+    }
+}
+
+impl Drop for Kamailio {
+    fn drop(&mut self) {
+        // Its main process ends the others when it is asked to.
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}

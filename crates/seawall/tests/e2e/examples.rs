@@ -7,9 +7,17 @@ use crate::harness::{Phone, Server, mi};
 use std::collections::BTreeSet;
 use std::fs;
 
-/// The examples that the tests below drive, and those in `gruu.rs`, `nat.rs` and `path.rs`.
-const DRIVEN: &[&str] =
-    &["edge.cfg", "gruu.cfg", "minimal.cfg", "nat.cfg", "reg-event.cfg", "registrar.cfg", "residential.cfg"];
+/// The examples that the tests below drive, and those in `cached.rs`, `gruu.rs`, `nat.rs` and `path.rs`.
+const DRIVEN: &[&str] = &[
+    "cache.cfg",
+    "edge.cfg",
+    "gruu.cfg",
+    "minimal.cfg",
+    "nat.cfg",
+    "reg-event.cfg",
+    "registrar.cfg",
+    "residential.cfg",
+];
 
 fn start(name: &str) -> Server {
     Server::start_with(&example(name), &[])

@@ -65,6 +65,9 @@ pub fn stateless(context: &mut Context, code: u16, reason: &[u8], extra_headers:
 /// Sends a reply by the context's transaction. False when it has ended or is answered already.
 pub fn stateful(context: &mut Context, code: u16, reason: &[u8], body: &[u8]) -> bool {
     let Some((id, state)) = context.transaction.clone() else { return false };
+    if state.lock().is_own {
+        return false;
+    }
     let via_fix = context.share_packet().via_fix;
     let node = Arc::clone(&context.node);
     let Some(shard) = node.shard(id.shard) else { return false };

@@ -7,6 +7,8 @@ use seawall_script::{Effect, ParameterKind};
 const TESTS: &[(&str, &str)] = &[
     ("acc", include_str!("acc.rs")),
     ("auth", include_str!("auth.rs")),
+    ("auth_db", include_str!("auth_db.rs")),
+    ("db_sqlite", include_str!("auth_db.rs")),
     ("core", include_str!("core.rs")),
     ("core", include_str!("serial.rs")),
     ("core", include_str!("variables.rs")),
@@ -17,6 +19,7 @@ const TESTS: &[(&str, &str)] = &[
     ("mi_datagram", include_str!("management.rs")),
     ("mi_fifo", include_str!("management.rs")),
     ("mi_http", include_str!("management.rs")),
+    ("options", include_str!("options.rs")),
     ("path", include_str!("path.rs")),
     ("nathelper", include_str!("nathelper.rs")),
     ("nathelper", include_str!("pinging.rs")),

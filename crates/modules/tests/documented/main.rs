@@ -8,6 +8,7 @@ mod harness;
 
 mod acc;
 mod auth;
+mod auth_db;
 mod cached;
 mod completeness;
 mod core;
@@ -17,6 +18,7 @@ mod lookup;
 mod management;
 mod maxfwd;
 mod nathelper;
+mod options;
 mod originate;
 mod parity;
 mod path;

@@ -8,9 +8,10 @@ use crate::harness::{Phone, Server, mi};
 use std::collections::BTreeSet;
 use std::fs;
 
-/// The examples that the tests below drive, and those in `gruu.rs`, `nat.rs` and `path.rs`.
+/// The examples that the tests below drive, and those in `cached.rs`, `gruu.rs`, `nat.rs` and `path.rs`.
 const DRIVEN: &[&str] = &[
     "authenticated.cfg",
+    "cache.cfg",
     "edge.cfg",
     "gruu.cfg",
     "minimal.cfg",

@@ -6,6 +6,7 @@ pub mod mid_registrar;
 pub mod nathelper;
 pub mod reg_event;
 pub mod statistics;
+pub mod users;
 
 use crate::command::Command;
 
@@ -20,6 +21,7 @@ pub fn all() -> impl Iterator<Item = &'static Command> {
         reg_event::COMMANDS,
         statistics::COMMANDS,
         nathelper::COMMANDS,
+        users::COMMANDS,
         core::COMMANDS,
     ];
     parts.into_iter().flatten()

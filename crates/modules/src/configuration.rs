@@ -71,10 +71,10 @@ pub struct Settings {
     pub auth: crate::auth::AuthSettings,
     /// `mid_registrar`, when it is loaded.
     pub mid: Option<std::sync::Arc<crate::mid_registrar::MidSettings>>,
-    /// `reg_event`.
-    pub reg_event: RegEventSettings,
     /// `auth_db`; nothing when it is not loaded.
     pub auth_db: Option<crate::auth_db::AuthDbSettings>,
+    /// `reg_event`.
+    pub reg_event: RegEventSettings,
     /// `nat_bflag` of `usrloc` as a mask, 0 for none.
     pub nat_flag: u32,
     /// The value of the Server header, if replies carry one.
@@ -221,8 +221,8 @@ impl Settings {
             nat: NatSettings::new(program),
             auth: crate::auth::AuthSettings::new(program),
             mid: crate::mid_registrar::MidSettings::new(program),
-            reg_event: RegEventSettings::new(program),
             auth_db: crate::auth_db::AuthDbSettings::new(program),
+            reg_event: RegEventSettings::new(program),
             nat_flag: mask(parameters.flag("usrloc", "nat_bflag")),
             server_header: shown.then(|| header_line("Server", header.as_deref())),
             user_agent_header: shown

@@ -35,4 +35,5 @@ mod script;
 mod sipp;
 mod tcp;
 mod torture;
+mod users;
 mod workers;

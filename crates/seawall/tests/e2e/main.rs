@@ -24,6 +24,7 @@ mod ipv6;
 mod masquerade;
 mod mi;
 mod mid;
+mod mid_ready;
 mod nat;
 mod operation;
 mod path;

@@ -88,8 +88,8 @@ impl Default for Policy {
             max_domain_len: limits::MAX_DOMAIN_LEN,
             max_aor_len: limits::MAX_AOR_LEN,
             max_contact_len: limits::MAX_CONTACT_LEN,
-            max_reply_percent: limits::MAX_REPLY_PERCENT,
             outbound: true,
+            max_reply_percent: limits::MAX_REPLY_PERCENT,
             gruu: None,
         }
     }

@@ -390,8 +390,8 @@ impl RegistrarSettings {
             max_domain_len: size("max_domain_len"),
             max_aor_len: size("max_aor_len"),
             max_contact_len: size("max_contact_len"),
-            max_reply_percent: number("max_reply_percent"),
             outbound: parameters.bool("registrar", "outbound_mode"),
+            max_reply_percent: number("max_reply_percent"),
             gruu: gruu(parameters),
         };
         Self {

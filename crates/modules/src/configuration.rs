@@ -59,6 +59,8 @@ pub struct Settings {
     pub rr: RrSettings,
     /// `path`.
     pub path: crate::path::PathSettings,
+    /// `options`.
+    pub options: crate::options::OptionsSettings,
     /// `max_limit` of `maxfwd`.
     pub max_forwards_limit: u32,
     /// `acc`.
@@ -86,6 +88,8 @@ pub struct RegistrarSettings {
     pub policy: Policy,
     /// `received_avp`.
     pub received: Option<VariableId>,
+    /// The Service-Route line of a 200, empty for none (`service_route`).
+    pub service_route: Vec<u8>,
     /// `attr_avp`.
     pub attribute: Option<VariableId>,
     /// The name under which lookup attaches the attribute to a branch.
@@ -204,6 +208,7 @@ impl Settings {
                 use_received: parameters.bool("path", "use_received"),
                 double: parameters.bool("path", "enable_double_path"),
             },
+            options: crate::options::OptionsSettings::new(program),
             max_forwards_limit: u32::try_from(parameters.int("maxfwd", "max_limit")).unwrap_or(256),
             acc: AccSettings {
                 early_media: parameters.bool("acc", "early_media"),

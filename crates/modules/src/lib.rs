@@ -25,6 +25,7 @@ pub mod management;
 pub mod maxfwd;
 pub mod nathelper;
 pub mod node;
+pub mod options;
 pub mod originate;
 pub mod outbox;
 pub mod path;
@@ -70,6 +71,7 @@ pub static MODULES: &[&Module<Context>] = &[
     &management::MI_FIFO,
     &management::MI_HTTP,
     &maxfwd::MODULE,
+    &options::MODULE,
     &path::MODULE,
     &nathelper::MODULE,
     &protocols::TCP,

@@ -71,7 +71,7 @@ pub struct Register<'m> {
     /// Whether it sets up or removes a flow of a client with `Supported: outbound` (RFC 5626 §6).
     pub is_outbound: bool,
     /// The address that such a client, which talks to this server itself, sent it from, as a URI; empty otherwise.
-    pub flow: SmallVec<[u8; 0]>,
+    pub flow: Option<Box<[u8]>>,
     /// User-Agent, `n/a` when it is too long; empty when there is none.
     pub user_agent: &'m [u8],
     /// The methods of Allow as a bit mask.
@@ -92,6 +92,27 @@ impl<'m> Register<'m> {
         policy: &Policy,
         flags: &SaveFlags,
     ) -> Result<Register<'m>, Reject> {
+        Register::read_as(message, aor, policy, flags, false)
+    }
+
+    /// Reads a REGISTER that another registrar has accepted. What the request insists on was for that one to judge.
+    pub(crate) fn read_granted(
+        message: &'m Message,
+        aor: Option<&[u8]>,
+        policy: &Policy,
+        flags: &SaveFlags,
+    ) -> Result<Register<'m>, Reject> {
+        Register::read_as(message, aor, policy, flags, true)
+    }
+
+    #[inline]
+    fn read_as(
+        message: &'m Message,
+        aor: Option<&[u8]>,
+        policy: &Policy,
+        flags: &SaveFlags,
+        is_granted: bool,
+    ) -> Result<Register<'m>, Reject> {
         if message.flaw().is_some() {
             return Err(Reject::MessageParse);
         }
@@ -106,7 +127,7 @@ impl<'m> Register<'m> {
             return Err(Reject::NoCSeq);
         }
         let cseq = CSeq::of(message).map_err(|_| Reject::InvalidCSeq)?;
-        let requires = message.value(Name::Require).is_some();
+        let requires = !is_granted && message.value(Name::Require).is_some();
         if requires && validate::unsupported(message, Name::Require, supported(policy)).next().is_some() {
             return Err(Reject::RequireUnsupported);
         }
@@ -121,10 +142,10 @@ impl<'m> Register<'m> {
             supports_path: false,
             supports_gruu: policy.gruu.is_some() && list::lists(message, Name::Supported, b"gruu"),
             is_outbound: false,
-            flow: SmallVec::new(),
+            flow: None,
             user_agent: user_agent(message),
             methods: methods::allowed(message),
-            is_granted: false,
+            is_granted,
         };
         let given = match aor {
             Some(given) => given,
@@ -183,12 +204,15 @@ impl<'m> Register<'m> {
             (false, true) => Wish::Fetch,
             (false, false) => Wish::Contacts,
         };
-        if self.contacts.iter().any(|asked| asked.reg_id != 0) { self.read_flow() } else { Ok(()) }
+        if self.contacts.iter().any(|asked| asked.reg_id != 0) { self.read_flow(policy) } else { Ok(()) }
     }
 
     /// What RFC 5626 §6 wants of a request with a flow.
     #[cold]
-    fn read_flow(&mut self) -> Result<(), Reject> {
+    fn read_flow(&mut self, policy: &Policy) -> Result<(), Reject> {
+        if !policy.outbound {
+            return Ok(());
+        }
         let message = self.message;
         match self.contacts.iter().filter(|asked| asked.expires_s != 0).count() {
             0 | 1 => {}
@@ -197,7 +221,8 @@ impl<'m> Register<'m> {
         let lists = |name| list::lists(message, name, b"outbound");
         self.is_outbound = lists(Name::Supported) || lists(Name::Require);
         let is_removal = self.contacts.iter().all(|asked| asked.expires_s == 0);
-        if self.is_outbound && !is_removal && !self.is_direct() && !self.path.has_outbound_edge() {
+        let has_edge = self.is_granted || self.is_direct() || self.path.has_outbound_edge();
+        if self.is_outbound && !is_removal && !has_edge {
             return Err(Reject::FirstHopLacksOutbound);
         }
         Ok(())

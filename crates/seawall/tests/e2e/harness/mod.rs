@@ -5,6 +5,7 @@ pub mod digest;
 pub mod kamailio;
 pub mod message;
 pub mod mi;
+pub mod namespace;
 pub mod nat;
 pub mod phone;
 pub mod scripts;

@@ -242,6 +242,7 @@ fn node(program: Program<Context>, mut sockets: Vec<Socket>, workers: usize) -> 
         transactions,
         keys,
         authentication: seawall_modules::auth::Nonces::new(secret),
+        storage: seawall_storage::Storage::default(),
         configuration: ArcSwap::from_pointee(configuration),
         counters: Counters::new(workers),
         started_s: seawall_net::unix_s(),

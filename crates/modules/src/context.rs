@@ -131,6 +131,8 @@ pub struct Context {
     pub own: Option<Box<crate::originate::Departure>>,
     /// Connections to keep, or to let go (`tcp_persistent_flag`).
     pub keep_connection: Vec<crate::registrar::Lease>,
+    /// Whether the next reply leaves out Server, because it must not be long.
+    pub brief_reply: bool,
     /// The code that the last local reply had, 0 for none; `$rs` in a request route and the statistics use it.
     pub replied: u16,
     /// Addresses that were resolved for this message, by host name.
@@ -157,6 +159,8 @@ pub struct Context {
     random: u64,
     /// What the function that answers "pending" waits for.
     pub waiting: Option<crate::waiting::Wait>,
+    /// Variables that a function which waited gives values to, before its script goes on.
+    pub outputs: Vec<(seawall_script::Output, seawall_script::Value)>,
     /// Scratch space for output, kept for its capacity.
     pub scratch: Vec<u8>,
 }
@@ -199,6 +203,7 @@ impl Context {
             own_requests: Vec::new(),
             own: None,
             keep_connection: Vec::new(),
+            brief_reply: false,
             replied: 0,
             resolved: Vec::new(),
             max_forwards: None,
@@ -212,6 +217,7 @@ impl Context {
             date: (0, Vec::new()),
             random: seed(),
             waiting: None,
+            outputs: Vec::new(),
             scratch: Vec::new(),
         }
     }
@@ -240,6 +246,7 @@ impl Context {
         self.event = None;
         self.own = None;
         self.keep_connection.clear();
+        self.brief_reply = false;
         self.replied = 0;
         self.resolved.clear();
         self.max_forwards = None;
@@ -249,6 +256,7 @@ impl Context {
         self.timeouts_ms = None;
         self.added_headers.clear();
         self.waiting = None;
+        self.outputs.clear();
     }
 
     /// Appends a Date header line. The text is made once a second.

@@ -43,6 +43,8 @@ pub struct Node {
     pub keys: Keys,
     /// Makes nonces and knows which were used.
     pub authentication: crate::auth::Nonces,
+    /// The databases.
+    pub storage: seawall_storage::Storage,
     /// What is in force now: the script and the module parameters.
     pub configuration: ArcSwap<Configuration>,
     /// Statistics, one set of cells for each worker.

@@ -7,7 +7,12 @@ use crate::policy::Policy;
 /// The extensions that a REGISTER may insist on with Require.
 #[must_use]
 pub fn supported(policy: &Policy) -> &'static [&'static [u8]] {
-    if policy.gruu.is_some() { &[b"path", b"outbound", b"gruu"] } else { &[b"path", b"outbound"] }
+    match (policy.outbound, policy.gruu.is_some()) {
+        (true, true) => &[b"path", b"outbound", b"gruu"],
+        (true, false) => &[b"path", b"outbound"],
+        (false, true) => &[b"path", b"gruu"],
+        (false, false) => &[b"path"],
+    }
 }
 
 /// Why a REGISTER is refused. Nothing has changed then.
@@ -63,6 +68,8 @@ pub enum Reject {
     IntervalTooBrief(u32),
     /// More contacts than the address of record may have.
     TooManyContacts,
+    /// A list of contacts that is too long for somebody who has not proven who he is (`max_reply_percent`).
+    ReplyTooLong,
 }
 
 impl Reject {
@@ -94,6 +101,7 @@ impl Reject {
             Reject::ContactForbidden => (403, "Contact not allowed"),
             Reject::IntervalTooBrief(_) => (423, "Interval too brief"),
             Reject::TooManyContacts => (503, "Too many registered contacts"),
+            Reject::ReplyTooLong => (403, "Too many contacts to list without authentication over UDP"),
         };
         let reason = match status {
             400 => "Bad Request",

@@ -1,14 +1,15 @@
 //! Nothing that a module declares goes without a test, and nothing of the document goes without a declaration.
 
+use crate::harness::check_loads;
 use seawall_modules::MODULES;
 use seawall_script::{Effect, ParameterKind};
-
-use crate::harness::check_loads;
 
 /// The tests, by the module that they are for; the harness proves nothing by itself.
 const TESTS: &[(&str, &str)] = &[
     ("acc", include_str!("acc.rs")),
     ("auth", include_str!("auth.rs")),
+    ("auth_db", include_str!("auth_db.rs")),
+    ("db_sqlite", include_str!("auth_db.rs")),
     ("core", include_str!("core.rs")),
     ("core", include_str!("serial.rs")),
     ("core", include_str!("variables.rs")),
@@ -19,6 +20,7 @@ const TESTS: &[(&str, &str)] = &[
     ("mi_datagram", include_str!("management.rs")),
     ("mi_fifo", include_str!("management.rs")),
     ("mi_http", include_str!("management.rs")),
+    ("options", include_str!("options.rs")),
     ("path", include_str!("path.rs")),
     ("nathelper", include_str!("nathelper.rs")),
     ("nathelper", include_str!("pinging.rs")),
@@ -26,6 +28,7 @@ const TESTS: &[(&str, &str)] = &[
     ("proto_udp", include_str!("management.rs")),
     ("registrar", include_str!("gruu.rs")),
     ("registrar", include_str!("cached.rs")),
+    ("registrar", include_str!("examples.rs")),
     ("reg_event", include_str!("reg_event.rs")),
     ("registrar", include_str!("lookup.rs")),
     ("registrar", include_str!("registrar.rs")),
@@ -237,7 +240,7 @@ fn the_registrar_has_what_its_document_has() {
     let ours: Vec<_> = module.parameters.iter().filter(|parameter| parameter.section.is_empty()).collect();
     assert_eq!(
         ours.iter().map(|own| own.name).collect::<Vec<_>>(),
-        ["min_expires_mode", "trust_contact_received", "gruu_legacy"]
+        ["min_expires_mode", "max_reply_percent", "trust_contact_received", "gruu_legacy", "outbound_mode", "service_route"]
     );
     assert_eq!(module.parameters.len(), DOCUMENTED.len() + ours.len());
 

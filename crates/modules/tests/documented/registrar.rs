@@ -1,6 +1,8 @@
 //! Module `registrar`: its other functions, and its parameters.
 
-use crate::harness::{Request, Run, Server, check_parameters, check_refused, check_value, reply, route, row};
+use crate::harness::{
+    Client, Request, Run, Server, check_parameters, check_refused, check_value, reply, route, row,
+};
 
 const BOB: &str = "<sip:bob@198.51.100.7:5070>";
 
@@ -234,6 +236,8 @@ fn add_sock_hdr_names_the_receiving_socket() {
 #[test]
 fn push_and_mid_registrar_functions_are_refused_by_name() {
     check_refused("§mid_registrar_save(\"location\");", &["mid_registrar"]);
+    check_refused("§pn_process_purr(\"location\");", &["push notifications"]);
+    check_refused("async(§pn_process_purr(\"location\"), resume);", &["push notifications"]);
 }
 
 #[test]
@@ -334,6 +338,47 @@ fn received_avp_and_received_param_store_and_show_the_source() {
 }
 
 #[test]
+fn outbound_mode_0_takes_a_flow_for_a_contact_with_an_instance() {
+    let flow = format!("{BOB};+sip.instance=\"<urn:x>\";reg-id=1");
+    let request = register(&flow).header("Supported: outbound");
+    let reply = |mode: &str| saved(&format!("\"outbound_mode\", {mode}"), &request).reply(200).clone();
+    assert_eq!(reply("1").header("Require"), "outbound");
+    assert!(reply("1").header("Contact").contains("received=\"sip:198.51.100.7:5070\""));
+    assert_eq!(
+        (reply("0").header("Require"), reply("0").header("Contact").contains("received")),
+        (String::new(), false)
+    );
+    let through = request.clone().header("Via: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK-phone");
+    assert_eq!(
+        saved("\"outbound_mode\", 1", &through).starts(),
+        ["SIP/2.0 439 First Hop Lacks Outbound Support"]
+    );
+    assert_eq!(saved("\"outbound_mode\", 0", &through).starts(), ["SIP/2.0 200 OK"]);
+    let require = register(&flow).header("Require: outbound");
+    assert_eq!(saved("\"outbound_mode\", 0", &require).reply(420).header("Unsupported"), "outbound");
+}
+
+#[test]
+fn service_route_tells_a_phone_which_proxies_to_use() {
+    let routes = "<sip:edge.example.net;lr>, <sip:[2001:db8::1]:5070;transport=tcp;lr>";
+    let parameter = format!("\"service_route\", \"{routes}\"");
+    let server = |request: &Request| saved(&parameter, request);
+    assert_eq!(server(&register(BOB)).reply(200).header("Service-Route"), routes);
+    assert_eq!(server(&Request::register(&["<sip:bob@h"])).reply(400).header("Service-Route"), "");
+    assert_eq!(saved("\"service_route\", \"\"", &register(BOB)).reply(200).header("Service-Route"), "");
+    for wrong in
+        ["<sip:edge.example.net>", "<tel:+49;lr>", "<sip:a;lr>,", "<sip:a;lr?X=y>", "<sip:a;lr>\\r\\nX: y"]
+    {
+        let script = route("exit;").replacen(
+            "route {",
+            &format!("modparam(\"registrar\", \"service_route\", §\"{wrong}\")\nroute {{"),
+            1,
+        );
+        crate::harness::refused(&script, &["service_route", "<sip:HOST;lr>"]);
+    }
+}
+
+#[test]
 fn trust_contact_received_lets_a_client_name_its_source() {
     let request = register(&format!("{BOB};received=\"sip:203.0.113.5:4444\""));
     let shown = |value: u8| {
@@ -355,6 +400,58 @@ fn max_contacts_and_retry_after_refuse_more() {
         (run.only().start(), &*run.only().header("Retry-After")),
         ("SIP/2.0 503 Service Unavailable", "30")
     );
+}
+
+#[test]
+fn max_reply_percent_bounds_what_a_stranger_gets_over_udp() {
+    let listed = |percent: u32, socket: u16| {
+        let parameter = format!("modparam(\"registrar\", \"max_reply_percent\", {percent})");
+        let mut server = server(&parameter, "exit;");
+        for number in 1..=4 {
+            server.receive(&register(&format!("<sip:bob@198.51.100.{number}>")));
+        }
+        let refresh = register("<sip:bob@198.51.100.1>").cseq(2);
+        let run = server.receive_at(socket, "198.51.100.7:5070", &refresh.text());
+        assert!(
+            percent == 0
+                || socket == 1
+                || run.only().text.len() * 100 <= refresh.text().len() * percent as usize
+        );
+        run.only().header("Contact").matches("expires=").count()
+    };
+    assert_eq!((listed(0, 0), listed(150, 0), listed(400, 0)), (4, 1, 4));
+    // Over TCP the peer is where it says.
+    assert_eq!(listed(150, 1), 4);
+    // A list that is asked for and nothing else is refused.
+    let mut server = server("", "exit;");
+    for number in 1..=4 {
+        server.receive(&register(&format!("<sip:bob@198.51.100.{number}>")));
+    }
+    assert_eq!(server.receive(&Request::register(&[])).only().start(), "SIP/2.0 403 Forbidden");
+}
+
+#[test]
+fn who_has_authenticated_gets_the_whole_list() {
+    let script = route(
+        "$var(user) = \"bob\"; $var(password) = \"secret\";
+         if ($hdr(X-Free) == NULL && !pv_www_authorize(\"\")) { www_challenge(\"\"); exit; }
+         save(\"location\");",
+    );
+    let parameters = "modparam(\"auth\", \"username_spec\", \"$var(user)\")
+        modparam(\"auth\", \"password_spec\", \"$var(password)\")
+        modparam(\"auth\", \"calculate_ha1\", 1)\nroute {";
+    let mut server = Server::new(&script.replacen("route {", parameters, 1));
+    for number in 1..=30 {
+        server.receive(&register(&format!("<sip:bob@198.51.100.{number}>")).header("X-Free: 1"));
+    }
+    let refresh = register("<sip:bob@198.51.100.1>").cseq(2);
+    let challenge = server.receive(&refresh).reply(401).header("WWW-Authenticate");
+    let value = Client::new("bob", "secret").answer(&challenge, "REGISTER", "sip:example.com", None);
+    let run = server.receive(&refresh.clone().cseq(3).header(&format!("Authorization: {value}")));
+    assert_eq!(run.reply(200).header("Contact").matches("expires=").count(), 30);
+    // The same request without proof.
+    let run = server.receive(&refresh.cseq(4).header(&format!("X-Free: {value}")));
+    assert_eq!(run.reply(200).header("Contact").matches("expires=").count(), 1);
 }
 
 #[test]
@@ -426,8 +523,17 @@ fn the_parameters_are_those_of_the_document() {
             row("pn_refresh_timeout", "6", "10", "\"soon\"", INT),
             row("pn_enable_purr", "0", "true", "\"yes\"", INT),
             row("min_expires_mode", "0", "1", "2", "it is 0 or 1"),
+            row("max_reply_percent", "150", "0", "99", "0 or from 100"),
             row("trust_contact_received", "0", "1", "\"yes\"", INT),
             row("gruu_legacy", "0", "1", "\"yes\"", INT),
+            row("outbound_mode", "1", "0", "2", "it is 0 or 1"),
+            row(
+                "service_route",
+                "",
+                "\"<sip:edge.example.net;lr>\"",
+                "\"sip:edge.example.net\"",
+                "<sip:HOST;lr>",
+            ),
         ],
     );
 }

@@ -57,7 +57,15 @@ fn registrar_keeps_five_contacts_of_its_own_domains_and_routes_nothing() {
     let mut named = alice.register_for(600);
     named.to = "<sip:alice@example.test>".to_owned();
     assert_eq!(alice.ask(&named).status(), 200);
-    assert_eq!(alice.ask(&alice.request("OPTIONS", "sip:127.0.0.1")).status(), 200);
+    let answer = alice.ask(&alice.request("OPTIONS", "sip:127.0.0.1"));
+    assert_eq!(
+        (answer.status(), answer.need("Allow"), answer.need("Supported")),
+        (200, "REGISTER, OPTIONS", "outbound")
+    );
+    let asks = alice.request("OPTIONS", "sip:127.0.0.1").with("Require: 100rel");
+    let answer = alice.ask(&asks);
+    assert_eq!((answer.status(), answer.need("Unsupported")), (420, "100rel"));
+    assert_eq!(alice.ask(&alice.request("OPTIONS", "sip:alice@127.0.0.1")).status(), 404);
     assert_eq!(alice.ask(&alice.request("MESSAGE", "sip:alice@127.0.0.1")).status(), 405);
 }
 
@@ -102,6 +110,18 @@ fn residential_serves_calls_between_transports_and_relays_nowhere_else() {
         .request("MESSAGE", "sip:bob@127.0.0.1")
         .with(format!("Route: <sip:{};lr>, <sip:192.0.2.1;lr>", server.udp()));
     assert_eq!(alice.ask(&preset).status(), 403);
+}
+
+#[test]
+fn the_embedded_default_tells_what_it_can_do() {
+    let server = Server::start_default(&["-l", "udp:127.0.0.1:0", "--mi", "127.0.0.1:0"]);
+    let mut alice = Phone::udp(&server, "alice");
+    let answer = alice.ask(&alice.request("OPTIONS", "sip:127.0.0.1"));
+    assert_eq!(
+        (answer.status(), answer.need("Accept"), answer.need("Supported")),
+        (200, "application/sdp", "outbound")
+    );
+    assert!(answer.need("Allow").contains("INVITE"), "{}", answer.need("Allow"));
 }
 
 #[test]

@@ -19,7 +19,7 @@ use seawall_modules::reg_event::{self, Watchers};
 use seawall_modules::statistics::{COUNTED, Counters};
 use seawall_modules::tm::relay;
 use seawall_modules::tm::state::TransactionState;
-use seawall_modules::waiting::{Errand, Resume};
+use seawall_modules::waiting::{Errand, Resume, Wait};
 use seawall_net::{ConnectionId, Origin, Transport};
 use seawall_script::{Flow, Frame, Outcome, RouteId, RouteKind};
 use seawall_sip::{Method, Name, NameAddr};
@@ -84,6 +84,8 @@ pub struct Run {
     pub outcome: Option<Outcome>,
     /// Until when its contacts want the connection to be kept, one by one; 0 where they let go.
     pub keep_connection_s: Vec<u64>,
+    /// How often a script waited for something that the runtime did.
+    pub waits: usize,
     /// The host name that the script waits for.
     pub waiting_for: Option<String>,
 }
@@ -121,6 +123,9 @@ pub struct Server {
     pub node: Arc<Node>,
     pub now_s: u64,
     pub now_ms: u64,
+    /// Nothing that a script waits for is answered in time.
+    pub deaf: bool,
+    runtime: tokio::runtime::Runtime,
     pinger: Pinger,
     names_asked: usize,
     run: Run,
@@ -162,6 +167,7 @@ impl Server {
             transactions: transactions.map(Mutex::new).collect(),
             keys,
             authentication: seawall_modules::auth::Nonces::new(secret),
+            storage: seawall_storage::Storage::default(),
             configuration: ArcSwap::from_pointee(configuration),
             counters: Counters::new(1),
             started_s: START_S,
@@ -172,6 +178,8 @@ impl Server {
             node: Arc::new(node),
             now_s: START_S,
             now_ms: 1_000_000,
+            deaf: false,
+            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
             pinger: Pinger::new(0, 1),
             names_asked: 0,
             run: Run::default(),
@@ -250,6 +258,11 @@ impl Server {
         })
     }
 
+    /// Waits for something that the control side does.
+    pub fn block_on<T>(&self, task: impl Future<Output = T>) -> T {
+        self.runtime.block_on(task)
+    }
+
     /// The value of a counter.
     pub fn counter(&self, group: &str, name: &str) -> u64 {
         let index = COUNTED.iter().position(|(g, n, _)| (*g, *n) == (group, name)).expect("a counter");
@@ -295,8 +308,22 @@ impl Server {
 
     fn go(&mut self, mut context: Box<Context>, mut frame: Frame) {
         let configuration = Arc::clone(&context.configuration);
-        let outcome = seawall_script::run(&configuration.program, &mut frame, &mut *context);
-        self.run.outcome.get_or_insert(outcome);
+        let mut outcome = seawall_script::run(&configuration.program, &mut frame, &mut *context);
+        while let (Outcome::Parked, Some(Wait { errand: Errand::Task(_), .. })) = (&outcome, &context.waiting)
+        {
+            let Some(Wait { errand: Errand::Task(task), resume }) = context.waiting.take() else { break };
+            self.run.waits += 1;
+            context.share_packet();
+            let answer = (!self.deaf).then(|| self.runtime.block_on(task));
+            outcome = match resume(&mut context, answer) {
+                Flow::Pending => Outcome::Parked,
+                Flow::Value(value) => {
+                    context.write_outputs(&mut frame);
+                    seawall_script::resume(&configuration.program, &mut frame, &mut *context, value)
+                }
+                other => panic!("{other:?} after a wait"),
+            };
+        }
         match outcome {
             Outcome::Parked => self.park(context, frame),
             _ => self.leave(context),
@@ -500,7 +527,8 @@ impl Server {
     }
 
     fn failure(&mut self, id: TransactionId, state: &Arc<TransactionState>, failure: Failure) {
-        let request = self.node.shard(id.shard).unwrap().lock().request_of(id).unwrap();
+        let received = self.node.shard(id.shard).unwrap().lock().request_of(id);
+        let request = received.or_else(|| state.lock().own_request.clone()).unwrap();
         let route = state.lock().armed.failure.take().expect("a failure_route");
         let mut context = self.context(RouteKind::Failure, state.origin);
         context.packet = Message::Shared(request);

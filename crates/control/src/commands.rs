@@ -5,6 +5,7 @@ pub mod location;
 pub mod nathelper;
 pub mod reg_event;
 pub mod statistics;
+pub mod users;
 
 use crate::command::Command;
 
@@ -13,7 +14,13 @@ pub(crate) const WHICH: &str = "which";
 
 /// Every command, by family.
 pub fn all() -> impl Iterator<Item = &'static Command> {
-    let parts =
-        [location::COMMANDS, reg_event::COMMANDS, statistics::COMMANDS, nathelper::COMMANDS, core::COMMANDS];
+    let parts = [
+        location::COMMANDS,
+        reg_event::COMMANDS,
+        statistics::COMMANDS,
+        nathelper::COMMANDS,
+        users::COMMANDS,
+        core::COMMANDS,
+    ];
     parts.into_iter().flatten()
 }

@@ -69,10 +69,10 @@ pub struct Settings {
     pub nat: NatSettings,
     /// `auth`.
     pub auth: crate::auth::AuthSettings,
-    /// `reg_event`.
-    pub reg_event: RegEventSettings,
     /// `auth_db`; nothing when it is not loaded.
     pub auth_db: Option<crate::auth_db::AuthDbSettings>,
+    /// `reg_event`.
+    pub reg_event: RegEventSettings,
     /// `nat_bflag` of `usrloc` as a mask, 0 for none.
     pub nat_flag: u32,
     /// The value of the Server header, if replies carry one.
@@ -218,8 +218,8 @@ impl Settings {
             },
             nat: NatSettings::new(program),
             auth: crate::auth::AuthSettings::new(program),
-            reg_event: RegEventSettings::new(program),
             auth_db: crate::auth_db::AuthDbSettings::new(program),
+            reg_event: RegEventSettings::new(program),
             nat_flag: mask(parameters.flag("usrloc", "nat_bflag")),
             server_header: shown.then(|| header_line("Server", header.as_deref())),
             user_agent_header: shown

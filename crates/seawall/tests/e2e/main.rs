@@ -34,4 +34,5 @@ mod script;
 mod sipp;
 mod tcp;
 mod torture;
+mod users;
 mod workers;

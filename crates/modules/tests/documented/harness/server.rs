@@ -19,7 +19,7 @@ use seawall_modules::reg_event::{self, Watchers};
 use seawall_modules::statistics::{COUNTED, Counters};
 use seawall_modules::tm::relay;
 use seawall_modules::tm::state::TransactionState;
-use seawall_modules::waiting::{Errand, Resume, Wait};
+use seawall_modules::waiting::{Answer, Errand, Resume};
 use seawall_net::{ConnectionId, Origin, Transport};
 use seawall_script::{Flow, Frame, Outcome, RouteId, RouteKind};
 use seawall_sip::{Method, Name, NameAddr};
@@ -80,12 +80,10 @@ pub struct Run {
     pub lines: Vec<Line>,
     /// Events of the location table and of the script, whether or not a route waits for them.
     pub events: Vec<EventParameters>,
-    /// How the first route ended.
-    pub outcome: Option<Outcome>,
-    /// Until when its contacts want the connection to be kept, one by one; 0 where they let go.
-    pub keep_connection_s: Vec<u64>,
     /// How often a script waited for something that the runtime did.
     pub waits: usize,
+    /// Until when its contacts want the connection to be kept, one by one; 0 where they let go.
+    pub keep_connection_s: Vec<u64>,
     /// The host name that the script waits for.
     pub waiting_for: Option<String>,
 }
@@ -308,54 +306,52 @@ impl Server {
 
     fn go(&mut self, mut context: Box<Context>, mut frame: Frame) {
         let configuration = Arc::clone(&context.configuration);
-        let mut outcome = seawall_script::run(&configuration.program, &mut frame, &mut *context);
-        while let (Outcome::Parked, Some(Wait { errand: Errand::Task(_), .. })) = (&outcome, &context.waiting)
-        {
-            let Some(Wait { errand: Errand::Task(task), resume }) = context.waiting.take() else { break };
-            self.run.waits += 1;
-            context.share_packet();
-            let answer = (!self.deaf).then(|| self.runtime.block_on(task));
-            outcome = match resume(&mut context, answer) {
-                Flow::Pending => Outcome::Parked,
-                Flow::Value(value) => {
-                    context.write_outputs(&mut frame);
-                    seawall_script::resume(&configuration.program, &mut frame, &mut *context, value)
-                }
-                other => panic!("{other:?} after a wait"),
-            };
-        }
+        let outcome = seawall_script::run(&configuration.program, &mut frame, &mut *context);
         match outcome {
             Outcome::Parked => self.park(context, frame),
             _ => self.leave(context),
         }
     }
 
-    /// Keeps a script that waits, until [`Server::resolved`].
+    /// Does what a script waits for; a host name only when the test tells it by [`Server::resolved`].
     fn park(&mut self, mut context: Box<Context>, frame: Frame) {
         let wait = context.waiting.take().expect("something to wait for");
-        self.run.waiting_for = match wait.errand {
-            Errand::Host(host) => Some(host),
-            Errand::Task(_) => None,
-        };
-        self.parked = Some((context, frame, wait.resume));
+        match wait.errand {
+            Errand::Host(host) => {
+                self.run.waiting_for = Some(host);
+                self.parked = Some((context, frame, wait.resume));
+            }
+            Errand::Task(task) => {
+                self.run.waits += 1;
+                context.share_packet();
+                let answer = (!self.deaf).then(|| self.runtime.block_on(task));
+                self.go_on(context, frame, wait.resume, answer);
+            }
+        }
+    }
+
+    /// Lets a script that waited go on.
+    fn go_on(&mut self, mut context: Box<Context>, mut frame: Frame, resume: Resume, answer: Option<Answer>) {
+        match resume(&mut context, answer) {
+            Flow::Pending => self.park(context, frame),
+            Flow::Value(value) => {
+                context.write_outputs(&mut frame);
+                let configuration = Arc::clone(&context.configuration);
+                let program = &configuration.program;
+                match seawall_script::resume(program, &mut frame, &mut *context, value) {
+                    Outcome::Parked => self.park(context, frame),
+                    _ => self.leave(context),
+                }
+            }
+            Flow::Exit | Flow::Drop | Flow::Error => self.leave(context),
+        }
     }
 
     /// Tells the script that waits what its name was resolved to.
     pub fn resolved(&mut self, addresses: &[&str]) -> Run {
-        let (mut context, mut frame, resume) = self.parked.take().expect("a script that waits");
+        let (context, frame, resume) = self.parked.take().expect("a script that waits");
         let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        self.watch(|server| match resume(&mut context, Some(Box::new(addresses))) {
-            Flow::Pending => server.park(context, frame),
-            Flow::Value(value) => {
-                let configuration = Arc::clone(&context.configuration);
-                let program = &configuration.program;
-                match seawall_script::resume(program, &mut frame, &mut *context, value) {
-                    Outcome::Parked => server.park(context, frame),
-                    _ => server.leave(context),
-                }
-            }
-            Flow::Exit | Flow::Drop | Flow::Error => server.leave(context),
-        })
+        self.watch(|server| server.go_on(context, frame, resume, Some(Box::new(addresses))))
     }
 
     /// Carries out what a route decided.

@@ -1,6 +1,7 @@
 //! What all end-to-end tests drive the server with.
 
 pub mod call;
+pub mod digest;
 pub mod kamailio;
 pub mod message;
 pub mod mi;

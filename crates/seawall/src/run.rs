@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use seawall_engine::{Engine, Options, Source};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{data, logging};
 
@@ -52,14 +52,20 @@ pub fn run(arguments: &RunArguments) -> ExitCode {
     for warning in engine.warnings() {
         eprintln!("{}", warning.trim_end());
     }
+    // Before anybody is told that the server is ready: a signal that comes at once must not end it the hard way.
+    let signals = {
+        let _entered = runtime.enter();
+        Signals::catch()
+    };
+    let signals = match signals {
+        Ok(signals) => signals,
+        Err(error) => return fail(&format!("cannot wait for signals: {error}")),
+    };
     if greet(&engine, arguments.file.is_none()).is_err() {
         // Nobody reads what is printed; the server serves all the same.
         tracing::debug!("standard output is closed");
     }
-    let stopped = runtime.block_on(serve(&engine));
-    if let Err(error) = stopped {
-        return fail(&format!("cannot wait for signals: {error}"));
-    }
+    runtime.block_on(serve(&engine, signals));
     tracing::info!("stopping: what was accepted is answered first");
     if !engine.shutdown() {
         tracing::warn!("some transactions had not ended when the time was over");
@@ -97,16 +103,30 @@ fn options(arguments: &RunArguments) -> Result<Options, String> {
     })
 }
 
+/// The signals that the server answers to; from here on none of them ends the process by itself.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Signals> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+}
+
 /// Waits for the signal to stop; reloads at SIGHUP.
-async fn serve(engine: &Engine) -> std::io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hangup = signal(SignalKind::hangup())?;
+async fn serve(engine: &Engine, mut signals: Signals) {
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hangup.recv() => match tokio::task::block_in_place(|| engine.reload()) {
+            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return,
+            _ = signals.hangup.recv() => match tokio::task::block_in_place(|| engine.reload()) {
                 Ok(text) => tracing::info!("reload: {text}"),
                 Err(text) => tracing::error!("reload: the old script goes on:\n{}", text.trim_end()),
             },

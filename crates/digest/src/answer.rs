@@ -7,7 +7,7 @@ use thiserror::Error;
 
 use crate::algorithm::{Algorithm, Hash};
 use crate::hex::{Ha1, Hex};
-use crate::scan::Scan;
+use crate::scan::{self, Scan};
 
 /// Why credentials are no answer that could be checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
@@ -60,10 +60,11 @@ pub struct Answer<'a> {
     cnonce: &'a [u8],
 }
 
-/// The value inside quotes; backslashes are resolved in the few values that have some.
-fn unquoted(raw: &[u8]) -> Cow<'_, [u8]> {
+/// The value inside quotes; backslashes are resolved in the few values that have some. `is_escaped` says whether any
+/// value of the credentials has.
+fn unquoted(raw: &[u8], is_escaped: bool) -> Cow<'_, [u8]> {
     let inner = ascii::strip_quotes(raw);
-    if !inner.contains(&b'\\') {
+    if !is_escaped || !inner.contains(&b'\\') {
         return Cow::Borrowed(inner);
     }
     let mut out = Vec::with_capacity(raw.len());
@@ -82,21 +83,28 @@ impl<'a> Answer<'a> {
             return Ok(None);
         }
         let mut found: [Option<&'a [u8]>; 9] = [None; 9];
+        let mut is_escaped = false;
         while !scan.is_done() {
-            let (name, value) = scan.pair().ok_or(BadAnswer::Malformed)?;
+            let pair = scan.pair().ok_or(BadAnswer::Malformed)?;
             // By length first: all but two names differ in it.
-            let place = match name.len() {
-                8 if name.eq_ignore_ascii_case(b"username") => 0,
-                5 if name.eq_ignore_ascii_case(b"realm") => 1,
-                5 if name.eq_ignore_ascii_case(b"nonce") => 2,
-                3 if name.eq_ignore_ascii_case(b"uri") => 3,
-                8 if name.eq_ignore_ascii_case(b"response") => 4,
-                9 if name.eq_ignore_ascii_case(b"algorithm") => 5,
-                3 if name.eq_ignore_ascii_case(b"qop") => 6,
-                2 if name.eq_ignore_ascii_case(b"nc") => 7,
-                6 if name.eq_ignore_ascii_case(b"cnonce") => 8,
+            let place = match (pair.name.len(), pair.key) {
+                (8, key) if key == const { scan::key(b"username") } => 0,
+                (5, key) if key == const { scan::key(b"realm") } => 1,
+                (5, key) if key == const { scan::key(b"nonce") } => 2,
+                (3, key) if key == const { scan::key(b"uri") } => 3,
+                (8, key) if key == const { scan::key(b"response") } => 4,
+                (9, key)
+                    if key == const { scan::key(b"algorithm") } && matches!(pair.name, [b'a' | b'A', ..]) =>
+                {
+                    5
+                }
+                (3, key) if key == const { scan::key(b"qop") } => 6,
+                (2, key) if key == const { scan::key(b"nc") } => 7,
+                (6, key) if key == const { scan::key(b"cnonce") } => 8,
                 _ => continue,
             };
+            is_escaped |= pair.is_escaped;
+            let value = pair.value;
             if let Some(slot) = found.get_mut(place) {
                 slot.get_or_insert(value);
             }
@@ -123,8 +131,8 @@ impl<'a> Answer<'a> {
             return Err(BadAnswer::Qop);
         }
         Ok(Some(Answer {
-            username: unquoted(username),
-            realm: unquoted(realm),
+            username: unquoted(username, is_escaped),
+            realm: unquoted(realm, is_escaped),
             nonce: ascii::strip_quotes(nonce),
             uri: ascii::strip_quotes(uri),
             response: ascii::strip_quotes(response),
@@ -180,10 +188,18 @@ impl<'a> Answer<'a> {
 
 /// Eight hexadecimal digits above 0 (RFC 7616 section 3.4).
 fn nonce_count(text: &[u8]) -> Option<u32> {
-    if text.len() != 8 || !text.iter().all(u8::is_ascii_hexdigit) {
-        return None;
+    let digits: &[u8; 8] = text.try_into().ok()?;
+    let mut count = 0;
+    for digit in digits {
+        let value = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            b'A'..=b'F' => digit - b'A' + 10,
+            _ => return None,
+        };
+        count = count << 4 | u32::from(value);
     }
-    u32::from_str_radix(std::str::from_utf8(text).ok()?, 16).ok().filter(|count| *count > 0)
+    Some(count).filter(|count| *count > 0)
 }
 
 #[cfg(test)]

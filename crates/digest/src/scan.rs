@@ -12,6 +12,10 @@ impl<'a> Scan<'a> {
     /// Begins with the scheme: whether it is Digest, and what follows it. `None` when there is no scheme.
     pub(crate) fn scheme(value: &'a [u8]) -> Option<(bool, Scan<'a>)> {
         let value = ascii::trim(value);
+        if let Some(rest) = value.strip_prefix(b"Digest ") {
+            // As nearly everybody writes it.
+            return Some((true, Scan { rest: skip_space(rest) }));
+        }
         let end = value.iter().position(|byte| ascii::is_lws(*byte)).unwrap_or(value.len());
         let (scheme, rest) = value.split_at_checked(end)?;
         if !ascii::is_token(scheme) {
@@ -25,40 +29,132 @@ impl<'a> Scan<'a> {
         self.rest.is_empty()
     }
 
-    /// The next `name=value`, with the comma behind it. The value is as it was written, quotes included. `None` when
-    /// there is something else.
-    pub(crate) fn pair(&mut self) -> Option<(&'a [u8], &'a [u8])> {
-        let end = self.rest.iter().position(|byte| !ascii::is_token_byte(*byte)).filter(|end| *end > 0)?;
-        let (name, rest) = self.rest.split_at_checked(end)?;
-        self.rest = ascii::trim_start(ascii::trim_start(rest).strip_prefix(b"=")?);
-        let len = match self.rest {
-            [b'"', inner @ ..] => ascii::find_closing_quote(inner)? + 2,
-            plain => {
-                plain.iter().position(|byte| *byte == b',' || ascii::is_lws(*byte)).unwrap_or(plain.len())
+    /// The next `name=value`, with the comma behind it. `None` when there is something else.
+    #[inline]
+    pub(crate) fn pair(&mut self) -> Option<Pair<'a>> {
+        let mut key = 0;
+        let mut len = 0;
+        for byte in self.rest {
+            let small = class(*byte) & NAME;
+            if small == 0 {
+                break;
             }
-        };
-        let (value, rest) = self.rest.split_at_checked(len)?;
-        if value.first() != Some(&b'"') && !value.iter().all(|byte| stands_unquoted(*byte)) {
-            return None;
+            key = key << 8 | u64::from(small);
+            len += 1;
         }
-        match ascii::trim_start(rest) {
+        let (name, rest) = self.rest.split_at_checked(len).filter(|(name, _)| !name.is_empty())?;
+        let rest = skip_space(skip_space(rest).strip_prefix(b"=")?);
+        let mut is_escaped = false;
+        let len = match rest {
+            [b'"', inner @ ..] => {
+                let (len, has_backslash) = closing_quote(inner)?;
+                is_escaped = has_backslash;
+                len + 2
+            }
+            plain => plain.iter().position(|byte| class(*byte) & VALUE == 0).unwrap_or(plain.len()),
+        };
+        let (value, rest) = rest.split_at_checked(len)?;
+        match skip_space(rest) {
             [] => self.rest = &[],
             // Behind a comma there is another pair.
             [b',', more @ ..] => {
-                self.rest = ascii::trim_start(more);
+                self.rest = skip_space(more.strip_prefix(b" ").unwrap_or(more));
                 if self.rest.is_empty() {
                     return None;
                 }
             }
             _ => return None,
         }
-        Some((name, value))
+        Some(Pair { name, key, value, is_escaped })
     }
 }
 
-/// Whether a byte may stand in a value without quotes: whatever cannot be taken for a delimiter.
-fn stands_unquoted(byte: u8) -> bool {
-    byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b';') || byte >= 0x80
+/// A parameter.
+pub(crate) struct Pair<'a> {
+    /// Its name as it was written.
+    pub(crate) name: &'a [u8],
+    /// The last eight characters of the name in lower case, the last one lowest.
+    pub(crate) key: u64,
+    /// Its value as it was written, quotes included.
+    pub(crate) value: &'a [u8],
+    /// Whether there is a backslash between the quotes.
+    pub(crate) is_escaped: bool,
+}
+
+/// What the key of a name in lower case is; of a longer one than eight characters, its last eight.
+pub(crate) const fn key(name: &[u8]) -> u64 {
+    let (mut key, mut rest) = (0, name);
+    while let [first, more @ ..] = rest {
+        key = key << 8 | *first as u64;
+        rest = more;
+    }
+    key
+}
+
+/// Passes white space, of which there is none in most places.
+#[inline]
+fn skip_space(bytes: &[u8]) -> &[u8] {
+    match bytes.first() {
+        Some(byte) if *byte <= b' ' => ascii::trim_start(bytes),
+        _ => bytes,
+    }
+}
+
+/// Where the quote is that ends a quoted string, and whether a backslash comes before it. Eight bytes at a time.
+#[inline]
+fn closing_quote(inner: &[u8]) -> Option<(usize, bool)> {
+    const LOW: u64 = 0x0101_0101_0101_0101;
+    // The high bit of a byte that is zero; those above the lowest may be wrong.
+    let zeros = |word: u64| word.wrapping_sub(LOW) & !word & (LOW << 7);
+    let mut at = 0;
+    let (words, _) = inner.as_chunks::<8>();
+    for bytes in words {
+        let word = u64::from_le_bytes(*bytes);
+        let marks = zeros(word ^ (LOW * b'"' as u64)) | zeros(word ^ (LOW * b'\\' as u64));
+        if marks != 0 {
+            at += marks.trailing_zeros() as usize / 8;
+            break;
+        }
+        at += 8;
+    }
+    let rest = inner.get(at..)?;
+    if rest.first() == Some(&b'"') {
+        return Some((at, false));
+    }
+    // Near the end, or with a backslash.
+    let len = at + ascii::find_closing_quote(rest)?;
+    Some((len, inner.get(at..len)?.contains(&b'\\')))
+}
+
+/// Of a class: the byte as it stands in a [`key`] when it may stand in a name, else 0.
+const NAME: u8 = 0x7f;
+/// Of a class: whether the byte may stand in a value without quotes, which is whatever cannot be taken for a delimiter.
+const VALUE: u8 = 0x80;
+
+/// What each byte is.
+static CLASSES: [u8; 256] = classes();
+
+#[allow(clippy::indexing_slicing)] // evaluated by the compiler only
+const fn classes() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut index = 0;
+    while index < table.len() {
+        let byte = index as u8;
+        if byte > b' ' && !matches!(byte, b'"' | b'\\' | b'<' | b'>' | b';' | b',' | 0x7f) {
+            table[index] = VALUE;
+        }
+        let is_mark = matches!(byte, b'-' | b'.' | b'!' | b'%' | b'*' | b'_' | b'+' | b'`' | b'\'' | b'~');
+        if byte.is_ascii_alphanumeric() || is_mark {
+            table[index] |= byte.to_ascii_lowercase();
+        }
+        index += 1;
+    }
+    table
+}
+
+#[inline]
+fn class(byte: u8) -> u8 {
+    CLASSES.get(usize::from(byte)).copied().unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -73,7 +169,12 @@ mod tests {
         let (_, mut scan) = Scan::scheme(value)?;
         let mut pairs = Vec::new();
         while !scan.is_done() {
-            pairs.push(scan.pair()?);
+            let pair = scan.pair()?;
+            let inner = ascii::strip_quotes(pair.value);
+            assert_eq!(pair.is_escaped, pair.value != inner && inner.contains(&b'\\'));
+            let small = pair.name.to_ascii_lowercase();
+            assert_eq!(pair.key, key(&small));
+            pairs.push((pair.name, pair.value));
         }
         Some(pairs)
     }
@@ -104,8 +205,19 @@ mod tests {
             "Digest a=b;c",
             "Digest a=<b>",
             "Di\"gest a=b",
+            "Digest AlGoRiThM=MD5, user_name=\"long enough\", nonce=\"for words of eight\\\"s\", x=\"y\"",
         ] {
             agrees(value.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_name_is_a_token() {
+        for byte in 0..=255u8 {
+            let small = if ascii::is_token_byte(byte) { byte.to_ascii_lowercase() } else { 0 };
+            assert_eq!(class(byte) & NAME, small, "{byte}");
+            agrees(&[b"Digest a=", &[byte][..]].concat());
+            agrees(&[b"Digest a", &[byte][..], b"=\"b\""].concat());
         }
     }
 

@@ -2,6 +2,8 @@
 
 pub mod core;
 pub mod location;
+pub mod nathelper;
+pub mod reg_event;
 pub mod statistics;
 
 use crate::command::Command;
@@ -11,5 +13,7 @@ pub(crate) const WHICH: &str = "which";
 
 /// Every command, by family.
 pub fn all() -> impl Iterator<Item = &'static Command> {
-    location::COMMANDS.iter().chain(statistics::COMMANDS).chain(core::COMMANDS)
+    let parts =
+        [location::COMMANDS, reg_event::COMMANDS, statistics::COMMANDS, nathelper::COMMANDS, core::COMMANDS];
+    parts.into_iter().flatten()
 }

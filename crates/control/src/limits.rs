@@ -54,3 +54,7 @@ pub const CHUNKS_AHEAD: usize = 2;
 /// Longest table, address-of-record or contact that a command accepts, in bytes. The server's own limits are
 /// lower; this one keeps nonsense away from it.
 pub const ARGUMENT_BYTES: usize = 4096;
+
+/// Subscriptions in one page of `reg_event_list`: some hundred kilobytes of text, and a lock that is held for less than
+/// a millisecond.
+pub const SUBSCRIPTIONS_PER_PAGE: usize = 1000;

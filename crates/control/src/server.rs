@@ -144,6 +144,27 @@ pub struct NewContact<'a> {
     pub methods: u32,
 }
 
+/// A subscription to a registration, borrowed while it is rendered. Bytes come as the subscriber sent them.
+#[derive(Clone, Copy, Debug)]
+pub struct Subscription<'a> {
+    /// Its number.
+    pub id: u64,
+    /// The location table.
+    pub domain: &'a [u8],
+    /// The address-of-record.
+    pub aor: &'a [u8],
+    /// The From of its SUBSCRIBE.
+    pub subscriber: &'a [u8],
+    /// The subscriber's Contact URI.
+    pub target: &'a [u8],
+    /// The Call-ID of its dialog.
+    pub call_id: &'a [u8],
+    /// Seconds that it has left.
+    pub expires_s: u64,
+    /// How many NOTIFYs were made for it.
+    pub notifies: u32,
+}
+
 /// Why an operation on the location table was not done. [`crate::MiError`] gives each its code and text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum LocationError {
@@ -199,6 +220,13 @@ pub trait Server: Send + Sync + 'static {
     /// The diagnostics of the new script; the old one goes on.
     fn reload(&self) -> Result<String, String>;
 
+    /// Whether contacts are pinged: the script says so, and nobody has switched it off.
+    fn pinging(&self) -> bool;
+
+    /// Switches pinging on or off. False where the script says that nobody is pinged, so that there is nothing to
+    /// switch.
+    fn set_pinging(&self, on: bool) -> bool;
+
     /// The location tables.
     fn domains(&self) -> Vec<Domain>;
 
@@ -234,4 +262,10 @@ pub trait Server: Send + Sync + 'static {
     /// # Errors
     /// The store failed.
     fn flush(&self) -> Result<(), LocationError>;
+
+    /// Shows up to `count` subscriptions to registrations whose number is `from` or higher, by their numbers.
+    fn subscriptions(&self, from: u64, count: usize, each: &mut dyn FnMut(&Subscription<'_>));
+
+    /// Ends a subscription. False when there is no such.
+    fn end_subscription(&self, id: u64) -> bool;
 }

@@ -183,9 +183,12 @@ fn uptime_version_ps_and_which_have_their_documented_shapes() {
             "ul_rm_contact",
             "ul_add",
             "ul_flush",
+            "reg_event_list",
+            "reg_event_end",
             "get_statistics",
             "list_statistics",
             "reset_statistics",
+            "nh_enable_ping",
             "uptime",
             "version",
             "ps",
@@ -199,6 +202,56 @@ fn uptime_version_ps_and_which_have_their_documented_shapes() {
         json!(["statistics"]),
         json!(["statistics:get", "statistics:list", "statistics:reset"]),
     );
+}
+
+/// The result of `reg_event_list`: how many there are, the first, and where the next page begins.
+#[track_caller]
+fn check_page(params: Value, count: usize, first: u64, next: Option<u64>) {
+    let request = json!({ "jsonrpc": "2.0", "method": "reg_event_list", "params": params, "id": 1 });
+    let reply = ask(&dispatcher(), request.to_string().as_bytes()).unwrap();
+    let listed = reply["result"]["Subscriptions"].as_array().unwrap();
+    assert_eq!((listed.len(), listed[0]["ID"].as_u64()), (count, Some(first)));
+    assert_eq!(reply["result"]["Next"].as_u64(), next);
+}
+
+#[test]
+fn subscriptions_are_listed_in_pages() {
+    check_page(json!({}), 1000, 1, Some(1001));
+    check_page(json!({ "from": 1001 }), 1, 1001, None);
+    check_page(json!({ "aor": "even@example.org" }), 500, 2, None);
+    check_page(json!(["odd@example.org", 1000]), 1, 1001, None);
+    check_call("reg_event_list", json!({ "aor": "nobody@example.org" }), json!({ "Subscriptions": [] }));
+    check_call("reg_event_list", json!({ "from": -1 }), invalid_params());
+    let shown = json!({ "Subscriptions": [{
+        "ID": 1001, "Table": "location", "AOR": "odd@example.org", "Subscriber": "<sip:w@example.org>;tag=1",
+        "Contact": "sip:w@192.0.2.1", "Callid": "call\u{fffd}", "Expires": 60, "Notifies": 2
+    }] });
+    check_call("reg_event:list", json!({ "from": 1001 }), shown);
+}
+
+#[test]
+fn a_subscription_is_ended_by_its_number() {
+    check_call("reg_event_end", json!({ "id": 1001 }), json!("OK"));
+    check_call("reg_event_end", json!({ "id": 1002 }), error(404, "Subscription not found"));
+    check_call("reg_event_end", json!({ "id": -1 }), invalid_params());
+    check_call("reg_event_end", json!({}), invalid_params());
+}
+
+#[test]
+fn nh_enable_ping_shows_and_sets_whether_contacts_are_pinged() {
+    check_call("nh_enable_ping", json!({}), json!({ "Status": 0 }));
+    check_call("nh_enable_ping", json!([1]), error(400, "Pinging is off in the script"));
+    let server = FakeServer { pinging: Some(true).into(), ..FakeServer::default() };
+    let dispatcher = Dispatcher::new(Arc::new(server));
+    let check =
+        |params: Value, expected: Value| check_call_on(&dispatcher, "nh_enable_ping", params, expected);
+    check(json!([]), json!({ "Status": 1 }));
+    check(json!({ "status": 0 }), json!("OK"));
+    check(json!({}), json!({ "Status": 0 }));
+    check(json!(["5"]), json!("OK"));
+    check_call_on(&dispatcher, "nathelper:nh_enable_ping", json!({}), json!({ "Status": 1 }));
+    check(json!([-1]), invalid_params());
+    check(json!(["on"]), invalid_params());
 }
 
 #[test]

@@ -18,6 +18,9 @@ impl Worker {
     /// Carries out all effects that wait, and those that follow from them.
     pub(crate) fn carry_out(&mut self, io: &mut Io) {
         // An effect may lead to others (a failure route forwards again), which are appended: walk until none is left.
+        if self.node.watchers.is_due(io.now_ms()) {
+            self.notify_watchers(io);
+        }
         // Our own requests follow what was said before: a NOTIFY comes behind the reply to its SUBSCRIBE.
         for sent in 0..=OWN_REQUESTS_AT_ONCE {
             while !self.effects.is_empty() {

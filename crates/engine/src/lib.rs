@@ -19,6 +19,7 @@ pub mod limits;
 mod management;
 mod originate;
 mod parked;
+mod pinging;
 mod reload;
 mod request;
 mod resolver;

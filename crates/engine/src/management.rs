@@ -10,7 +10,8 @@ use parking_lot::Mutex;
 use seawall_control::Server;
 use seawall_control::config::{Config, Datagram, Fifo, Http, Owner};
 use seawall_control::server::{
-    Contact, Domain, Expires, LocationError, NewContact, Process, RecordSink, State, Statistic, StatisticKind,
+    Contact, Domain, Expires, LocationError, NewContact, Process, RecordSink, State, Statistic,
+    StatisticKind, Subscription,
 };
 use seawall_location::{self as location, Binding, PERMANENT, Q_NONE, Removal, Sink, Snapshot};
 use seawall_modules::context::Context;
@@ -18,6 +19,7 @@ use seawall_modules::events::Gather;
 use seawall_modules::node::Node;
 use seawall_modules::statistics;
 use seawall_net::{CommandSender, Counters, Running, unix_s};
+use seawall_notifier::Now;
 use seawall_registrar::aor;
 use seawall_script::{FlagSpace, Program, Value};
 use seawall_sip::Uri;
@@ -72,7 +74,8 @@ impl Management {
         let mut events = Vec::new();
         let listens = self.node.configuration.load().routes.location_events;
         let names = self.node.location.names();
-        let result = change(&mut Gather { events: &mut events, names, listens, now_s: unix_s() });
+        let watchers = &self.node.watchers;
+        let result = change(&mut Gather { events: &mut events, names, listens, watchers, now_s: unix_s() });
         if !events.is_empty() {
             // A worker whose queue is full is overloaded; the change itself stands.
             let _ = self.commands.send(0, Command::Raise(events));
@@ -297,6 +300,14 @@ impl Server for Management {
         self.parameter_statistics(each);
         self.tm_statistics(each);
         self.location_statistics(each);
+        let doc = "Subscriptions to registrations that stand.";
+        each(&Statistic {
+            group: "reg_event",
+            name: "subscriptions",
+            value: self.node.watchers.lock().len() as u64,
+            kind: StatisticKind::Gauge,
+            doc,
+        });
         for (name, doc, value) in self.net.snapshot().entries() {
             each(&Statistic { group: "net", name, value, kind: StatisticKind::Counter, doc });
         }
@@ -321,6 +332,19 @@ impl Server for Management {
     fn reload(&self) -> Result<String, String> {
         let _one = self.reloading.lock();
         crate::reload::reload(self)
+    }
+
+    fn pinging(&self) -> bool {
+        self.node.configuration.load().settings.nat.ping.is_some()
+            && self.node.pinging.load(Ordering::Relaxed)
+    }
+
+    fn set_pinging(&self, on: bool) -> bool {
+        let possible = self.node.configuration.load().settings.nat.ping.is_some();
+        if possible {
+            self.node.pinging.store(on, Ordering::Relaxed);
+        }
+        possible
     }
 
     fn domains(&self) -> Vec<Domain> {
@@ -401,6 +425,26 @@ impl Server for Management {
     fn flush(&self) -> Result<(), LocationError> {
         // Bindings are in memory only: there is nothing to write.
         Ok(())
+    }
+
+    fn subscriptions(&self, from: u64, count: usize, each: &mut dyn FnMut(&Subscription<'_>)) {
+        let now = Now { ms: seawall_net::monotonic_ms(), s: unix_s() };
+        self.node.watchers.lock().list(now, from, count, &mut |shown| {
+            each(&Subscription {
+                id: shown.id.number(),
+                domain: shown.domain,
+                aor: shown.aor,
+                subscriber: shown.subscriber,
+                target: shown.target,
+                call_id: shown.call_id,
+                expires_s: shown.left_ms.div_ceil(1000),
+                notifies: shown.notifies,
+            });
+        });
+    }
+
+    fn end_subscription(&self, id: u64) -> bool {
+        self.node.watchers.lock().terminate(id.into())
     }
 }
 

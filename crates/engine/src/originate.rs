@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use seawall_modules::context::{Context, nowhere};
 use seawall_modules::originate::{self, Ended, OwnRequest, Sent};
+use seawall_modules::reg_event;
 use seawall_modules::statistics::Stat;
 use seawall_modules::tm::state::TransactionState;
 use seawall_net::Io;
@@ -64,6 +65,13 @@ impl Worker {
             Sent::Done => self.finish_quietly(io, context),
             Sent::Later => self.park_without_frame(io, context),
         }
+    }
+
+    /// Makes the NOTIFYs that are due.
+    pub(crate) fn notify_watchers(&mut self, io: &mut Io) {
+        let mut context = self.take_context(io, &nowhere(), RouteKind::Event);
+        reg_event::take_due(&mut context);
+        self.finish_quietly(io, context);
     }
 
     /// A request of our own has ended.

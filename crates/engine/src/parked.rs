@@ -94,6 +94,7 @@ impl Worker {
         let outcome = match resume(&mut context, answer) {
             Flow::Pending => Outcome::Parked,
             Flow::Value(value) => {
+                context.write_outputs(&mut frame);
                 let configuration = Arc::clone(&context.configuration);
                 seawall_script::resume(&configuration.program, &mut frame, &mut *context, value)
             }

@@ -26,6 +26,7 @@ impl Worker {
         match self.node.keys.response_branch(context.message()) {
             Some(OwnBranch::Transaction(token)) => self.transaction_response(io, context, token),
             Some(OwnBranch::Stateless) => self.stateless_response(io, context),
+            Some(OwnBranch::Ping(token)) => self.pong(io, context, token),
             // RFC 3261 section 16.7 step 3: the topmost Via is not ours, so the response is not for us to relay.
             None => self.discard(context),
         }

@@ -1,7 +1,7 @@
 //! Starting and stopping the server.
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use seawall_location::{Location, Settings as LocationSettings};
 use seawall_modules::configuration::Configuration;
 use seawall_modules::context::Context;
 use seawall_modules::node::{Identity, Node, Socket, TRANSACTION_SHARDS};
+use seawall_modules::reg_event::Watchers;
 use seawall_modules::statistics::Counters;
 use seawall_net::{CommandSender, Limits, Net, Running};
 use seawall_script::{Program, RouteKind};
@@ -237,13 +238,16 @@ fn node(program: Program<Context>, mut sockets: Vec<Socket>, workers: usize) -> 
         identity: Identity::new(&sockets, &aliases(&configuration.program)),
         sockets,
         location: Arc::new(location),
+        watchers: Watchers::default(),
         transactions,
         keys,
         authentication: seawall_modules::auth::Nonces::new(secret),
+        storage: seawall_storage::Storage::default(),
         configuration: ArcSwap::from_pointee(configuration),
         counters: Counters::new(workers),
         started_s: seawall_net::unix_s(),
         workers,
+        pinging: AtomicBool::new(true),
     })
 }
 
@@ -256,6 +260,11 @@ fn aliases(program: &Program<Context>) -> Vec<(String, u16)> {
 pub(crate) fn apply(node: &Node, options: &Options) {
     let configuration = node.configuration.load_full();
     node.identity.rename(&node.sockets, &aliases(&configuration.program));
+    if let Some(ping) = &configuration.settings.nat.ping {
+        for (name, address) in ping.unknown_sockets(node) {
+            tracing::warn!("{name}: {address} is no socket of this server; pings leave from others");
+        }
+    }
     (options.on_log_level)(configuration.log_level.load(Ordering::Relaxed));
     let headers = configuration.settings.server_header.clone().unwrap_or_default();
     for shard in &node.transactions {

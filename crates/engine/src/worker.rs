@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use seawall_modules::configuration::Configuration;
 use seawall_modules::context::{Context, EventParameters, Packet, Target};
+use seawall_modules::nathelper::pinger::Pinger;
 use seawall_modules::node::Node;
 use seawall_modules::originate::OwnRequest;
 use seawall_modules::statistics::Stat;
@@ -49,6 +50,7 @@ pub struct Worker {
     frames: Vec<Frame>,
     /// Effects that wait to be carried out.
     pub(crate) effects: Effects<Arc<TransactionState>, Target>,
+    pub(crate) pinger: Pinger,
     /// Requests of our own that wait to be sent.
     pub(crate) own_requests: VecDeque<OwnRequest>,
     /// Those that there was no room for; their makers have yet to be told.
@@ -70,6 +72,7 @@ impl Worker {
     #[must_use]
     pub fn new(node: Arc<Node>, index: usize, links: Arc<Links>) -> Self {
         let configuration = node.configuration.load_full();
+        let pinger = Pinger::new(index, node.workers);
         let mut worker = Self {
             node,
             index,
@@ -79,6 +82,7 @@ impl Worker {
             contexts: Vec::new(),
             frames: Vec::new(),
             effects: Vec::new(),
+            pinger,
             own_requests: VecDeque::new(),
             refused_requests: Vec::new(),
             next_tick_ms: 0,
@@ -271,8 +275,9 @@ impl Handler for Worker {
     }
 
     fn timer(&mut self, io: &mut Io) {
-        let busy =
-            self.run_transaction_timers(io) || !self.parked.is_empty() || !self.own_requests.is_empty();
+        let busy = self.run_transaction_timers(io) | self.ping(io)
+            || !self.parked.is_empty()
+            || !self.own_requests.is_empty();
         self.next_tick_ms = io.now_ms() + if busy { TICK_MS } else { IDLE_TICK_MS };
         self.give_up_waiting(io);
         if self.expired_until_s < io.unix_s() {

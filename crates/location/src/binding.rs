@@ -38,6 +38,8 @@ pub struct Numbers {
     pub latency_us: u32,
     /// Preference in thousandths (0–1000), or [`Q_NONE`].
     pub q: u16,
+    /// Pings in a row that were sent and not answered in time; 255 for more.
+    pub unanswered: u8,
     /// The socket that received the REGISTER, as an interned name like `udp:10.0.0.1:5060`.
     pub socket: NameId,
 }
@@ -55,6 +57,7 @@ impl Default for Numbers {
             reg_id: 0,
             latency_us: 0,
             q: Q_NONE,
+            unanswered: 0,
             socket: NameId::NONE,
         }
     }

@@ -227,6 +227,16 @@ impl Domain {
         self.table_hash(self.identity.aor(record.aor()))
     }
 
+    /// Locks the shard of this number, if there is one.
+    pub(crate) fn lock_shard(&self, number: usize) -> Option<MutexGuard<'_, Shard>> {
+        self.shards.get(number).map(Mutex::lock)
+    }
+
+    /// Locks the shard that an address of record is in.
+    pub(crate) fn lock_shard_of(&self, hash: AorHash) -> MutexGuard<'_, Shard> {
+        self.shard(hash)
+    }
+
     fn shard(&self, hash: AorHash) -> MutexGuard<'_, Shard> {
         self.shards.get(hash.shard(self.shards.len())).unwrap_or(&self.spare).lock()
     }

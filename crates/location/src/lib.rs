@@ -18,6 +18,7 @@ mod matching;
 mod names;
 mod order;
 mod record;
+mod visit;
 mod wheel;
 
 pub use binding::{ALL_METHODS, Binding, MADE_BY_HAND, Numbers, PERMANENT, Q_NONE, TooLong};
@@ -28,3 +29,4 @@ pub use matching::{Candidate, Matching};
 pub use names::{NameId, Names};
 pub use order::{Order, ordered};
 pub use record::{Bindings, RecordView};
+pub use visit::{Part, Step, Visited};

@@ -45,7 +45,6 @@ impl Candidate<'_> {
             };
             return first(bindings, same_flow);
         }
-        let bindings = bindings.filter(|(_, binding)| !binding.is_flow());
         match matching {
             Matching::Uri => self.find_uri(bindings, |_| true),
             Matching::UriAndCallId => self.find_uri(bindings, |binding| binding.callid == self.callid),
@@ -58,7 +57,8 @@ impl Candidate<'_> {
         bindings: impl Iterator<Item = (usize, Binding<'b>)> + Clone,
         also: impl Fn(&Binding<'_>) -> bool,
     ) -> Option<(usize, Binding<'b>)> {
-        let same_bytes = |binding: &Binding<'_>| binding.contact == self.contact && also(binding);
+        let same_bytes =
+            |binding: &Binding<'_>| binding.contact == self.contact && !binding.is_flow() && also(binding);
         if let Some(found) = first(bindings.clone(), same_bytes) {
             return Some(found);
         }
@@ -67,7 +67,9 @@ impl Candidate<'_> {
             // Parsed once, and only when there is another binding to compare with.
             let wanted = wanted.get_or_insert_with(|| Uri::parse(self.contact).ok());
             let equivalent = wanted.as_ref().zip(Uri::parse(binding.contact).ok());
-            equivalent.is_some_and(|(wanted, stored)| wanted.equals(&stored)) && also(binding)
+            equivalent.is_some_and(|(wanted, stored)| wanted.equals(&stored))
+                && !binding.is_flow()
+                && also(binding)
         })
     }
 
@@ -78,7 +80,9 @@ impl Candidate<'_> {
     ) -> Option<(usize, Binding<'b>)> {
         let value = param_of(self.contact, name);
         if value.is_some() {
-            return first(bindings, |binding| param_of(binding.contact, name) == value);
+            let is_meant =
+                |binding: &Binding<'_>| param_of(binding.contact, name) == value && !binding.is_flow();
+            return first(bindings, is_meant);
         }
         self.find_uri(bindings, |binding| param_of(binding.contact, name).is_none())
     }

@@ -8,6 +8,7 @@ use seawall_transaction::Timers;
 
 use crate::context::Context;
 use crate::nathelper::NatSettings;
+use crate::reg_event::RegEventSettings;
 use crate::usrloc::event;
 
 /// A loaded script with its parameters in the form in which functions use them.
@@ -43,6 +44,8 @@ pub struct Routes {
     pub events: Vec<(String, RouteId)>,
     /// Whether any event of the location table is waited for, so that nothing is gathered for nobody.
     pub location_events: bool,
+    /// Whether E_UL_LATENCY_UPDATE is waited for.
+    pub latency_events: bool,
 }
 
 /// The module parameters.
@@ -56,6 +59,8 @@ pub struct Settings {
     pub rr: RrSettings,
     /// `path`.
     pub path: crate::path::PathSettings,
+    /// `options`.
+    pub options: crate::options::OptionsSettings,
     /// `max_limit` of `maxfwd`.
     pub max_forwards_limit: u32,
     /// `acc`.
@@ -64,6 +69,10 @@ pub struct Settings {
     pub nat: NatSettings,
     /// `auth`.
     pub auth: crate::auth::AuthSettings,
+    /// `reg_event`.
+    pub reg_event: RegEventSettings,
+    /// `auth_db`; nothing when it is not loaded.
+    pub auth_db: Option<crate::auth_db::AuthDbSettings>,
     /// `nat_bflag` of `usrloc` as a mask, 0 for none.
     pub nat_flag: u32,
     /// The value of the Server header, if replies carry one.
@@ -79,6 +88,8 @@ pub struct RegistrarSettings {
     pub policy: Policy,
     /// `received_avp`.
     pub received: Option<VariableId>,
+    /// The Service-Route line of a 200, empty for none (`service_route`).
+    pub service_route: Vec<u8>,
     /// `attr_avp`.
     pub attribute: Option<VariableId>,
     /// The name under which lookup attaches the attribute to a branch.
@@ -146,6 +157,7 @@ impl Configuration {
             startup: program.route(RouteKind::Startup, ""),
             timers: program.timers().map(|(_, interval_s, route)| (interval_s, route)).collect(),
             location_events: events.iter().any(|(name, _)| location.contains(&name.as_str())),
+            latency_events: events.iter().any(|(name, _)| name == event::LATENCY_UPDATE),
             events,
         };
         let level = |name: &str, default: i8| {
@@ -196,6 +208,7 @@ impl Settings {
                 use_received: parameters.bool("path", "use_received"),
                 double: parameters.bool("path", "enable_double_path"),
             },
+            options: crate::options::OptionsSettings::new(program),
             max_forwards_limit: u32::try_from(parameters.int("maxfwd", "max_limit")).unwrap_or(256),
             acc: AccSettings {
                 early_media: parameters.bool("acc", "early_media"),
@@ -205,6 +218,8 @@ impl Settings {
             },
             nat: NatSettings::new(program),
             auth: crate::auth::AuthSettings::new(program),
+            reg_event: RegEventSettings::new(program),
+            auth_db: crate::auth_db::AuthDbSettings::new(program),
             nat_flag: mask(parameters.flag("usrloc", "nat_bflag")),
             server_header: shown.then(|| header_line("Server", header.as_deref())),
             user_agent_header: shown

@@ -157,6 +157,8 @@ pub struct Context {
     random: u64,
     /// What the function that answers "pending" waits for.
     pub waiting: Option<crate::waiting::Wait>,
+    /// Variables that a function which waited gives values to, before its script goes on.
+    pub outputs: Vec<(seawall_script::Output, seawall_script::Value)>,
     /// Scratch space for output, kept for its capacity.
     pub scratch: Vec<u8>,
 }
@@ -212,6 +214,7 @@ impl Context {
             date: (0, Vec::new()),
             random: seed(),
             waiting: None,
+            outputs: Vec::new(),
             scratch: Vec::new(),
         }
     }
@@ -249,6 +252,7 @@ impl Context {
         self.timeouts_ms = None;
         self.added_headers.clear();
         self.waiting = None;
+        self.outputs.clear();
     }
 
     /// Appends a Date header line. The text is made once a second.

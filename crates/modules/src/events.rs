@@ -1,15 +1,16 @@
 //! Events that routes of the script wait for: changes of the location table, and the script's own.
 
-use seawall_location::{Binding, Change, Names, PERMANENT, Q_NONE, Sink};
+use seawall_location::{Binding, Change, Domain, Names, PERMANENT, Q_NONE, Sink};
 use seawall_script::{Call, Flow, Value};
 
 use crate::context::{Context, EventParameters};
+use crate::reg_event::Watchers;
 use crate::usrloc::event;
 
 /// How many events one message may raise. A REGISTER with many contacts raises a few dozen.
 const MAX_EVENTS: usize = 4096;
 
-/// Gathers the changes of the location table that an event route waits for.
+/// Gathers the changes of the location table that an event route waits for, and tells those who subscribed to them.
 pub struct Gather<'a> {
     /// Where they go.
     pub events: &'a mut Vec<EventParameters>,
@@ -17,17 +18,21 @@ pub struct Gather<'a> {
     pub names: &'a Names,
     /// Whether any route waits.
     pub listens: bool,
+    /// Who subscribed to registrations.
+    pub watchers: &'a Watchers,
     /// The present time in seconds since the Unix epoch.
     pub now_s: u64,
 }
 
 impl Sink for Gather<'_> {
     fn listens(&self) -> bool {
-        self.listens
+        // Asked under the lock of the shard: who subscribes counts himself in before he reads the bindings under it.
+        self.listens || self.watchers.listens()
     }
 
     fn change(&mut self, domain: &str, aor: &[u8], change: Change<'_>) {
-        if self.events.len() >= MAX_EVENTS {
+        self.watchers.change(domain, aor, change);
+        if !self.listens || self.events.len() >= MAX_EVENTS {
             return;
         }
         let (name, binding) = match change {
@@ -43,6 +48,14 @@ impl Sink for Gather<'_> {
         }
         self.events.push(EventParameters { name: name.into(), values });
     }
+}
+
+/// E_UL_LATENCY_UPDATE of a binding, as it is now.
+#[must_use]
+pub fn latency_update(domain: &Domain, aor: &[u8], binding: &Binding<'_>, now_s: u64) -> EventParameters {
+    let mut values = vec![(key("domain"), Value::from(domain.name())), (key("aor"), Value::str(aor))];
+    describe(binding, domain.names(), now_s, &mut values);
+    EventParameters { name: event::LATENCY_UPDATE.into(), values }
 }
 
 fn key(name: &str) -> Box<str> {

@@ -89,7 +89,7 @@ fn resolved(context: &Context, host: &[u8]) -> Result<IpAddr, NoTarget> {
 }
 
 /// Addresses that no request is ever sent to.
-fn is_forbidden(address: IpAddr) -> bool {
+pub(crate) fn is_forbidden(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast() || v4.is_unspecified(),
         IpAddr::V6(v6) => v6.is_multicast() || v6.is_unspecified(),
@@ -130,6 +130,8 @@ pub fn write(context: &Context, branch: &Branch, target: &Target, via_branch: &[
         Transport::Udp => b"UDP",
         _ => b"TCP",
     };
+    let request_uri = crate::uris::as_request_uri(&branch.uri);
+    let request_uri = request_uri.as_deref().unwrap_or(&branch.uri);
     Forward {
         via: ViaLine {
             transport,
@@ -137,7 +139,7 @@ pub fn write(context: &Context, branch: &Branch, target: &Target, via_branch: &[
             branch: via_branch,
             rport: context.add_local_rport,
         },
-        request_uri: (!branch.uri.is_empty()).then_some(&*branch.uri),
+        request_uri: (!request_uri.is_empty()).then_some(request_uri),
         via_fix,
         max_forwards: MaxForwards::Keep,
         first_headers: &first_headers,

@@ -6,17 +6,12 @@ use seawall_script::LaterModule;
 pub const MODULES: &[LaterModule] = &[
     LaterModule { name: "alias_db", functions: &["alias_db_lookup", "alias_db_find"] },
     LaterModule {
-        name: "auth_db",
-        functions: &["www_authorize", "proxy_authorize", "db_does_uri_exist", "db_is_to_authorized"],
-    },
-    LaterModule {
         name: "avpops",
         functions: &["avp_db_query", "avp_db_load", "avp_db_store", "avp_check", "avp_subst"],
     },
     LaterModule { name: "clusterer", functions: &["cluster_broadcast_req", "cluster_send_req"] },
     LaterModule { name: "db_mysql", functions: &[] },
     LaterModule { name: "db_postgres", functions: &[] },
-    LaterModule { name: "db_sqlite", functions: &[] },
     LaterModule {
         name: "dialog",
         functions: &[

@@ -10,12 +10,14 @@
 
 pub mod acc;
 pub mod auth;
+pub mod auth_db;
 pub mod avps;
 pub mod branch;
 pub mod calendar;
 pub mod configuration;
 pub mod context;
 pub mod core;
+pub mod db_sqlite;
 pub mod events;
 pub mod forward;
 pub mod host;
@@ -23,10 +25,12 @@ pub mod management;
 pub mod maxfwd;
 pub mod nathelper;
 pub mod node;
+pub mod options;
 pub mod originate;
 pub mod outbox;
 pub mod path;
 pub mod protocols;
+pub mod reg_event;
 pub mod registrar;
 pub mod reply;
 pub mod rewriting;
@@ -60,15 +64,19 @@ pub static MODULES: &[&Module<Context>] = &[
     &variables::VALUES,
     &acc::MODULE,
     &auth::MODULE,
+    &auth_db::MODULE,
+    &db_sqlite::MODULE,
     &management::HTTPD,
     &management::MI_DATAGRAM,
     &management::MI_FIFO,
     &management::MI_HTTP,
     &maxfwd::MODULE,
+    &options::MODULE,
     &path::MODULE,
     &nathelper::MODULE,
     &protocols::TCP,
     &protocols::UDP,
+    &reg_event::MODULE,
     &registrar::MODULE,
     &rr::MODULE,
     &signaling::MODULE,

@@ -1,7 +1,10 @@
-//! Module `nathelper`: phones behind a NAT. What tells them, how their addresses are mended.
+//! Module `nathelper`: phones behind a NAT. What tells them, how their addresses are mended, and how the way to them is
+//! kept open.
 
 pub mod contact;
 pub mod flags;
+pub mod ping;
+pub mod pinger;
 pub mod sdp;
 pub mod uac_test;
 
@@ -10,7 +13,8 @@ mod parameters;
 use std::net::IpAddr;
 
 use seawall_script::{
-    Argument, ArgumentKind, Call, FlagDecl, Flow, Function, Module, Prepared, Routes, Value, VariableId,
+    Argument, ArgumentKind, Call, FlagDecl, Flow, Function, Module, Prepared, Routes, Statistic, Value,
+    VariableId,
 };
 use seawall_sip::Name;
 
@@ -27,6 +31,8 @@ pub struct NatSettings {
     pub keep_origin: bool,
     /// `nortpproxy_str` without its line break; empty for none.
     pub marker: Vec<u8>,
+    /// What pinging goes by; none when `natping_interval` is 0.
+    pub ping: Option<Box<ping::PingSettings>>,
 }
 
 const REPLIES_TOO: Routes = Routes::REQUEST.or(Routes::ONREPLY).or(Routes::BRANCH);
@@ -119,6 +125,15 @@ pub static MODULE: Module<Context> = Module {
         .section("1.5.5")
         .returns(&[(1, "One says so."), (-1, "None does.")])
         .prepare(|_, value| flags::prepare(value, uac_test::FLAGS)),
+    ],
+    statistics: &[
+        Statistic { name: "sent_pings", doc: "Pings sent to contacts.", resettable: true },
+        Statistic { name: "answered_pings", doc: "SIP pings that were answered in time.", resettable: true },
+        Statistic {
+            name: "lost_contacts",
+            doc: "Contacts removed because they did not answer pings.",
+            resettable: true,
+        },
     ],
     ..Module::new("nathelper", "https://docs.opensips.org/modules/devel/nathelper/")
 };

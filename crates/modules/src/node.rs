@@ -5,6 +5,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -15,6 +16,7 @@ use seawall_transaction::{Keys, Layer};
 
 use crate::configuration::Configuration;
 use crate::context::Target;
+use crate::reg_event::Watchers;
 use crate::statistics::Counters;
 use crate::tm::state::TransactionState;
 
@@ -33,12 +35,16 @@ pub struct Node {
     pub identity: Identity,
     /// Bindings.
     pub location: Arc<Location>,
+    /// Who subscribed to registrations.
+    pub watchers: Watchers,
     /// The transaction layer, sharded by the branch of the topmost Via.
     pub transactions: Vec<Mutex<Shard>>,
     /// Makes and reads branch parameters, transaction keys and tags.
     pub keys: Keys,
     /// Makes nonces and knows which were used.
     pub authentication: crate::auth::Nonces,
+    /// The databases.
+    pub storage: seawall_storage::Storage,
     /// What is in force now: the script and the module parameters.
     pub configuration: ArcSwap<Configuration>,
     /// Statistics, one set of cells for each worker.
@@ -47,6 +53,8 @@ pub struct Node {
     pub started_s: u64,
     /// The number of workers.
     pub workers: usize,
+    /// Whether contacts are pinged (MI `nh_enable_ping`), where the script says so.
+    pub pinging: AtomicBool,
 }
 
 /// A socket of the server and how it is named in messages.

@@ -214,13 +214,13 @@ pub static MODULE: Module<Context> = Module {
 };
 
 /// A location table named by a script, found at its first use.
-struct Table {
+pub(crate) struct Table {
     name: String,
     domain: OnceLock<Arc<Domain>>,
 }
 
 impl Table {
-    fn domain(&self, context: &Context) -> Option<&Arc<Domain>> {
+    pub(crate) fn domain(&self, context: &Context) -> Option<&Arc<Domain>> {
         if let Some(domain) = self.domain.get() {
             return Some(domain);
         }
@@ -236,7 +236,7 @@ struct LookupPlan {
     user_agent: Option<Regex>,
 }
 
-fn prepare_domain(argument: usize, value: &Value) -> Result<Prepared, String> {
+pub(crate) fn prepare_domain(argument: usize, value: &Value) -> Result<Prepared, String> {
     if argument != 0 {
         return Ok(Prepared::new(()));
     }
@@ -329,6 +329,7 @@ fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     if !flags.no_reply {
         if outcome.status == 200 {
             context.push_date(&mut headers);
+            headers.extend_from_slice(&context.configuration.settings.registrar.service_route);
         }
         reply::send(context, outcome.status, outcome.reason.as_bytes(), &headers);
     }
@@ -374,8 +375,13 @@ fn run_save(
         },
     };
     let listens = configuration.routes.location_events;
-    let mut sink =
-        Gather { events: &mut context.events, names: node.location.names(), listens, now_s: context.now_s };
+    let mut sink = Gather {
+        events: &mut context.events,
+        names: node.location.names(),
+        listens,
+        watchers: &node.watchers,
+        now_s: context.now_s,
+    };
     let kept = context.origin.connection.filter(|_| context.flags & settings.tcp_persistent_flag != 0);
     let Some(connection) = kept else {
         return save.handle(context.packet.message(), aor, headers, &mut sink);

@@ -98,7 +98,8 @@ fn write(
     response.via_fix = via_fix;
     response.body = body;
     // RFC 3261 section 12.1.1: replies that can make a dialog carry the route set.
-    response.record_route = (101..300).contains(&code) && message.method_id() == Method::Invite;
+    response.record_route = (101..300).contains(&code)
+        && matches!(message.method_id(), Method::Invite | Method::Subscribe | Method::Refer);
     let server = context.configuration.settings.server_header.as_deref().unwrap_or_default();
     if context.reply_headers.is_empty() && extra_headers.is_empty() {
         response.extra_headers = server;

@@ -45,6 +45,13 @@ statistics! {
     ReceivedAcks "sl" "received_ACKs" "ACKs to stateless replies, absorbed.",
     AcceptedRegs "registrar" "accepted_regs" "Registrations accepted.",
     RejectedRegs "registrar" "rejected_regs" "Registrations rejected.",
+    SentPings "nathelper" "sent_pings" "Pings sent to contacts.",
+    AnsweredPings "nathelper" "answered_pings" "SIP pings that were answered in time.",
+    LostContacts "nathelper" "lost_contacts" "Contacts removed because they did not answer pings.",
+    AcceptedSubscribes "reg_event" "accepted_subscribes" "SUBSCRIBEs answered with 200.",
+    RejectedSubscribes "reg_event" "rejected_subscribes" "SUBSCRIBEs answered with an error.",
+    SentNotifies "reg_event" "sent_notifies" "NOTIFYs made.",
+    FailedNotifies "reg_event" "failed_notifies" "NOTIFYs that were not answered with a 2xx.",
 }
 
 /// How many counters there are.

@@ -43,6 +43,31 @@ pub fn with_port(uri: &[u8], port: Option<u16>) -> Option<Vec<u8>> {
     Some(out)
 }
 
+/// The URI as it may stand in a Request-URI: without headers and without `method` (RFC 3261 §16.6 step 2, §19.1.1).
+/// Nothing when it is so already, which is nearly always.
+#[must_use]
+pub fn as_request_uri(uri: &[u8]) -> Option<Vec<u8>> {
+    if !uri.iter().any(|byte| matches!(byte, b';' | b'?')) {
+        return None;
+    }
+    let parsed = Uri::parse(uri).ok().filter(Uri::is_sip)?;
+    let is_method = |name: &[u8]| name.eq_ignore_ascii_case(b"method");
+    if parsed.headers.is_none() && !parsed.params.iter().any(|param| is_method(param.name)) {
+        return None;
+    }
+    let headers_len = parsed.headers.map_or(0, |headers| headers.len() + 1);
+    let head_len = uri.len().checked_sub(parsed.params.as_bytes().len() + headers_len)?;
+    let mut out = uri.get(..head_len)?.to_vec();
+    while out.last() == Some(&b';') {
+        out.pop();
+    }
+    for param in parsed.params.iter().filter(|param| !is_method(param.name)) {
+        out.push(b';');
+        out.extend_from_slice(param.raw);
+    }
+    Some(out)
+}
+
 /// Appends bytes, leaving out everything that could end a header line.
 pub fn push_clean(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend(bytes.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n' | 0)));
@@ -85,6 +110,21 @@ mod tests {
         check(with_port(uri, None), "sip:alice:pw@example.com;transport=tcp?a=b");
         check(with_port(b"sips:h", Some(1)), "sips:h:1");
         check(with_user(b"sip:h", Some(b"u")), "sip:u@h");
+    }
+
+    #[test]
+    fn a_request_uri_has_no_headers_and_no_method() {
+        let text =
+            |uri: &str| as_request_uri(uri.as_bytes()).map(|out| String::from_utf8(out).unwrap_or_default());
+        let check = |uri: &str, expected: Option<&str>| assert_eq!(text(uri).as_deref(), expected, "{uri}");
+        check("sip:a@b", None);
+        check("sip:a;x=y@b;transport=tcp;lr", None);
+        check("sip:a@b?Route=c", Some("sip:a@b"));
+        check("sip:a@b:5070;x=1;lr?Route=c&d=e", Some("sip:a@b:5070;x=1;lr"));
+        check("sip:a@b;Method=INVITE", Some("sip:a@b"));
+        check("sip:a@b;x=1;method=INVITE;y?c=d", Some("sip:a@b;x=1;y"));
+        check("sip:a?b@c", None);
+        check("tel:+49;method=x", None);
     }
 
     #[test]

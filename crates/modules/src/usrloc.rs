@@ -52,6 +52,8 @@ pub mod event {
     pub const CONTACT_UPDATE: &str = "E_UL_CONTACT_UPDATE";
     /// A binding was removed or has expired.
     pub const CONTACT_DELETE: &str = "E_UL_CONTACT_DELETE";
+    /// A binding has answered a ping.
+    pub const LATENCY_UPDATE: &str = "E_UL_LATENCY_UPDATE";
 }
 
 /// The module's table.
@@ -139,18 +141,21 @@ pub static MODULE: Module<Context> = Module {
             "latency_event_min_us",
             ParameterKind::Int,
             "0",
-            "From which latency an event is raised.",
+            "From which latency E_UL_LATENCY_UPDATE is raised. With both parameters 0 each answer raises it; with both set \
+             one of them is enough.",
         )
         .unit("us")
-        .no_effect("pinging is not provided yet"),
+        .section("1.3.29")
+        .check(check_latency),
         Parameter::new(
             "latency_event_min_us_delta",
             ParameterKind::Int,
             "0",
-            "From which change of latency an event is raised.",
+            "From which difference to the last latency E_UL_LATENCY_UPDATE is raised.",
         )
         .unit("us")
-        .no_effect("pinging is not provided yet"),
+        .section("1.3.30")
+        .check(check_latency),
         Parameter::new("pinging_mode", ParameterKind::Str, "", "Who pings a contact.").no_effect(NO_CLUSTER),
         Parameter::new("db_url", ParameterKind::Str, "", "The database.").no_effect(NO_DATABASE),
         Parameter::new("restart_persistency", ParameterKind::Str, "", "How bindings survive a restart.")
@@ -242,6 +247,12 @@ pub static MODULE: Module<Context> = Module {
             parameters: CONTACT_PARAMETERS,
             doc: "A binding was removed or has expired.",
         },
+        Event {
+            name: event::LATENCY_UPDATE,
+            parameters: CONTACT_PARAMETERS,
+            doc: "A binding with the flag `sipping_latency_flag` of `nathelper` has answered a SIP ping, and the latency \
+                  passes `latency_event_min_us` or `latency_event_min_us_delta`.",
+        },
     ],
     ..Module::new("usrloc", "https://docs.opensips.org/modules/devel/usrloc/")
 };
@@ -260,6 +271,13 @@ fn check_preset(value: &Value) -> Result<(), String> {
             String::from_utf8_lossy(text)
         )),
         _ => Err("there is no such preset; \"single-instance-no-db\" is provided".to_owned()),
+    }
+}
+
+fn check_latency(value: &Value) -> Result<(), String> {
+    match value.as_int() {
+        Some(latency) if u32::try_from(latency).is_ok() => Ok(()),
+        _ => Err("it is a number of microseconds".to_owned()),
     }
 }
 

@@ -7,8 +7,9 @@
 use std::any::Any;
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 
-use seawall_script::Flow;
+use seawall_script::{Flow, Frame};
 
 use crate::context::Context;
 
@@ -62,5 +63,15 @@ impl Context {
             context.resolved.push((host, addresses.map(|addresses| *addresses).unwrap_or_default()));
             resume(context)
         })
+    }
+
+    /// Writes the variables that a function which waited has named, into the frame of its script.
+    pub fn write_outputs(&mut self, frame: &mut Frame) {
+        for (output, value) in std::mem::take(&mut self.outputs) {
+            let configuration = Arc::clone(&self.configuration);
+            if let Err(error) = configuration.program.write_output(frame, self, &output, value) {
+                tracing::error!("a variable was not written: {error}");
+            }
+        }
     }
 }

@@ -68,6 +68,13 @@ pub enum StreamTarget {
         /// Where to connect to if it is closed by now. `None`: give up.
         fallback: Option<SocketAddr>,
     },
+    /// A peer, by a connection that is open already, of whichever worker; none is made.
+    Open {
+        /// The address to reach.
+        peer: SocketAddr,
+        /// The socket whose connections are preferred.
+        socket: SocketId,
+    },
     /// A peer: an open connection to it, of whichever worker, else a new one.
     Peer {
         /// The address to reach.

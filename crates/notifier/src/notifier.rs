@@ -334,7 +334,17 @@ impl<F: Clone> Notifier<F> {
             Some(reason) => Standing::Over(reason),
             None => Standing::Active(subscription.expires_ms.saturating_sub(now.ms).div_ceil(1000)),
         };
-        Some(Notify::new(id, &subscription.dialog, standing, body, subscription.flow.clone()))
+        let notify = Notify::new(id, &subscription.dialog, standing, body, subscription.flow.clone());
+        self.arm(id);
+        Some(notify)
+    }
+
+    /// The location table and the address of record of the subscription with our tag.
+    #[must_use]
+    pub fn watched_by(&self, tag: &[u8]) -> Option<(String, Vec<u8>)> {
+        let subscription = self.subscriptions.get(self.dialogs.get(tag)?)?;
+        let (domain, aor) = parts(&subscription.watch);
+        Some((String::from_utf8_lossy(domain).into_owned(), aor.to_vec()))
     }
 
     /// A NOTIFY has ended with this code; `retry_after_s` is what the response asked for. False when that ended the

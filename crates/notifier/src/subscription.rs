@@ -15,6 +15,12 @@ impl Id {
     }
 }
 
+impl From<u64> for Id {
+    fn from(number: u64) -> Self {
+        Id(number)
+    }
+}
+
 /// Why a subscription is over, as the last NOTIFY says it (RFC 6665 section 4.1.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {

@@ -54,6 +54,8 @@ pub struct Policy {
     pub max_aor_len: usize,
     /// `max_contact_len` (registrar 1.3.15; the default is ours, see [`limits::MAX_CONTACT_LEN`]).
     pub max_contact_len: usize,
+    /// `outbound_mode` (behaviour §2): whether flows are served as RFC 5626 §6 says, 439 included.
+    pub outbound: bool,
     /// The keys of GRUUs (registrar 1.1.2); `None` with `disable_gruu` (1.3.21), and then `gr` means nothing.
     pub gruu: Option<Arc<Gruu>>,
 }
@@ -83,6 +85,7 @@ impl Default for Policy {
             max_domain_len: limits::MAX_DOMAIN_LEN,
             max_aor_len: limits::MAX_AOR_LEN,
             max_contact_len: limits::MAX_CONTACT_LEN,
+            outbound: true,
             gruu: None,
         }
     }

@@ -7,7 +7,12 @@ use crate::policy::Policy;
 /// The extensions that a REGISTER may insist on with Require.
 #[must_use]
 pub fn supported(policy: &Policy) -> &'static [&'static [u8]] {
-    if policy.gruu.is_some() { &[b"path", b"outbound", b"gruu"] } else { &[b"path", b"outbound"] }
+    match (policy.outbound, policy.gruu.is_some()) {
+        (true, true) => &[b"path", b"outbound", b"gruu"],
+        (true, false) => &[b"path", b"outbound"],
+        (false, true) => &[b"path", b"gruu"],
+        (false, false) => &[b"path"],
+    }
 }
 
 /// Why a REGISTER is refused. Nothing has changed then.

@@ -24,7 +24,7 @@ pub(crate) fn write_contacts(
     entry: &Entry<'_>,
     policy: &Policy,
     only: Option<&[u64]>,
-    gruus: Option<Gruus<'_>>,
+    gruus: Option<&Gruus<'_>>,
     out: &mut Vec<u8>,
 ) {
     let mut writer = Writer { policy, gruus, now_s: entry.now_s(), count: 0, out };
@@ -59,7 +59,7 @@ const FIXED_LEN: usize = 96;
 
 struct Writer<'a> {
     policy: &'a Policy,
-    gruus: Option<Gruus<'a>>,
+    gruus: Option<&'a Gruus<'a>>,
     now_s: u64,
     count: usize,
     out: &'a mut Vec<u8>,
@@ -84,10 +84,10 @@ impl Writer<'_> {
         if !binding.received.is_empty() {
             quoted(&self.policy.received_param, binding.received, out);
         }
-        if let Some(gruus) = self.gruus.filter(|_| !binding.instance.is_empty()) {
-            gruus.write(binding, out);
-        }
         if !binding.instance.is_empty() {
+            if let Some(gruus) = self.gruus {
+                gruus.write(binding, out);
+            }
             quoted(b"+sip.instance", binding.instance, out);
         }
         if numbers.reg_id != 0 {
@@ -100,6 +100,8 @@ impl Writer<'_> {
 
 impl Gruus<'_> {
     /// `;pub-gruu="…";temp-gruu="…"` (RFC 5627 §5.3).
+    #[cold]
+    #[inline(never)]
     fn write(&self, binding: &Binding<'_>, out: &mut Vec<u8>) {
         out.extend_from_slice(b";pub-gruu=\"");
         gruu::write_public(self.aor, self.host_port, binding.instance, out);
@@ -109,6 +111,7 @@ impl Gruus<'_> {
     }
 }
 
+#[inline]
 fn quoted(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     for part in [b";", name, b"=\"", value, b"\""] {
         out.extend_from_slice(part);

@@ -71,7 +71,7 @@ pub struct Register<'m> {
     /// Whether it sets up or removes a flow of a client with `Supported: outbound` (RFC 5626 §6).
     pub is_outbound: bool,
     /// The address that such a client, which talks to this server itself, sent it from, as a URI; empty otherwise.
-    pub flow: SmallVec<[u8; 0]>,
+    pub flow: Option<Box<[u8]>>,
     /// User-Agent, `n/a` when it is too long; empty when there is none.
     pub user_agent: &'m [u8],
     /// The methods of Allow as a bit mask.
@@ -121,7 +121,7 @@ impl<'m> Register<'m> {
             supports_path: false,
             supports_gruu: policy.gruu.is_some() && list::lists(message, Name::Supported, b"gruu"),
             is_outbound: false,
-            flow: SmallVec::new(),
+            flow: None,
             user_agent: user_agent(message),
             methods: methods::allowed(message),
             is_granted: false,
@@ -183,12 +183,15 @@ impl<'m> Register<'m> {
             (false, true) => Wish::Fetch,
             (false, false) => Wish::Contacts,
         };
-        if self.contacts.iter().any(|asked| asked.reg_id != 0) { self.read_flow() } else { Ok(()) }
+        if self.contacts.iter().any(|asked| asked.reg_id != 0) { self.read_flow(policy) } else { Ok(()) }
     }
 
     /// What RFC 5626 §6 wants of a request with a flow.
     #[cold]
-    fn read_flow(&mut self) -> Result<(), Reject> {
+    fn read_flow(&mut self, policy: &Policy) -> Result<(), Reject> {
+        if !policy.outbound {
+            return Ok(());
+        }
         let message = self.message;
         match self.contacts.iter().filter(|asked| asked.expires_s != 0).count() {
             0 | 1 => {}

@@ -132,7 +132,7 @@ impl<'a> Save<'a> {
             let gruus = self.policy.gruu.as_deref().filter(|_| register.supports_gruu);
             let gruus =
                 gruus.map(|gruu| Gruus { gruu, aor: &register.aor, host_port: self.source.host_port });
-            reply::write_contacts(&entry, self.policy, only, gruus, reply);
+            reply::write_contacts(&entry, self.policy, only, gruus.as_ref(), reply);
         }
         if register.is_outbound && !register.is_granted {
             reply.extend_from_slice(b"Require: outbound\r\n");
@@ -180,12 +180,12 @@ impl<'a> Save<'a> {
     #[inline]
     pub(crate) fn note_flow(&self, register: &mut Register<'_>) {
         if register.is_outbound && register.is_direct() {
-            register.flow = self.flow();
+            register.flow = Some(self.flow());
         }
     }
 
     #[cold]
-    fn flow(&self) -> SmallVec<[u8; 0]> {
+    fn flow(&self) -> Box<[u8]> {
         let (address, transport) = self.source.peer;
         let mut uri = b"sip:".to_vec();
         ascii::write_socket_address(&mut uri, address.ip().to_canonical(), address.port());
@@ -193,7 +193,7 @@ impl<'a> Save<'a> {
             uri.extend_from_slice(b";transport=");
             uri.extend_from_slice(transport);
         }
-        SmallVec::from_vec(uri)
+        uri.into()
     }
 
     /// Where requests for a contact have to go, when not to its URI: behaviour §2, "received, in order".
@@ -204,8 +204,8 @@ impl<'a> Save<'a> {
         if !self.source.received.is_empty() {
             return self.source.received;
         }
-        if !register.flow.is_empty() {
-            return &register.flow;
+        if let Some(flow) = &register.flow {
+            return flow;
         }
         if self.policy.trust_contact_received { asked.received } else { b"" }
     }
@@ -226,6 +226,8 @@ impl<'a> Save<'a> {
             reg_id: asked.reg_id,
             latency_us: stored.latency_us,
             q: self.q_of(asked),
+            // A phone that registers is there, whatever became of the last pings.
+            unanswered: 0,
             socket: self.socket(register),
         };
         Binding {

@@ -23,6 +23,9 @@ use crate::{effect::TransactionId, hex, limits::BRANCH_BYTES};
 /// The shard number in a branch that belongs to no transaction.
 const STATELESS: u16 = u16::MAX;
 
+/// The shard number in the branch of a ping.
+const PING: u16 = u16::MAX - 1;
+
 /// The secret, ready for use. All shards of a server, and all its restarts that shall still know the branches of
 /// the run before, use the same 16 bytes.
 #[derive(Clone, Copy)]
@@ -91,6 +94,20 @@ pub enum OwnBranch {
     Transaction(BranchToken),
     /// The request was forwarded without state.
     Stateless,
+    /// It was a ping of a contact.
+    Ping(PingToken),
+}
+
+/// Names one ping of a contact. It travels in the branch parameter, so that nothing has to be kept for it: the
+/// answer says by itself whom it is from and when it was asked for, and cannot be made up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PingToken {
+    /// The table that the contact is in, by its number.
+    pub domain: u16,
+    /// The contact.
+    pub contact_id: u64,
+    /// When it was sent, in monotonic microseconds.
+    pub sent_us: u64,
 }
 
 impl Keys {
@@ -149,13 +166,23 @@ impl Keys {
         self.write([place(STATELESS, index), high, low], path, out);
     }
 
+    /// Writes the branch parameter of a ping.
+    pub fn write_ping_branch(&self, token: PingToken, out: &mut Vec<u8>) {
+        let [high, low] = halves(token.contact_id);
+        self.write([place(PING, token.domain), high, low], token.sent_us, out);
+    }
+
     /// Reads a branch parameter; `None` unless this server wrote it.
     #[must_use]
     pub fn read_branch(&self, branch: &[u8]) -> Option<OwnBranch> {
-        let ([place, slot, generation], _) = self.read(branch)?;
+        let ([place, slot, generation], sent_us) = self.read(branch)?;
         let (shard, branch) = ((place >> 16) as u16, place as u16);
         if shard == STATELESS {
             return Some(OwnBranch::Stateless);
+        }
+        if shard == PING {
+            let contact_id = whole([slot, generation]);
+            return Some(OwnBranch::Ping(PingToken { domain: branch, contact_id, sent_us }));
         }
         Some(OwnBranch::Transaction(BranchToken { id: TransactionId { shard, slot, generation }, branch }))
     }

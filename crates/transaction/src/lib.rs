@@ -42,7 +42,7 @@ pub use self::{
         BranchSelection, Bytes, CreateError, Effect, Effects, ForwardError, NewBranch, Relay, ReplyError,
         Request, RequestMatch, ResponseMatch, Target, TransactionId,
     },
-    keys::{BranchToken, Keys, OwnBranch, RequestKind, ServerKey},
+    keys::{BranchToken, Keys, OwnBranch, PingToken, RequestKind, ServerKey},
     layer::{BranchStatus, Layer, Status},
     timers::Timers,
 };

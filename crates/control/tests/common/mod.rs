@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicI8, AtomicU64, Ordering};
 
 use seawall_control::server::{
     Contact, Domain, Expires, LocationError, NewContact, Process, RecordSink, Server, State, Statistic,
-    StatisticKind,
+    StatisticKind, Subscription,
 };
 
 /// 1 January 2026, 00:00:00 UTC.
@@ -47,6 +47,8 @@ pub struct FakeServer {
     pub level: AtomicI8,
     pub requests: AtomicU64,
     pub reload_error: Option<String>,
+    /// Whether contacts are pinged; nothing where the script pings nobody.
+    pub pinging: Mutex<Option<bool>>,
 }
 
 impl FakeServer {
@@ -101,6 +103,9 @@ fn show(aor: &[u8], contacts: &[Stored], sink: &mut dyn RecordSink) {
     }
 }
 
+/// How many subscriptions the server has: one more than a page.
+pub const SUBSCRIPTIONS: u64 = 1001;
+
 impl Server for FakeServer {
     fn version(&self) -> String {
         "Seawall (0.1.0 (test))".to_owned()
@@ -119,6 +124,17 @@ impl Server for FakeServer {
             Process { id: 0, pid: 100, kind: "main".to_owned() },
             Process { id: 1, pid: 101, kind: "SIP worker 0".to_owned() },
         ]
+    }
+
+    fn pinging(&self) -> bool {
+        self.pinging.lock().unwrap().unwrap_or(false)
+    }
+
+    fn set_pinging(&self, on: bool) -> bool {
+        let mut pinging = self.pinging.lock().unwrap();
+        let possible = pinging.is_some();
+        *pinging = pinging.map(|_| on);
+        possible
     }
 
     fn log_level(&self) -> i8 {
@@ -201,5 +217,24 @@ impl Server for FakeServer {
 
     fn flush(&self) -> Result<(), LocationError> {
         Ok(())
+    }
+
+    fn subscriptions(&self, from: u64, count: usize, each: &mut dyn FnMut(&Subscription<'_>)) {
+        for id in (from.max(1)..=SUBSCRIPTIONS).take(count) {
+            each(&Subscription {
+                id,
+                domain: b"location",
+                aor: if id % 2 == 0 { b"even@example.org" } else { b"odd@example.org" },
+                subscriber: b"<sip:w@example.org>;tag=1",
+                target: b"sip:w@192.0.2.1",
+                call_id: b"call\xff",
+                expires_s: 60,
+                notifies: 2,
+            });
+        }
+    }
+
+    fn end_subscription(&self, id: u64) -> bool {
+        (1..=SUBSCRIPTIONS).contains(&id)
     }
 }

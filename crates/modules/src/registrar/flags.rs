@@ -66,13 +66,9 @@ pub const LOOKUP: &[FlagDecl] = &[
     FlagDecl::int(
         "max-ping-latency",
         "y",
-        "Leaves out contacts that answered a ping later than this, in microseconds. There are no pings yet.",
+        "Leaves out contacts that answered a ping later than this, in microseconds.",
     ),
-    FlagDecl::new(
-        "sort-by-latency",
-        "Y",
-        "Puts the contact that answers pings fastest first. There are no pings yet.",
-    ),
+    FlagDecl::new("sort-by-latency", "Y", "Puts the contact that answers pings fastest first."),
 ];
 
 /// What is wrong with a flag, and which one may be meant.

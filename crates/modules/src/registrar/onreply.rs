@@ -68,8 +68,13 @@ pub fn save(
         },
     };
     let listens = configuration.routes.location_events;
-    let mut sink =
-        Gather { events: &mut context.events, names: node.location.names(), listens, now_s: context.now_s };
+    let mut sink = Gather {
+        events: &mut context.events,
+        names: node.location.names(),
+        listens,
+        watchers: &node.watchers,
+        now_s: context.now_s,
+    };
     let reply = context.packet.message();
     let kept = state.origin.connection.filter(|_| context.flags & settings.tcp_persistent_flag != 0);
     let outcome = match kept {

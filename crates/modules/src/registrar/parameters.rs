@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use seawall_location::Order;
 use seawall_registrar::{Gruu, MatchingMode, MinExpiresMode, Policy};
-use seawall_script::{Diagnostics, FlagSpace, Parameter, ParameterKind, Program, Setup, Value};
+use seawall_script::{
+    Diagnostics, FlagSpace, ModuleParameters, Parameter, ParameterKind, Program, Setup, Value,
+};
+
+use seawall_sip::name_addr::{NameAddr, NameAddrs};
 
 use crate::configuration::RegistrarSettings;
 use crate::context::Context;
@@ -222,6 +226,21 @@ pub const ALL: &[Parameter] = &[
         "0",
         "Whether temporary GRUUs that OpenSIPS gave out are understood. They can be forged. Not in OpenSIPS.",
     ),
+    Parameter::new(
+        "outbound_mode",
+        ParameterKind::Int,
+        "1",
+        "How contacts with reg-id are served: 1 as RFC 5626 says, 0 as OpenSIPS does, which knows no flows. Not in OpenSIPS.",
+    )
+    .check(zero_or_one),
+    Parameter::new(
+        "service_route",
+        ParameterKind::Str,
+        "",
+        "The Service-Route of every 200 (RFC 3608): the proxies, each as <sip:HOST;lr>, that a phone is to send its \
+         requests through. Not in OpenSIPS.",
+    )
+    .check(route_set),
 ];
 
 fn not_negative(value: &Value) -> Result<(), String> {
@@ -259,16 +278,39 @@ fn not_empty(value: &Value) -> Result<(), String> {
     }
 }
 
+/// Whether a text is a list of loose routes, as it stands in Service-Route (RFC 3608 §5).
+fn route_set(value: &Value) -> Result<(), String> {
+    let Value::Str(text) = value else { return Ok(()) };
+    let is_loose = |address: Result<NameAddr<'_>, _>| {
+        address
+            .ok()
+            .filter(|address| address.bracketed)
+            .and_then(|address| address.parse_uri().ok())
+            .is_some_and(|uri| uri.is_sip() && uri.params.has(b"lr") && uri.headers.is_none())
+    };
+    let is_sound =
+        text.is_empty() || (!text.iter().any(u8::is_ascii_control) && NameAddrs::new(text).all(is_loose));
+    if is_sound { Ok(()) } else { Err("routes are written <sip:HOST;lr>, comma separated".to_owned()) }
+}
+
+/// A secret below this many bytes can be found by trying.
+const LEAST_SECRET_LEN: usize = 16;
+
 /// Said of a script that has GRUU on and leaves the secret as everybody knows it.
 pub(super) fn advise(setup: &Setup<'_>, diagnostics: &mut Diagnostics) {
     let parameters = setup.parameters;
     let switch = parameters.all("registrar", "disable_gruu").last();
     let is_on = !parameters.bool("registrar", "disable_gruu");
-    let is_default = parameters.str("registrar", "gruu_secret") == Some(b"OpenSIPS");
-    if let Some(switch) = switch.filter(|_| is_on && is_default) {
+    let Some(switch) = switch.filter(|_| is_on) else { return };
+    let secret = parameters.str("registrar", "gruu_secret").unwrap_or_default();
+    if secret == b"OpenSIPS" {
         diagnostics
             .warning(switch.span, "GRUU is on with the secret that everybody knows")
             .help("anybody can forge temporary GRUUs: set `gruu_secret` of registrar");
+    } else if secret.len() < LEAST_SECRET_LEN {
+        diagnostics
+            .warning(switch.span, "GRUU is on with a short secret")
+            .help("who has a temporary GRUU can try secrets out: make `gruu_secret` of registrar longer");
     }
 }
 
@@ -291,6 +333,7 @@ impl RegistrarSettings {
             return Self {
                 policy: Policy::default(),
                 received: None,
+                service_route: Vec::new(),
                 attribute: None,
                 attribute_name: Vec::new(),
                 sent_contact_name: Vec::new(),
@@ -331,14 +374,13 @@ impl RegistrarSettings {
             max_domain_len: size("max_domain_len"),
             max_aor_len: size("max_aor_len"),
             max_contact_len: size("max_contact_len"),
-            gruu: (!parameters.bool("registrar", "disable_gruu")).then(|| {
-                let legacy = parameters.bool("registrar", "gruu_legacy");
-                Arc::new(Gruu::new(&text("gruu_secret"), legacy))
-            }),
+            outbound: parameters.bool("registrar", "outbound_mode"),
+            gruu: gruu(parameters),
         };
         Self {
             policy,
             received: parameters.variable("registrar", "received_avp"),
+            service_route: service_route(&text("service_route")),
             attribute: parameters.variable("registrar", "attr_avp"),
             attribute_name: parameters.all("registrar", "attr_avp").last().map(avp_name).unwrap_or_default(),
             sent_contact_name: parameters
@@ -349,6 +391,18 @@ impl RegistrarSettings {
             tcp_persistent_flag: mask(parameters.flag("registrar", "tcp_persistent_flag")),
         }
     }
+}
+
+/// The keys of GRUUs, unless they are off.
+fn gruu(parameters: &ModuleParameters) -> Option<Arc<Gruu>> {
+    let secret = parameters.str("registrar", "gruu_secret").unwrap_or_default();
+    let legacy = parameters.bool("registrar", "gruu_legacy");
+    (!parameters.bool("registrar", "disable_gruu")).then(|| Arc::new(Gruu::new(secret, legacy)))
+}
+
+/// The header line, nothing without routes.
+fn service_route(routes: &[u8]) -> Vec<u8> {
+    if routes.is_empty() { Vec::new() } else { [b"Service-Route: ", routes, b"\r\n"].concat() }
 }
 
 /// The name inside `$avp(name)`: branch attributes have the same.

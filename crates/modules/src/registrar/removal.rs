@@ -121,5 +121,14 @@ fn canonical(context: &Context, uri: Option<&[u8]>) -> Option<aor::Aor> {
 fn with_sink(context: &mut Context, act: impl FnOnce(u64, &mut Gather<'_>)) {
     let node = Arc::clone(&context.node);
     let (now_s, listens) = (context.now_s, context.configuration.routes.location_events);
-    act(now_s, &mut Gather { events: &mut context.events, names: node.location.names(), listens, now_s });
+    act(
+        now_s,
+        &mut Gather {
+            events: &mut context.events,
+            names: node.location.names(),
+            listens,
+            watchers: &node.watchers,
+            now_s,
+        },
+    );
 }

@@ -9,6 +9,8 @@ use crate::harness::check_loads;
 const TESTS: &[(&str, &str)] = &[
     ("acc", include_str!("acc.rs")),
     ("auth", include_str!("auth.rs")),
+    ("auth_db", include_str!("auth_db.rs")),
+    ("db_sqlite", include_str!("auth_db.rs")),
     ("core", include_str!("core.rs")),
     ("core", include_str!("serial.rs")),
     ("core", include_str!("variables.rs")),
@@ -19,12 +21,15 @@ const TESTS: &[(&str, &str)] = &[
     ("mi_datagram", include_str!("management.rs")),
     ("mi_fifo", include_str!("management.rs")),
     ("mi_http", include_str!("management.rs")),
+    ("options", include_str!("options.rs")),
     ("path", include_str!("path.rs")),
     ("nathelper", include_str!("nathelper.rs")),
+    ("nathelper", include_str!("pinging.rs")),
     ("proto_tcp", include_str!("management.rs")),
     ("proto_udp", include_str!("management.rs")),
     ("registrar", include_str!("gruu.rs")),
     ("registrar", include_str!("cached.rs")),
+    ("reg_event", include_str!("reg_event.rs")),
     ("registrar", include_str!("lookup.rs")),
     ("registrar", include_str!("registrar.rs")),
     ("registrar", include_str!("save.rs")),
@@ -34,6 +39,7 @@ const TESTS: &[(&str, &str)] = &[
     ("sl", include_str!("sl.rs")),
     ("tm", include_str!("tm.rs")),
     ("tm", include_str!("tm_routes.rs")),
+    ("usrloc", include_str!("pinging.rs")),
     ("usrloc", include_str!("usrloc.rs")),
 ];
 
@@ -234,7 +240,7 @@ fn the_registrar_has_what_its_document_has() {
     let ours: Vec<_> = module.parameters.iter().filter(|parameter| parameter.section.is_empty()).collect();
     assert_eq!(
         ours.iter().map(|own| own.name).collect::<Vec<_>>(),
-        ["min_expires_mode", "trust_contact_received", "gruu_legacy"]
+        ["min_expires_mode", "trust_contact_received", "gruu_legacy", "outbound_mode", "service_route"]
     );
     assert_eq!(module.parameters.len(), DOCUMENTED.len() + ours.len());
 

@@ -107,7 +107,11 @@ fn the_default_secret_is_warned_about_where_it_matters() {
     let words = &["secret that everybody knows", "gruu_secret"];
     check_warned(&script("§0", ""), words);
     check_warned(&script("§0", "modparam(\"registrar\", \"gruu_secret\", \"OpenSIPS\")"), words);
-    for quiet in [script("1", ""), script("0", "modparam(\"registrar\", \"gruu_secret\", \"own\")")] {
+    let short = "modparam(\"registrar\", \"gruu_secret\", \"top_secret\")";
+    check_warned(&script("§0", short), &["short secret", "gruu_secret"]);
+    for quiet in
+        [script("1", ""), script("0", "modparam(\"registrar\", \"gruu_secret\", \"sixteen bytes of it\")")]
+    {
         crate::harness::check_quiet(&quiet);
     }
     refused(
@@ -144,4 +148,15 @@ fn base64(bytes: &[u8]) -> String {
         out.push_str(&"=".repeat(3 - three.len()));
     }
     out
+}
+
+#[test]
+fn a_contact_that_is_a_gruu_is_refused_and_counted() {
+    let mut server = server("");
+    let gruu = temporary(&register(&mut server, FIRST));
+    for uri in [PUBLIC, &gruu] {
+        let request = Request::register(&[&format!("<{uri}>;+sip.instance=\"<urn:uuid:1>\"")]).cseq(2);
+        assert_eq!(server.receive(&request).starts(), ["SIP/2.0 403 Forbidden"], "{uri}");
+    }
+    assert_eq!(server.counter("registrar", "rejected_regs"), 2);
 }

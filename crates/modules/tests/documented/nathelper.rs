@@ -1,8 +1,7 @@
 //! Module `nathelper`: what it does to messages.
 
 use crate::harness::{
-    Packet, Request, Server, check_loads, check_parameters, check_refused, check_value, refused, reply,
-    route, row,
+    Packet, Request, Server, check_loads, check_refused, check_value, refused, reply, route,
 };
 
 /// Requests come from 198.51.100.7:5070.
@@ -384,24 +383,4 @@ fn the_functions_are_for_the_routes_of_the_document() {
         &in_route("onreply_route", "§restore_nated_ruri();"),
         &["cannot be called in an `onreply_route`"],
     );
-}
-
-#[test]
-fn the_parameters_are_those_of_the_document() {
-    const INT: &str = "takes an integer";
-    const STR: &str = "takes a string";
-    let rows = [
-        row("received_avp", "", "\"$avp(received)\"", "1", STR),
-        row(
-            "nortpproxy_str",
-            "a=nortpproxy:yes",
-            "\"a=sdpmangled:yes\\r\\n\"",
-            "\"no line\"",
-            "line of a session description",
-        ),
-        row("oldip_skip", "", "\"oc\"", "\"x\"", "letters o and c"),
-        row("cluster_id", "0", "9", "\"x\"", INT),
-        row("cluster_sharing_tag", "", "\"vip\"", "1", STR),
-    ];
-    check_parameters("nathelper", &rows);
 }

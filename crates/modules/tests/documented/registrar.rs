@@ -334,6 +334,47 @@ fn received_avp_and_received_param_store_and_show_the_source() {
 }
 
 #[test]
+fn outbound_mode_0_takes_a_flow_for_a_contact_with_an_instance() {
+    let flow = format!("{BOB};+sip.instance=\"<urn:x>\";reg-id=1");
+    let request = register(&flow).header("Supported: outbound");
+    let reply = |mode: &str| saved(&format!("\"outbound_mode\", {mode}"), &request).reply(200).clone();
+    assert_eq!(reply("1").header("Require"), "outbound");
+    assert!(reply("1").header("Contact").contains("received=\"sip:198.51.100.7:5070\""));
+    assert_eq!(
+        (reply("0").header("Require"), reply("0").header("Contact").contains("received")),
+        (String::new(), false)
+    );
+    let through = request.clone().header("Via: SIP/2.0/UDP 10.0.0.1;branch=z9hG4bK-phone");
+    assert_eq!(
+        saved("\"outbound_mode\", 1", &through).starts(),
+        ["SIP/2.0 439 First Hop Lacks Outbound Support"]
+    );
+    assert_eq!(saved("\"outbound_mode\", 0", &through).starts(), ["SIP/2.0 200 OK"]);
+    let require = register(&flow).header("Require: outbound");
+    assert_eq!(saved("\"outbound_mode\", 0", &require).reply(420).header("Unsupported"), "outbound");
+}
+
+#[test]
+fn service_route_tells_a_phone_which_proxies_to_use() {
+    let routes = "<sip:edge.example.net;lr>, <sip:[2001:db8::1]:5070;transport=tcp;lr>";
+    let parameter = format!("\"service_route\", \"{routes}\"");
+    let server = |request: &Request| saved(&parameter, request);
+    assert_eq!(server(&register(BOB)).reply(200).header("Service-Route"), routes);
+    assert_eq!(server(&Request::register(&["<sip:bob@h"])).reply(400).header("Service-Route"), "");
+    assert_eq!(saved("\"service_route\", \"\"", &register(BOB)).reply(200).header("Service-Route"), "");
+    for wrong in
+        ["<sip:edge.example.net>", "<tel:+49;lr>", "<sip:a;lr>,", "<sip:a;lr?X=y>", "<sip:a;lr>\\r\\nX: y"]
+    {
+        let script = route("exit;").replacen(
+            "route {",
+            &format!("modparam(\"registrar\", \"service_route\", §\"{wrong}\")\nroute {{"),
+            1,
+        );
+        crate::harness::refused(&script, &["service_route", "<sip:HOST;lr>"]);
+    }
+}
+
+#[test]
 fn trust_contact_received_lets_a_client_name_its_source() {
     let request = register(&format!("{BOB};received=\"sip:203.0.113.5:4444\""));
     let shown = |value: u8| {
@@ -428,6 +469,14 @@ fn the_parameters_are_those_of_the_document() {
             row("min_expires_mode", "0", "1", "2", "it is 0 or 1"),
             row("trust_contact_received", "0", "1", "\"yes\"", INT),
             row("gruu_legacy", "0", "1", "\"yes\"", INT),
+            row("outbound_mode", "1", "0", "2", "it is 0 or 1"),
+            row(
+                "service_route",
+                "",
+                "\"<sip:edge.example.net;lr>\"",
+                "\"sip:edge.example.net\"",
+                "<sip:HOST;lr>",
+            ),
         ],
     );
 }

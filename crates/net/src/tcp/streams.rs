@@ -79,6 +79,11 @@ impl Streams {
     pub(crate) fn send(&mut self, now_ms: u64, target: StreamTarget, bytes: &[u8]) -> Result<(), SendError> {
         match target {
             StreamTarget::Peer { peer, socket } => self.send_to_peer(now_ms, peer, Some(socket), bytes),
+            StreamTarget::Open { peer, socket } => match self.shared.peers.find(peer, Some(socket)) {
+                Some(id) if id.worker() == self.worker => self.push(now_ms, id, bytes, true),
+                Some(id) => self.post_message(id, None, bytes),
+                None => Err(SendError::Closed),
+            },
             StreamTarget::Connection { id, fallback } if id.worker() != self.worker => {
                 self.post_message(id, fallback.map(|peer| (peer, None)), bytes)
             }

@@ -7,8 +7,9 @@ use crate::harness::{Phone, Server, mi};
 use std::collections::BTreeSet;
 use std::fs;
 
-/// The examples that the tests below drive, and those in `gruu.rs` and `path.rs`.
-const DRIVEN: &[&str] = &["edge.cfg", "gruu.cfg", "minimal.cfg", "registrar.cfg", "residential.cfg"];
+/// The examples that the tests below drive, and those in `gruu.rs`, `nat.rs` and `path.rs`.
+const DRIVEN: &[&str] =
+    &["edge.cfg", "gruu.cfg", "minimal.cfg", "nat.cfg", "reg-event.cfg", "registrar.cfg", "residential.cfg"];
 
 fn start(name: &str) -> Server {
     Server::start_with(&example(name), &[])
@@ -56,8 +57,41 @@ fn registrar_keeps_five_contacts_of_its_own_domains_and_routes_nothing() {
     let mut named = alice.register_for(600);
     named.to = "<sip:alice@example.test>".to_owned();
     assert_eq!(alice.ask(&named).status(), 200);
-    assert_eq!(alice.ask(&alice.request("OPTIONS", "sip:127.0.0.1")).status(), 200);
+    let answer = alice.ask(&alice.request("OPTIONS", "sip:127.0.0.1"));
+    assert_eq!(
+        (answer.status(), answer.need("Allow"), answer.need("Supported")),
+        (200, "REGISTER, OPTIONS", "outbound")
+    );
+    let asks = alice.request("OPTIONS", "sip:127.0.0.1").with("Require: 100rel");
+    let answer = alice.ask(&asks);
+    assert_eq!((answer.status(), answer.need("Unsupported")), (420, "100rel"));
+    assert_eq!(alice.ask(&alice.request("OPTIONS", "sip:alice@127.0.0.1")).status(), 404);
     assert_eq!(alice.ask(&alice.request("MESSAGE", "sip:alice@127.0.0.1")).status(), 405);
+}
+
+#[test]
+fn reg_event_tells_a_phone_of_its_own_registrations_and_nobody_else() {
+    let server = start("reg-event.cfg");
+    let (mut alice, mut bob) = (Phone::udp(&server, "alice"), Phone::udp(&server, "bob"));
+    let subscribe = |phone: &Phone, uri: &str| {
+        phone.request("SUBSCRIBE", uri).with("Event: reg").with(format!("Contact: <{}>", phone.contact()))
+    };
+    assert_eq!(alice.ask(&subscribe(&alice, "sip:alice@127.0.0.1")).start, "SIP/2.0 403 Register First");
+    alice.register();
+    bob.register();
+    assert_eq!(bob.ask(&subscribe(&bob, "sip:alice@127.0.0.1")).status(), 403);
+    let request = subscribe(&alice, "sip:alice@127.0.0.1");
+    let accepted = alice.ask(&request);
+    assert_eq!(accepted.status(), 200);
+    let notify = alice.expect_request("NOTIFY");
+    assert_eq!(notify.need("X-Notifier"), "registrar");
+    alice.send(&notify.reply(200, "OK", "", "", ""));
+    // Inside the dialog nobody has to prove anything any more.
+    let mut end = crate::harness::Request { to: accepted.need("To").to_owned(), ..request.next() };
+    end.uri = accepted.addresses("Contact").remove(0);
+    assert_eq!(alice.ask(&end.with("Expires: 0")).status(), 200);
+    assert!(alice.expect_request("NOTIFY").need("Subscription-State").starts_with("terminated"));
+    assert_eq!(bob.ask(&bob.request("MESSAGE", "sip:alice@127.0.0.1")).status(), 405);
 }
 
 #[test]
@@ -76,6 +110,18 @@ fn residential_serves_calls_between_transports_and_relays_nowhere_else() {
         .request("MESSAGE", "sip:bob@127.0.0.1")
         .with(format!("Route: <sip:{};lr>, <sip:192.0.2.1;lr>", server.udp()));
     assert_eq!(alice.ask(&preset).status(), 403);
+}
+
+#[test]
+fn the_embedded_default_tells_what_it_can_do() {
+    let server = Server::start_default(&["-l", "udp:127.0.0.1:0", "--mi", "127.0.0.1:0"]);
+    let mut alice = Phone::udp(&server, "alice");
+    let answer = alice.ask(&alice.request("OPTIONS", "sip:127.0.0.1"));
+    assert_eq!(
+        (answer.status(), answer.need("Accept"), answer.need("Supported")),
+        (200, "application/sdp", "outbound")
+    );
+    assert!(answer.need("Allow").contains("INVITE"), "{}", answer.need("Allow"));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! How requests and responses find their transaction (RFC 3261 §17.1.3, §17.2.3).
 
 use seawall_sip::Message;
-use seawall_transaction::{BranchToken, Keys, OwnBranch, RequestKind};
+use seawall_transaction::{BranchToken, Keys, OwnBranch, PingToken, RequestKind};
 
 use crate::harness::{BRANCH, Bench, RFC, Setup, check, request};
 
@@ -100,6 +100,20 @@ fn a_forged_branch_is_not_ours() {
     assert_eq!(keys.read_branch(&branch[..branch.len() - 1]), None);
     assert_eq!(keys.read_branch(b""), None);
     assert_eq!(Keys::new([9; 16]).read_branch(&branch), None, "the branch of another server");
+}
+
+#[test]
+fn the_branch_of_a_ping_says_whom_and_when_and_cannot_be_made_up() {
+    let keys = Keys::new([1; 16]);
+    let token = PingToken { domain: 3, contact_id: (1 << 62) - 5, sent_us: u64::MAX - 1 };
+    let mut branch = Vec::new();
+    keys.write_ping_branch(token, &mut branch);
+    assert_eq!(keys.read_branch(&branch), Some(OwnBranch::Ping(token)));
+    for position in 0..branch.len() {
+        let mut forged = branch.clone();
+        forged[position] = if forged[position] == b'0' { b'1' } else { b'0' };
+        assert_eq!(keys.read_branch(&forged), None, "changed at {position}");
+    }
 }
 
 #[test]

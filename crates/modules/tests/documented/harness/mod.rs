@@ -1,6 +1,7 @@
 //! A server without sockets, messages to feed it with, and the comparisons that all tests are made of.
 
 mod client;
+mod database;
 mod load;
 mod log;
 mod message;
@@ -8,6 +9,7 @@ mod parameters;
 mod server;
 
 pub use client::{Client, hash};
+pub use database::Folder;
 pub use load::{check_loads, check_quiet, check_refused, check_warned, program, refused};
 pub use message::{Request, reply};
 pub use parameters::{check_parameters, row};
@@ -20,6 +22,7 @@ loadmodule \"sl.so\"
 loadmodule \"tm.so\"
 loadmodule \"rr.so\"
 loadmodule \"path.so\"
+loadmodule \"options.so\"
 loadmodule \"maxfwd.so\"
 loadmodule \"sipmsgops.so\"
 loadmodule \"usrloc.so\"
@@ -27,6 +30,9 @@ loadmodule \"registrar.so\"
 loadmodule \"nathelper.so\"
 loadmodule \"acc.so\"
 loadmodule \"auth.so\"
+loadmodule \"reg_event.so\"
+loadmodule \"auth_db.so\"
+loadmodule \"db_sqlite.so\"
 loadmodule \"httpd.so\"
 loadmodule \"mi_http.so\"
 loadmodule \"mi_fifo.so\"

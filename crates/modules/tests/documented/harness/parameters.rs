@@ -49,10 +49,18 @@ pub fn check_parameters(name: &str, rows: &[Row]) {
 
 fn script(module: &Module<Context>, name: &str, value: &str) -> String {
     let mut loads = String::new();
-    for required in ["tm", "httpd", "usrloc", "signaling"] {
-        if module.requires.contains(&required) {
+    let auth = module.requires.contains(&"auth");
+    for required in ["signaling", "tm", "auth", "httpd", "usrloc"] {
+        // What a module needs may need another.
+        if module.requires.contains(&required) || auth && required == "signaling" {
             loads.push_str(&format!("loadmodule \"{required}.so\"\n"));
         }
+    }
+    let parameter =
+        module.parameters.iter().find(|parameter| format!("\"{}\"", parameter.name) == name.replace('§', ""));
+    let also = parameter.map_or("", |parameter| parameter.needs_module);
+    if !also.is_empty() && !module.requires.contains(&also) {
+        loads.push_str(&format!("loadmodule \"{also}.so\"\n"));
     }
     let own = module.name;
     format!("{loads}loadmodule \"{own}.so\"\nmodparam(\"{own}\", {name}, {value})\nroute {{ exit; }}\n")

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
@@ -10,11 +11,15 @@ use seawall_modules::acc;
 use seawall_modules::configuration::Configuration;
 use seawall_modules::context::{Context, EventParameters, Failure, Packet as Message, Target};
 use seawall_modules::events::Gather;
+use seawall_modules::nathelper::ping::{self, Pong};
+use seawall_modules::nathelper::pinger::{Moment, Pinger};
 use seawall_modules::node::{Identity, Node, Socket, TRANSACTION_SHARDS};
+use seawall_modules::originate::{self, Ended, OwnRequest, Sent};
+use seawall_modules::reg_event::{self, Watchers};
 use seawall_modules::statistics::{COUNTED, Counters};
 use seawall_modules::tm::relay;
 use seawall_modules::tm::state::TransactionState;
-use seawall_modules::waiting::{Errand, Resume};
+use seawall_modules::waiting::{Errand, Resume, Wait};
 use seawall_net::{ConnectionId, Origin, Transport};
 use seawall_script::{Flow, Frame, Outcome, RouteId, RouteKind};
 use seawall_sip::{Method, Name, NameAddr};
@@ -79,6 +84,8 @@ pub struct Run {
     pub outcome: Option<Outcome>,
     /// Until when its contacts want the connection to be kept, one by one; 0 where they let go.
     pub keep_connection_s: Vec<u64>,
+    /// How often a script waited for something that the runtime did.
+    pub waits: usize,
     /// The host name that the script waits for.
     pub waiting_for: Option<String>,
 }
@@ -116,9 +123,14 @@ pub struct Server {
     pub node: Arc<Node>,
     pub now_s: u64,
     pub now_ms: u64,
+    /// Nothing that a script waits for is answered in time.
+    pub deaf: bool,
+    runtime: tokio::runtime::Runtime,
+    pinger: Pinger,
     run: Run,
     effects: Effects<Arc<TransactionState>, Target>,
     parked: Option<(Box<Context>, Frame, Resume)>,
+    own_requests: Vec<OwnRequest>,
 }
 
 impl Server {
@@ -150,21 +162,28 @@ impl Server {
             identity: Identity::new(&sockets, &aliases),
             sockets,
             location: Arc::new(location),
+            watchers: Watchers::default(),
             transactions: transactions.map(Mutex::new).collect(),
             keys,
             authentication: seawall_modules::auth::Nonces::new(secret),
+            storage: seawall_storage::Storage::default(),
             configuration: ArcSwap::from_pointee(configuration),
             counters: Counters::new(1),
             started_s: START_S,
             workers: 1,
+            pinging: AtomicBool::new(true),
         };
         Self {
             node: Arc::new(node),
             now_s: START_S,
             now_ms: 1_000_000,
+            deaf: false,
+            runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
+            pinger: Pinger::new(0, 1),
             run: Run::default(),
             effects: Effects::default(),
             parked: None,
+            own_requests: Vec::new(),
         }
     }
 
@@ -208,9 +227,12 @@ impl Server {
                 for shard in &server.node.transactions {
                     shard.lock().timeout(server.now_ms, &mut server.effects);
                 }
+                if server.now_ms % 1000 == 0 {
+                    server.expire();
+                }
                 server.carry_out();
+                server.ping();
             }
-            server.expire();
         })
     }
 
@@ -232,6 +254,11 @@ impl Server {
             context.error = Some((code, text));
             server.go(context, Frame::new(route));
         })
+    }
+
+    /// Waits for something that the control side does.
+    pub fn block_on<T>(&self, task: impl Future<Output = T>) -> T {
+        self.runtime.block_on(task)
     }
 
     /// The value of a counter.
@@ -279,8 +306,22 @@ impl Server {
 
     fn go(&mut self, mut context: Box<Context>, mut frame: Frame) {
         let configuration = Arc::clone(&context.configuration);
-        let outcome = seawall_script::run(&configuration.program, &mut frame, &mut *context);
-        self.run.outcome.get_or_insert(outcome);
+        let mut outcome = seawall_script::run(&configuration.program, &mut frame, &mut *context);
+        while let (Outcome::Parked, Some(Wait { errand: Errand::Task(_), .. })) = (&outcome, &context.waiting)
+        {
+            let Some(Wait { errand: Errand::Task(task), resume }) = context.waiting.take() else { break };
+            self.run.waits += 1;
+            context.share_packet();
+            let answer = (!self.deaf).then(|| self.runtime.block_on(task));
+            outcome = match resume(&mut context, answer) {
+                Flow::Pending => Outcome::Parked,
+                Flow::Value(value) => {
+                    context.write_outputs(&mut frame);
+                    seawall_script::resume(&configuration.program, &mut frame, &mut *context, value)
+                }
+                other => panic!("{other:?} after a wait"),
+            };
+        }
         match outcome {
             Outcome::Parked => self.park(context, frame),
             _ => self.leave(context),
@@ -336,6 +377,7 @@ impl Server {
         context.outbox.drain(|target, bytes| self.run.sent.push(packet(&node, target, bytes)));
         self.effects.append(&mut context.effects);
         self.run.keep_connection_s.extend(context.keep_connection.drain(..).map(|lease| lease.until_s));
+        self.own_requests.append(&mut context.own_requests);
         for launched in std::mem::take(&mut context.launched) {
             let mut frame = Frame::new(launched.route);
             frame.set_return_code(launched.code);
@@ -360,6 +402,14 @@ impl Server {
 
     fn response(&mut self, mut context: Box<Context>) {
         let branch = self.node.keys.response_branch(context.message());
+        if let Some(OwnBranch::Ping(token)) = branch {
+            let status = context.message().status();
+            let pong = Pong { token, status, now_us: self.now_ms * 1000, now_s: self.now_s };
+            let configuration = self.node.configuration.load_full();
+            let mut events = Vec::new();
+            ping::answered(&self.node, 0, &configuration, pong, &mut events);
+            return self.raise(events);
+        }
         let Some(OwnBranch::Transaction(token)) = branch else { return };
         let node = Arc::clone(&self.node);
         let shard = node.shard(token.id.shard).unwrap();
@@ -427,7 +477,12 @@ impl Server {
     }
 
     fn carry_out(&mut self) {
-        while !self.effects.is_empty() {
+        if self.node.watchers.is_due(self.now_ms) {
+            let mut context = self.context(RouteKind::Event, seawall_modules::context::nowhere());
+            reg_event::take_due(&mut context);
+            self.leave(context);
+        }
+        while !self.effects.is_empty() || !self.own_requests.is_empty() {
             for effect in std::mem::take(&mut self.effects) {
                 match effect {
                     Effect::Send { to, bytes, .. } => {
@@ -438,10 +493,35 @@ impl Server {
                         self.failure(id, &context, Failure { code, branch });
                     }
                     Effect::Completed { id, code, context, .. } => self.completed(id, code, &context),
-                    Effect::Result { .. } | Effect::Ended { .. } => {}
+                    Effect::Result { code, response, context: state, .. } => {
+                        let mut context = self.context(RouteKind::Local, seawall_modules::context::nowhere());
+                        originate::ended(&mut context, &state, &Ended { code, response });
+                        self.leave(context);
+                    }
+                    Effect::Ended { .. } => {}
                 }
             }
+            for request in std::mem::take(&mut self.own_requests) {
+                self.originate(request);
+            }
         }
+    }
+
+    /// Sends a request of the server itself.
+    fn originate(&mut self, request: OwnRequest) {
+        let mut context = self.context(RouteKind::Local, seawall_modules::context::nowhere());
+        if originate::prepare(&mut context, request) {
+            let configuration = Arc::clone(&context.configuration);
+            if let Some(route) = configuration.routes.local {
+                let outcome =
+                    seawall_script::run(&configuration.program, &mut Frame::new(route), &mut *context);
+                if matches!(outcome, Outcome::Done { drop: true, .. }) {
+                    originate::fail(&mut context);
+                }
+            }
+            assert_eq!(originate::send(&mut context), Sent::Done, "the next hop is a name");
+        }
+        self.leave(context);
     }
 
     fn failure(&mut self, id: TransactionId, state: &Arc<TransactionState>, failure: Failure) {
@@ -467,13 +547,26 @@ impl Server {
         }
     }
 
+    fn ping(&mut self) {
+        let node = Arc::clone(&self.node);
+        let configuration = node.configuration.load_full();
+        let now = Moment { now_us: self.now_ms * 1000, now_s: self.now_s };
+        let mut events = Vec::new();
+        let sent = &mut self.run.sent;
+        let mut send = |target, bytes: &mut Vec<u8>| sent.push(packet(&node, target, bytes));
+        self.pinger.tick(&node, &configuration, now, &mut events, &mut send);
+        self.raise(events);
+    }
+
     fn expire(&mut self) {
         let node = Arc::clone(&self.node);
         let listens = node.configuration.load().routes.location_events;
         let mut events = Vec::new();
         for domain in node.location.domains() {
             let now_s = self.now_s;
-            let mut sink = Gather { events: &mut events, names: node.location.names(), listens, now_s };
+            let watchers = &node.watchers;
+            let mut sink =
+                Gather { events: &mut events, names: node.location.names(), listens, watchers, now_s };
             for shard in 0..domain.shard_count() {
                 while domain.expire(shard, now_s, 1000, &mut sink) {}
             }

@@ -4,6 +4,7 @@ pub mod call;
 pub mod kamailio;
 pub mod message;
 pub mod mi;
+pub mod nat;
 pub mod phone;
 pub mod scripts;
 pub mod server;

@@ -1,0 +1,23 @@
+//! SQL databases as scripts name them, and the tables of OpenSIPS in them.
+//!
+//! Everything here is asynchronous and runs on the control side's tokio runtime; a worker never waits for it but parks
+//! the script. Values are always bound. Names of tables and columns, which SQL cannot bind, are [`Identifier`]s: letters,
+//! digits and underscores. Kinds of databases besides SQLite are refused by name.
+
+mod cell;
+mod database;
+mod error;
+mod identifier;
+pub mod limits;
+mod schema;
+mod select;
+mod subscribers;
+mod url;
+
+pub use cell::Cell;
+pub use database::{Database, Options, Storage};
+pub use error::StorageError;
+pub use identifier::{BadIdentifier, Identifier};
+pub use select::Select;
+pub use subscribers::{Columns, Secrets, Subscribers};
+pub use url::{BadUrl, DatabaseUrl};

@@ -1,7 +1,7 @@
 //! `cargo xtask docs`: writes docs/reference from the declaration tables.
 
-use crate::Outcome;
 use crate::process::{cargo, root, run as run_command};
+use crate::{Outcome, parity};
 use std::path::Path;
 
 /// Rewrites docs/reference.
@@ -13,5 +13,6 @@ pub fn run(_arguments: &[String]) -> Outcome {
 pub fn write_reference(folder: &Path) -> Outcome {
     std::fs::create_dir_all(folder)
         .map_err(|error| format!("cannot create {}: {error}", folder.display()))?;
-    run_command(cargo().args(["run", "--quiet", "--package", "seawall", "--", "docs"]).arg(folder))
+    run_command(cargo().args(["run", "--quiet", "--package", "seawall", "--", "docs"]).arg(folder))?;
+    parity::write_pages(&root(), folder)
 }

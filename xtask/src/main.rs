@@ -6,6 +6,7 @@ mod compare;
 mod conformance;
 mod docs;
 mod fuzz;
+mod parity;
 mod process;
 mod setup;
 mod test;

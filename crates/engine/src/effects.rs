@@ -63,7 +63,8 @@ impl Worker {
     /// Runs the failure route of a transaction whose branches have all failed.
     fn failure(&mut self, io: &mut Io, id: TransactionId, state: &Arc<TransactionState>, failure: Failure) {
         let Some(shard) = self.node.shard(id.shard) else { return };
-        let request = shard.lock().request_of(id);
+        let received = shard.lock().request_of(id);
+        let request = received.or_else(|| state.lock().own_request.clone());
         let route = state.lock().armed.failure.take();
         let (Some(request), Some(route)) = (request, route) else {
             shard.lock().finish(io.now_ms(), id, &mut self.effects);

@@ -277,7 +277,8 @@ impl Handler for Worker {
     fn timer(&mut self, io: &mut Io) {
         let busy = self.run_transaction_timers(io) | self.ping(io)
             || !self.parked.is_empty()
-            || !self.own_requests.is_empty();
+            || !self.own_requests.is_empty()
+            || self.node.watchers.is_due(io.now_ms());
         self.next_tick_ms = io.now_ms() + if busy { TICK_MS } else { IDLE_TICK_MS };
         self.give_up_waiting(io);
         if self.expired_until_s < io.unix_s() {

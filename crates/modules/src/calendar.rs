@@ -3,6 +3,9 @@
 use chrono::DateTime;
 use chrono::format::{Item, StrftimeItems};
 
+/// The length of a Date header line with its line end; all have the same.
+pub const DATE_LINE_LEN: usize = 37;
+
 /// A time in seconds since the Unix epoch in a format of strftime, in UTC. A format that is none gives an empty text.
 #[must_use]
 pub fn format(pattern: &str, unix_s: u64) -> String {

@@ -131,6 +131,8 @@ pub struct Context {
     pub own: Option<Box<crate::originate::Departure>>,
     /// Connections to keep, or to let go (`tcp_persistent_flag`).
     pub keep_connection: Vec<crate::registrar::Lease>,
+    /// Whether the next reply leaves out Server, because it must not be long.
+    pub brief_reply: bool,
     /// The code that the last local reply had, 0 for none; `$rs` in a request route and the statistics use it.
     pub replied: u16,
     /// Addresses that were resolved for this message, by host name.
@@ -201,6 +203,7 @@ impl Context {
             own_requests: Vec::new(),
             own: None,
             keep_connection: Vec::new(),
+            brief_reply: false,
             replied: 0,
             resolved: Vec::new(),
             max_forwards: None,
@@ -243,6 +246,7 @@ impl Context {
         self.event = None;
         self.own = None;
         self.keep_connection.clear();
+        self.brief_reply = false;
         self.replied = 0;
         self.resolved.clear();
         self.max_forwards = None;

@@ -66,6 +66,7 @@ pub const MODULES: &[LaterModule] = &[
     },
     LaterModule { name: "statistics", functions: &["update_stat", "reset_stat"] },
     LaterModule { name: "textops", functions: &["search", "subst", "subst_uri", "subst_user", "replace"] },
+    LaterModule { name: "registrar (push notifications)", functions: &["pn_process_purr"] },
     LaterModule { name: "tls_mgm", functions: &[] },
     LaterModule { name: "tls_wolfssl", functions: &[] },
     LaterModule { name: "tls_openssl", functions: &[] },

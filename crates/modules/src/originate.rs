@@ -2,7 +2,8 @@
 //!
 //! Whoever has a request to send puts an [`OwnRequest`] into [`Context::own_requests`]; the worker takes it from there
 //! when the route has ended and what it said has been sent. [`prepare`] makes the message, `local_route` may change it,
-//! [`send`] finds the next hop and gives it to the transaction layer. How it ended is told by a callback, on whichever
+//! [`send`] finds the next hop and gives it to the transaction layer. Routes that `local_route` arms run as for a request
+//! that is relayed: a failure route may send it elsewhere. How it ended is told by a callback, on whichever
 //! worker learns of it.
 
 use std::fmt;
@@ -18,7 +19,8 @@ use seawall_transaction::BranchToken;
 use crate::branch::Branch;
 use crate::context::{Context, Packet, nowhere};
 use crate::forward::{self, NoTarget};
-use crate::tm::state::{Inner, TransactionState};
+use crate::tm::relay::{keep, run_branch_route};
+use crate::tm::state::{Inner, SentBranch, TransactionState};
 use crate::uris;
 
 /// How many hops a request of ours may take (RFC 3261 section 8.1.1.6).
@@ -156,6 +158,12 @@ pub fn send(context: &mut Context) -> Sent {
     if context.own.is_none() {
         return Sent::Done;
     }
+    if let Some(route) = context.armed.branch.take()
+        && !run_branch_route(context, route, 0)
+    {
+        fail(context);
+        return Sent::Done;
+    }
     let branch = context.target.clone();
     match forward::target(context, &branch) {
         Ok(mut target) => {
@@ -184,14 +192,17 @@ pub fn send(context: &mut Context) -> Sent {
 /// Makes the client transaction. False when there are too many.
 fn give_to_layer(context: &mut Context, branch: &Branch, target: crate::context::Target) -> bool {
     let on_answer = context.own.as_mut().and_then(|own| own.on_answer.take());
+    let holds = context.armed.failure.is_some();
+    let uri = context.request_uri().to_vec();
     let inner = Inner {
-        armed: context.armed,
-        avps: std::mem::take(&mut context.avps),
-        flags: context.flags,
         on_answer,
+        own_request: holds.then(|| context.share_packet()),
+        is_own: true,
+        branches: vec![SentBranch { branch: Branch { uri, ..branch.clone() }, reply_route: None }],
         ..Inner::default()
     };
     let state = Arc::new(TransactionState::new(Arc::clone(&context.configuration), context.origin, inner));
+    keep(context, &state);
     let node = Arc::clone(&context.node);
     // A shard whose timers this worker runs: it goes on ticking fast while there is something in one of them.
     let own_shards = node.transactions.iter().skip(context.worker).step_by(node.workers.max(1));
@@ -207,7 +218,12 @@ fn give_to_layer(context: &mut Context, branch: &Branch, target: crate::context:
         forward::write(seen, branch, &target, &via_branch, &mut bytes);
         bytes
     };
-    let made = shard.lock().originate(seen.now_ms, false, Arc::clone(&state), target, message, &mut effects);
+    let mut layer = shard.lock();
+    let made = layer.originate(seen.now_ms, false, Arc::clone(&state), target, message, &mut effects);
+    if let Ok(id) = &made {
+        layer.hold_failure(*id, holds);
+    }
+    drop(layer);
     context.effects = effects;
     match made {
         Ok(_) => context.own = None,

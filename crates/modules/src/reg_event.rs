@@ -10,7 +10,8 @@ use seawall_notifier::reginfo::CONTENT_TYPE;
 use seawall_notifier::{BadSubscribe, Dialog, New, Refresh, Refused, Source};
 use seawall_registrar::aor::{self, Aor};
 use seawall_script::{Argument, ArgumentKind, Call, Flow, Function, Module, Routes, Statistic};
-use seawall_sip::{Message, Method, Name, Uri, ascii, cseq, list, name_addr};
+use seawall_sip::uri::escape;
+use seawall_sip::{Message, Method, Name, Uri, ascii, cseq, list, name_addr, validate};
 
 use crate::context::Context;
 use crate::registrar::{Table, prepare_domain};
@@ -70,6 +71,9 @@ pub static MODULE: Module<Context> = Module {
     requires: &["usrloc", "tm"],
     ..Module::new("reg_event", "https://www.rfc-editor.org/rfc/rfc3680")
 };
+
+/// Longest next hop that a subscription keeps, in bytes: a host name and a port with room to spare.
+const NEXT_HOP_BYTES: usize = 512;
 
 /// Why a SUBSCRIBE is refused: code, reason and header lines.
 struct Refusal(u16, &'static str, String);
@@ -138,6 +142,7 @@ fn add_reply_headers(context: &mut Context, lines: &[u8]) {
 
 /// Does what the SUBSCRIBE asks for and leaves the NOTIFY in the context. Gives the seconds that were granted.
 fn serve(context: &mut Context, call: &Call<'_, Context>) -> Result<u32, Refusal> {
+    understood(context.message())?;
     acceptable(context.message())?;
     let expires_s = granted_s(context)?;
     let way = Way {
@@ -145,7 +150,8 @@ fn serve(context: &mut Context, call: &Call<'_, Context>) -> Result<u32, Refusal
         connection: context.origin.connection,
         next_hop: call.str(2).filter(|hop| !hop.is_empty()).map(forward::as_uri).unwrap_or_default(),
     };
-    if !uris::is_clean(&way.next_hop) || !way.next_hop.is_empty() && Uri::parse(&way.next_hop).is_err() {
+    let usable = uris::is_clean(&way.next_hop) && way.next_hop.len() <= NEXT_HOP_BYTES;
+    if !usable || !way.next_hop.is_empty() && Uri::parse(&way.next_hop).is_err() {
         tracing::error!("line {}: reg_event_subscribe: the next hop is no URI", call.line());
         return Err(Refusal(500, "Server Internal Error", String::new()));
     }
@@ -165,13 +171,16 @@ fn begin(context: &mut Context, call: &Call<'_, Context>, expires_s: u32, way: W
     let mut name = Aor::new();
     let policy = &context.configuration.settings.registrar.policy;
     aor::canonical_text(uri, policy, &mut name).map_err(|_| not_found())?;
-    let aor_uri = uri_of_aor(uri).ok_or_else(not_found)?;
+    let aor_uri = uri_of_aor(&name, uri, policy.use_domain).ok_or_else(not_found)?;
+    // Without a domain a GRUU names the socket that its phone registered at, which the subscriber may not reach.
+    let gruus = policy.gruu.is_some() && policy.use_domain;
     let tag = reply::tag_of(context).ok_or(Refusal(400, "Bad Request", String::new()))?;
     let new = New {
         dialog: Dialog::new(context.message(), &tag)?,
         domain: table.name(),
         aor: &name,
         aor_uri: &aor_uri,
+        gruus,
         expires_s,
         source: Source::from(context.origin.peer.ip()),
         flow: way,
@@ -225,6 +234,16 @@ fn granted_s(context: &Context) -> Result<u32, Refusal> {
     Ok(asked.min(settings.max_expires_s))
 }
 
+/// Whether nothing is insisted on that is not provided: no extension is (RFC 3261 section 8.2.2.3).
+fn understood(message: &Message) -> Result<(), Refusal> {
+    let tags: Vec<_> =
+        validate::unsupported(message, Name::Require, &[]).map(String::from_utf8_lossy).collect();
+    if tags.is_empty() {
+        return Ok(());
+    }
+    Err(Refusal(420, "Bad Extension", format!("Unsupported: {}\r\n", tags.join(", "))))
+}
+
 /// Whether the subscriber takes the only kind of document that there is (RFC 3680 section 4.5).
 fn acceptable(message: &Message) -> Result<(), Refusal> {
     if message.header(Name::Accept).is_none() {
@@ -241,8 +260,18 @@ fn acceptable(message: &Message) -> Result<(), Refusal> {
     Err(Refusal(406, "Not Acceptable", line))
 }
 
-/// The address of record as a URI, for the documents: without password, port and parameters.
-fn uri_of_aor(uri: &[u8]) -> Option<Vec<u8>> {
-    let uri = Uri::parse(uri).ok()?;
-    Some([b"sip:", uri.user?, b"@", &*uri.host.to_ascii_lowercase()].concat())
+/// The address of record as a URI, for the documents: as its GRUUs have it, without password, port and parameters. Where
+/// addresses of record have no host, that of the subscriber's URI stands in.
+fn uri_of_aor(name: &[u8], uri: &[u8], use_domain: bool) -> Option<Vec<u8>> {
+    let given = Uri::parse(uri).ok()?;
+    let at = name.iter().rposition(|byte| *byte == b'@').filter(|_| use_domain);
+    let (user, host) = match at {
+        Some(at) => (name.get(..at)?, name.get(at + 1..)?),
+        None => (name, given.host),
+    };
+    let mut out = b"sip:".to_vec();
+    escape::escape_user_into(user, &mut out);
+    out.push(b'@');
+    out.extend_from_slice(&host.to_ascii_lowercase());
+    Some(out)
 }

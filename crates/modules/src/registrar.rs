@@ -15,7 +15,9 @@ use regex::bytes::Regex;
 use seawall_location::{Domain, NameId, Q_NONE};
 use seawall_net::Transport;
 use seawall_registrar::gruu::{NoGruu, Wanted};
-use seawall_registrar::{Found, Gruu, Lookup, LookupFlags, Policy, Reject, Save, SaveFlags, Source, aor};
+use seawall_registrar::{
+    Added, Found, Gruu, Lookup, LookupFlags, Policy, Reject, Save, SaveFlags, Source, aor,
+};
 use seawall_script::{
     Argument, ArgumentKind, Call, FlagSpace, Flow, Function, Module, Prepared, Routes, Statistic, Value,
 };
@@ -327,7 +329,8 @@ fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
         .counters
         .bump(context.worker, if accepted { Stat::AcceptedRegs } else { Stat::RejectedRegs });
     if !flags.no_reply {
-        if outcome.status == 200 {
+        context.brief_reply = outcome.is_brief;
+        if outcome.status == 200 && !outcome.is_brief {
             context.push_date(&mut headers);
             headers.extend_from_slice(&context.configuration.settings.registrar.service_route);
         }
@@ -356,6 +359,7 @@ fn run_save(
     let attr = text(settings.attribute);
     let node = Arc::clone(&context.node);
     let is_own = |uri: &Uri<'_>| is_own_socket(&node, uri);
+    let unproven = if flags.no_reply { None } else { unproven(context) };
     let save = Save {
         now_s: context.now_s,
         policy: &settings.policy,
@@ -372,6 +376,7 @@ fn run_save(
             ownership_tag: tag,
             is_own: &is_own,
             random: context.random(),
+            unproven,
         },
     };
     let listens = configuration.routes.location_events;
@@ -393,6 +398,17 @@ fn run_save(
         keeping::repeated(context, domain, aor, connection);
     }
     outcome
+}
+
+/// What every reply of this server has besides, for a REGISTER over UDP without credentials that were found
+/// right: its source address may be somebody else's.
+fn unproven(context: &Context) -> Option<Added> {
+    let authentication = &context.authentication;
+    if context.origin.transport != Transport::Udp || authentication.header(context.message()).is_some() {
+        return None;
+    }
+    let server_len = context.configuration.settings.server_header.as_ref().map_or(0, Vec::len);
+    Some(Added { needed: context.reply_headers.len(), optional: server_len + crate::calendar::DATE_LINE_LEN })
 }
 
 /// A transport as a URI names it.

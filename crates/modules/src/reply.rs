@@ -65,6 +65,9 @@ pub fn stateless(context: &mut Context, code: u16, reason: &[u8], extra_headers:
 /// Sends a reply by the context's transaction. False when it has ended or is answered already.
 pub fn stateful(context: &mut Context, code: u16, reason: &[u8], body: &[u8]) -> bool {
     let Some((id, state)) = context.transaction.clone() else { return false };
+    if state.lock().is_own {
+        return false;
+    }
     let via_fix = context.share_packet().via_fix;
     let node = Arc::clone(&context.node);
     let Some(shard) = node.shard(id.shard) else { return false };
@@ -101,6 +104,7 @@ fn write(
     response.record_route = (101..300).contains(&code)
         && matches!(message.method_id(), Method::Invite | Method::Subscribe | Method::Refer);
     let server = context.configuration.settings.server_header.as_deref().unwrap_or_default();
+    let server = if context.brief_reply { b"" } else { server };
     if context.reply_headers.is_empty() && extra_headers.is_empty() {
         response.extra_headers = server;
         response.write(message, out);

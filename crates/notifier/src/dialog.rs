@@ -88,6 +88,18 @@ impl Dialog {
             && event_id(subscribe) == Ok(&self.event_id)
     }
 
+    /// Takes a new Contact URI of the subscriber.
+    ///
+    /// # Errors
+    /// The dialog would be too large.
+    pub(crate) fn retarget(&mut self, target: Vec<u8>) -> Result<(), BadSubscribe> {
+        if self.bytes() - self.target.len() + target.len() > DIALOG_BYTES {
+            return Err(BadSubscribe::TooLarge);
+        }
+        self.target = target;
+        Ok(())
+    }
+
     /// The Request-URI of our next request, and its Route lines (RFC 3261 section 12.2.1.1).
     #[must_use]
     pub fn request_uri_and_routes(&self) -> (Vec<u8>, Vec<u8>) {

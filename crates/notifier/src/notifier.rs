@@ -60,6 +60,8 @@ pub struct New<'a, F> {
     pub aor: &'a [u8],
     /// The address of record as a URI.
     pub aor_uri: &'a [u8],
+    /// Whether documents show the public GRUUs of contacts (RFC 5628).
+    pub gruus: bool,
     /// For how long, in seconds; 0 asks for one NOTIFY and no more (RFC 6665 section 4.4.3).
     pub expires_s: u32,
     /// Where it came from.
@@ -213,6 +215,7 @@ impl<F: Clone> Notifier<F> {
             dialog: new.dialog,
             flow: new.flow,
             aor_uri: new.aor_uri.into(),
+            gruus: new.gruus,
             watch: key,
             source: new.source,
             expires_ms: end_ms(now, new.expires_s),
@@ -250,7 +253,7 @@ impl<F: Clone> Notifier<F> {
         }
         // A target refresh request (RFC 6665 section 4.4.1).
         if let Some(target) = target(refresh.subscribe)? {
-            subscription.dialog.target = target;
+            subscription.dialog.retarget(target)?;
         }
         subscription.dialog.remote_cseq = cseq;
         subscription.flow = refresh.flow;

@@ -6,6 +6,7 @@
 use std::io::Write;
 
 use seawall_location::Removal;
+use seawall_sip::uri::escape::escape_param_into;
 
 /// The type of the body of a NOTIFY.
 pub const CONTENT_TYPE: &[u8] = b"application/reginfo+xml";
@@ -104,13 +105,29 @@ pub struct Contact<'a> {
     pub call_id: &'a [u8],
     /// The CSeq number that it was registered with.
     pub cseq: u32,
-    /// Its `+sip.instance` with the angle brackets; empty for none.
+    /// Its `+sip.instance` with the angle brackets; empty for none. In a document with GRUUs it makes the public one.
     pub instance: &'a [u8],
+}
+
+/// What stands at the top of a document.
+#[derive(Debug, Clone, Copy)]
+pub struct Head<'a> {
+    /// The version: 0 in the first document of a subscription, and one more in each that follows.
+    pub version: u32,
+    /// Whether it lists everything, or what changed.
+    pub full: bool,
+    /// The address of record as a URI.
+    pub aor: &'a [u8],
+    /// The state of the registration.
+    pub state: RegistrationState,
+    /// Whether active contacts are shown with their public GRUUs (RFC 5628).
+    pub gruus: bool,
 }
 
 /// A document that is being written.
 #[derive(Debug)]
-pub struct Document {
+pub struct Document<'a> {
+    head: Head<'a>,
     out: Vec<u8>,
     longest: usize,
 }
@@ -118,31 +135,32 @@ pub struct Document {
 /// What closes every document.
 const END: &[u8] = b"  </registration>\n</reginfo>\n";
 
-impl Document {
-    /// Begins a document of at most `longest` bytes. `full` says whether it lists everything or what changed; `aor` is
-    /// the address of record as a URI.
+impl<'a> Document<'a> {
+    /// Begins a document of at most `longest` bytes.
     #[must_use]
-    pub fn new(version: u32, full: bool, aor: &[u8], state: RegistrationState, longest: usize) -> Self {
+    pub fn new(head: Head<'a>, longest: usize) -> Self {
         let mut out = Vec::with_capacity(512);
-        out.extend_from_slice(
-            b"<?xml version=\"1.0\"?>\n<reginfo xmlns=\"urn:ietf:params:xml:ns:reginfo\" version=\"",
-        );
-        number(&mut out, u64::from(version));
+        out.extend_from_slice(b"<?xml version=\"1.0\"?>\n<reginfo xmlns=\"urn:ietf:params:xml:ns:reginfo\"");
+        if head.gruus {
+            out.extend_from_slice(b" xmlns:gr=\"urn:ietf:params:xml:ns:gruuinfo\"");
+        }
+        out.extend_from_slice(b" version=\"");
+        number(&mut out, u64::from(head.version));
         out.extend_from_slice(b"\" state=\"");
-        out.extend_from_slice(if full { b"full" } else { b"partial" });
+        out.extend_from_slice(if head.full { b"full" } else { b"partial" });
         out.extend_from_slice(b"\">\n  <registration aor=\"");
-        uri(&mut out, aor);
+        uri(&mut out, head.aor);
         // A subscription is to one address of record, so one name for it is enough.
         out.extend_from_slice(b"\" id=\"r\" state=\"");
-        out.extend_from_slice(state.word());
+        out.extend_from_slice(head.state.word());
         out.extend_from_slice(b"\">\n");
-        Self { out, longest }
+        Self { head, out, longest }
     }
 
     /// Adds a contact. False when there is no room for it; nothing is added then.
     pub fn contact(&mut self, contact: &Contact<'_>) -> bool {
         let before = self.out.len();
-        write_contact(&mut self.out, contact);
+        write_contact(&mut self.out, contact, &self.head);
         let fits = self.out.len() + END.len() <= self.longest;
         if !fits {
             self.out.truncate(before);
@@ -158,7 +176,7 @@ impl Document {
     }
 }
 
-fn write_contact(out: &mut Vec<u8>, contact: &Contact<'_>) {
+fn write_contact(out: &mut Vec<u8>, contact: &Contact<'_>, head: &Head<'_>) {
     out.extend_from_slice(b"    <contact id=\"");
     number(out, contact.id);
     out.extend_from_slice(b"\" state=\"");
@@ -187,8 +205,21 @@ fn write_contact(out: &mut Vec<u8>, contact: &Contact<'_>) {
         out.extend_from_slice(b"      <unknown-param name=\"+sip.instance\">\"");
         text(out, contact.instance);
         out.extend_from_slice(b"\"</unknown-param>\n");
+        if head.gruus && contact.event.is_active() {
+            write_public_gruu(out, head.aor, contact.instance);
+        }
     }
     out.extend_from_slice(b"    </contact>\n");
+}
+
+/// The public GRUU of an instance of the address of record (RFC 5627 section 3.1.1, RFC 5628 section 4).
+fn write_public_gruu(out: &mut Vec<u8>, aor: &[u8], instance: &[u8]) {
+    let bare = instance.strip_prefix(b"<").and_then(|rest| rest.strip_suffix(b">")).unwrap_or(instance);
+    let mut gruu = [aor, b";gr="].concat();
+    escape_param_into(bare, &mut gruu);
+    out.extend_from_slice(b"      <gr:pub-gruu uri=\"");
+    uri(out, &gruu);
+    out.extend_from_slice(b"\"/>\n");
 }
 
 fn number(out: &mut Vec<u8>, number: u64) {

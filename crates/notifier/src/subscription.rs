@@ -46,6 +46,8 @@ pub(crate) struct Subscription<F> {
     pub flow: F,
     /// The address of record as a URI, for the documents.
     pub aor_uri: Box<[u8]>,
+    /// Whether its documents show public GRUUs.
+    pub gruus: bool,
     /// The key of its watch.
     pub watch: Box<[u8]>,
     pub source: super::notifier::Source,

@@ -7,7 +7,7 @@ use seawall_location::{Binding, Change, MADE_BY_HAND, Q_NONE};
 
 use crate::limits::BODY_BYTES;
 use crate::pending::{Changed, left_s};
-use crate::reginfo::{Contact, ContactEvent, Document, RegistrationState};
+use crate::reginfo::{Contact, ContactEvent, Document, Head, RegistrationState};
 use crate::subscription::{Id, Subscription};
 
 /// What is known of a watched address of record.
@@ -90,7 +90,7 @@ pub(crate) fn full<'b, F>(
     watch.active = bindings.peek().is_some();
     watch.seen.clear();
     let state = if watch.active { RegistrationState::Active } else { RegistrationState::Init };
-    let mut document = Document::new(subscription.version, true, &subscription.aor_uri, state, BODY_BYTES);
+    let mut document = Document::new(head(subscription, true, state), BODY_BYTES);
     for binding in bindings {
         watch.seen.insert(binding.numbers.contact_id, Seen::of(&binding));
         document.contact(&Contact {
@@ -115,9 +115,13 @@ pub(crate) fn partial<F>(
     now_s: u64,
 ) -> Vec<u8> {
     let state = if watch.active { RegistrationState::Active } else { RegistrationState::Terminated };
-    let mut document = Document::new(subscription.version, false, &subscription.aor_uri, state, BODY_BYTES);
+    let mut document = Document::new(head(subscription, false, state), BODY_BYTES);
     for change in changes {
         document.contact(&change.contact(now_s));
     }
     document.finish()
+}
+
+fn head<F>(subscription: &Subscription<F>, full: bool, state: RegistrationState) -> Head<'_> {
+    Head { version: subscription.version, full, aor: &subscription.aor_uri, state, gruus: subscription.gruus }
 }

@@ -88,6 +88,7 @@ impl Server<'_> {
             ownership_tag: seawall_location::NameId::NONE,
             is_own: &|uri| uri.host == b"192.0.2.1",
             random: 0,
+            unproven: Some(seawall_registrar::Added { needed: 0, optional: 70 }),
         };
         let flags = SaveFlags::default();
         let save = Save { now_s, policy: &self.policy, flags: &flags, domain: self.domain, source };

@@ -17,6 +17,7 @@ pub mod methods;
 mod path;
 mod plan;
 mod policy;
+mod proportion;
 mod registered;
 mod reject;
 mod reply;
@@ -37,4 +38,4 @@ pub use registered::{
 pub use reject::{Reject, supported};
 pub use reply::write_q;
 pub use request::{Asked, Register, Wish};
-pub use save::{Outcome, Save, Source};
+pub use save::{Added, Outcome, Save, Source};

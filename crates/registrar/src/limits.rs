@@ -13,6 +13,10 @@ pub const MAX_AOR_LEN: usize = 256;
 /// `max_contact_len`. The document says 255 (registrar 1.3.15), which locks out push phones: their URIs run to 300.
 pub const MAX_CONTACT_LEN: usize = 512;
 
+/// `max_reply_percent`: what a forged request may make of itself at another's cost (behaviour §9). A reply to a phone with
+/// one contact stays below.
+pub const MAX_REPLY_PERCENT: u32 = 150;
+
 /// Longest Call-ID: what the `location` tables of other servers hold.
 pub const MAX_CALLID_LEN: usize = 255;
 

@@ -52,6 +52,9 @@ pub struct Policy {
     pub max_domain_len: usize,
     /// `max_aor_len` (registrar 1.3.14).
     pub max_aor_len: usize,
+    /// `max_reply_percent` (behaviour §9): how long a 200 over UDP may be without authentication, in percent of the request;
+    /// 0 sets no limit.
+    pub max_reply_percent: u32,
     /// `max_contact_len` (registrar 1.3.15; the default is ours, see [`limits::MAX_CONTACT_LEN`]).
     pub max_contact_len: usize,
     /// `outbound_mode` (behaviour §2): whether flows are served as RFC 5626 §6 says, 439 included.
@@ -86,6 +89,7 @@ impl Default for Policy {
             max_aor_len: limits::MAX_AOR_LEN,
             max_contact_len: limits::MAX_CONTACT_LEN,
             outbound: true,
+            max_reply_percent: limits::MAX_REPLY_PERCENT,
             gruu: None,
         }
     }

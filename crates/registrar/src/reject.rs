@@ -68,6 +68,8 @@ pub enum Reject {
     IntervalTooBrief(u32),
     /// More contacts than the address of record may have.
     TooManyContacts,
+    /// A list of contacts that is too long for somebody who has not proven who he is (`max_reply_percent`).
+    ReplyTooLong,
 }
 
 impl Reject {
@@ -99,6 +101,7 @@ impl Reject {
             Reject::ContactForbidden => (403, "Contact not allowed"),
             Reject::IntervalTooBrief(_) => (423, "Interval too brief"),
             Reject::TooManyContacts => (503, "Too many registered contacts"),
+            Reject::ReplyTooLong => (403, "Too many contacts to list without authentication over UDP"),
         };
         let reason = match status {
             400 => "Bad Request",

@@ -10,6 +10,7 @@ use crate::flags::{PathMode, SaveFlags};
 use crate::limits::{LATEST_EXPIRY_S, MAX_ATTR_LEN, MAX_RECEIVED_LEN};
 use crate::plan::{Fate, Plan, Step};
 use crate::policy::{MatchingMode, Policy};
+use crate::proportion;
 use crate::reject::Reject;
 use crate::reply::{self, Gruus};
 use crate::request::{Asked, Register, Wish};
@@ -37,6 +38,18 @@ pub struct Source<'a> {
     pub is_own: &'a dyn Fn(&Uri<'_>) -> bool,
     /// 64 random bits, for `expires_max_deviation`.
     pub random: u64,
+    /// For a sender who is not known to be at the address that it came from: what the caller adds to the reply.
+    /// `max_reply_percent` counts for such a sender alone.
+    pub unproven: Option<Added>,
+}
+
+/// The lengths of the header fields that the caller adds to a reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Added {
+    /// Of those that have to be there.
+    pub needed: usize,
+    /// Of those that can be left out: Date and Server.
+    pub optional: usize,
 }
 
 /// Everything that `save()` goes by.
@@ -71,14 +84,13 @@ pub struct Outcome {
     /// The latest unix second at which a contact of this request ends, 0 when none is bound: the lifetime of its
     /// connection under `tcp_persistent_flag`.
     pub expires_s: u32,
+    /// Whether the caller has to leave out what is optional, so that the reply is not too long for who may have sent it.
+    pub is_brief: bool,
 }
 
 impl<'a> Save<'a> {
     /// Serves a REGISTER. `aor` is the address of record as a URI, or `None` to take it from To. Header fields of
     /// the reply are appended to `reply`.
-    ///
-    /// The caller compares the size of the reply with that of the request where the sender is not known to be who
-    /// it says (behaviour §9): a fetch of many bindings is longer than the request.
     pub fn handle(
         &self,
         message: &Message,
@@ -107,7 +119,15 @@ impl<'a> Save<'a> {
     pub fn refuse(&self, message: &Message, reject: Reject, reply: &mut Vec<u8>) -> Outcome {
         let (status, reason, _) = reject.answer();
         reject.write_headers(message, self.policy, reply);
-        Outcome { status, reason, reject: Some(reject), changed: false, retransmission: false, expires_s: 0 }
+        Outcome {
+            status,
+            reason,
+            reject: Some(reject),
+            changed: false,
+            retransmission: false,
+            expires_s: 0,
+            is_brief: false,
+        }
     }
 
     fn try_run(
@@ -127,19 +147,7 @@ impl<'a> Save<'a> {
             self.check_sizes(register, step)?;
         }
         let done = self.apply(register, &plan, &mut entry, sink);
-        if !register.is_granted {
-            let only = self.flags.only_request_contacts.then_some(done.ids.as_slice());
-            let gruus = self.policy.gruu.as_deref().filter(|_| register.supports_gruu);
-            let gruus =
-                gruus.map(|gruu| Gruus { gruu, aor: &register.aor, host_port: self.source.host_port });
-            reply::write_contacts(&entry, self.policy, only, gruus.as_ref(), reply);
-        }
-        if register.is_outbound && !register.is_granted {
-            reply.extend_from_slice(b"Require: outbound\r\n");
-        }
-        if matches!(self.flags.path, PathMode::Lazy | PathMode::Strict) && register.supports_path {
-            reply::write_path(&register.path.joined, reply);
-        }
+        let is_brief = !register.is_granted && self.write_reply(register, &entry, &done.ids, reply)?;
         Ok(Outcome {
             status: 200,
             reason: "OK",
@@ -147,7 +155,59 @@ impl<'a> Save<'a> {
             changed: done.changed,
             retransmission: plan.is_retransmission(),
             expires_s: done.expires_s,
+            is_brief,
         })
+    }
+
+    /// Appends the header fields of a 200. `ids` are the contacts of the request that are bound now. Gives whether the
+    /// rest of the reply has to be brief.
+    ///
+    /// # Errors
+    /// A list that was asked for and nothing else, when it is too long for a sender who may be somebody else.
+    fn write_reply(
+        &self,
+        register: &Register<'_>,
+        entry: &Entry<'_>,
+        ids: &[u64],
+        reply: &mut Vec<u8>,
+    ) -> Result<bool, Reject> {
+        let start = reply.len();
+        let only = self.flags.only_request_contacts.then_some(ids);
+        self.write_fields(register, entry, only, reply);
+        let (Some(added), percent @ 1..) = (self.source.unproven, self.policy.max_reply_percent) else {
+            return Ok(false);
+        };
+        let exceeds = |len: usize| proportion::exceeds(register.message, len, percent);
+        let len = reply.len() - start + added.needed;
+        if !exceeds(len + added.optional) {
+            return Ok(false);
+        }
+        if only.is_none() && exceeds(len) {
+            reply.truncate(start);
+            if register.wish == Wish::Fetch {
+                return Err(Reject::ReplyTooLong);
+            }
+            self.write_fields(register, entry, Some(ids), reply);
+        }
+        Ok(true)
+    }
+
+    fn write_fields(
+        &self,
+        register: &Register<'_>,
+        entry: &Entry<'_>,
+        only: Option<&[u64]>,
+        reply: &mut Vec<u8>,
+    ) {
+        let gruus = self.policy.gruu.as_deref().filter(|_| register.supports_gruu);
+        let gruus = gruus.map(|gruu| Gruus { gruu, aor: &register.aor, host_port: self.source.host_port });
+        reply::write_contacts(entry, self.policy, only, gruus.as_ref(), reply);
+        if register.is_outbound {
+            reply.extend_from_slice(b"Require: outbound\r\n");
+        }
+        if matches!(self.flags.path, PathMode::Lazy | PathMode::Strict) && register.supports_path {
+            reply::write_path(&register.path.joined, reply);
+        }
     }
 
     pub(crate) fn matching(&self) -> Matching<'_> {

@@ -3,7 +3,7 @@
 mod common;
 
 use common::{Registrar, START_S, message};
-use seawall_registrar::{MinExpiresMode, Policy, Reject};
+use seawall_registrar::{Added, MinExpiresMode, Policy, Reject};
 
 const CONTACT: &str = "Contact: <sip:alice@10.0.0.1>";
 
@@ -205,4 +205,62 @@ fn limits_are_inclusive() {
     let agents: Vec<_> = entry.bindings().map(|binding| binding.user_agent.len()).collect();
     assert_eq!(agents, [0, 3, 254]);
     assert_eq!(entry.binding(1).unwrap().user_agent, b"n/a");
+}
+
+/// What is added to a reply for somebody who is not known: Date and Server.
+const STRANGER: Option<Added> = Some(Added { needed: 0, optional: 60 });
+
+/// Three phones of alice, stored by somebody who was known.
+fn three() -> Registrar {
+    let mut registrar = Registrar::default();
+    for number in 1..=3 {
+        let lines = format!("Call-ID: {number}\nContact: <sip:alice@10.0.0.{number};transport=udp>");
+        registrar.serve("", None, &message(&lines));
+    }
+    Registrar { unproven: STRANGER, ..registrar }
+}
+
+#[test]
+fn a_stranger_over_udp_gets_no_reply_much_longer_than_his_request() {
+    let own = "Call-ID: 1\nCSeq: 2 REGISTER\nContact: <sip:alice@10.0.0.1;transport=udp>";
+    let listed = "200 | Contact: <sip:alice@10.0.0.1;transport=udp>;expires=3600";
+    three().check("", own, listed);
+    // A longer request may be answered in full, and so may everybody where there is no limit or proof.
+    let all = format!(
+        "{listed}, <sip:alice@10.0.0.2;transport=udp>;expires=3600, <sip:alice@10.0.0.3;transport=udp>;expires=3600"
+    );
+    three().check("", &format!("{own}\nX-Long: {}", "x".repeat(200)), &all);
+    Registrar { unproven: None, ..three() }.check("", own, &all);
+    let mut unlimited = three();
+    unlimited.policy.max_reply_percent = 0;
+    unlimited.check("", own, &all);
+    let mut generous = three();
+    generous.policy.max_reply_percent = 300;
+    generous.check("", own, &all);
+    let mut strict = three();
+    strict.policy.max_reply_percent = 100;
+    strict.check("", &format!("{own}\nX-Long: {}", "x".repeat(300)), &all);
+    strict.check("", &own.replace("CSeq: 2", "CSeq: 3"), listed);
+}
+
+#[test]
+fn a_stranger_who_only_asks_for_a_long_list_is_refused() {
+    let refused = "403 | P-Registrar-Error: Too many contacts to list without authentication over UDP";
+    three().check("", "Call-ID: 9", refused);
+    // A short list is told, and a removal is never refused for what is left.
+    let mut registrar = Registrar::default();
+    registrar.serve("", None, &message("Contact: <sip:a@h>"));
+    let mut registrar = Registrar { unproven: STRANGER, ..registrar };
+    let fetch = message("Call-ID: 9\nX: yz");
+    let (outcome, headers) = registrar.serve("", None, &fetch);
+    assert_eq!((outcome.status, &*headers), (200, "Contact: <sip:a@h>;expires=3600\r\n"));
+    // It fits because what is optional is left out.
+    assert!(outcome.is_brief);
+    let gone = "Call-ID: 1\nCSeq: 2 REGISTER\nContact: <sip:alice@10.0.0.1;transport=udp>;expires=0";
+    let mut registrar = three();
+    registrar.check("", gone, "200");
+    registrar.check_dump(&[
+        "sip:alice@10.0.0.2;transport=udp 3600s cseq=1 callid=2",
+        "sip:alice@10.0.0.3;transport=udp 3600s cseq=1 callid=3",
+    ]);
 }

@@ -65,6 +65,8 @@ pub fn save(
             ownership_tag: tag,
             is_own: &is_own,
             random: context.random(),
+            // Nothing is answered here.
+            unproven: None,
         },
     };
     let listens = configuration.routes.location_events;

@@ -215,6 +215,15 @@ pub const ALL: &[Parameter] = &[
     )
     .check(zero_or_one),
     Parameter::new(
+        "max_reply_percent",
+        ParameterKind::Int,
+        "150",
+        "How long a 200 over UDP to a REGISTER without credentials may be, in percent of the request; a longer one lists \
+         the contacts of the request only. 0 for no limit. Not in OpenSIPS.",
+    )
+    .unit("%")
+    .check(zero_or_from_100),
+    Parameter::new(
         "trust_contact_received",
         ParameterKind::Bool,
         "0",
@@ -261,6 +270,13 @@ fn is_avp(value: &Value) -> Result<(), String> {
     match value {
         Value::Str(text) if text.starts_with(b"$avp(") && text.ends_with(b")") => Ok(()),
         _ => Err("it is a variable of the form $avp(name)".to_owned()),
+    }
+}
+
+fn zero_or_from_100(value: &Value) -> Result<(), String> {
+    match value.as_int() {
+        Some(0 | 100..=100_000) => Ok(()),
+        _ => Err("it is 0 or from 100 to 100000".to_owned()),
     }
 }
 
@@ -375,6 +391,7 @@ impl RegistrarSettings {
             max_aor_len: size("max_aor_len"),
             max_contact_len: size("max_contact_len"),
             outbound: parameters.bool("registrar", "outbound_mode"),
+            max_reply_percent: number("max_reply_percent"),
             gruu: gruu(parameters),
         };
         Self {

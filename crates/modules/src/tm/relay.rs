@@ -205,7 +205,7 @@ pub fn restore(context: &mut Context, id: TransactionId, state: &Arc<Transaction
 }
 
 /// Leaves with the transaction what its failure route will find.
-fn keep(context: &Context, state: &TransactionState) {
+pub(crate) fn keep(context: &Context, state: &TransactionState) {
     let mut inner = state.lock();
     inner.armed = context.armed;
     inner.flags = context.flags;
@@ -260,7 +260,7 @@ fn written(
 }
 
 /// Runs a branch route for the branch that is `context.target` now. False when the route dropped the branch.
-fn run_branch_route(context: &mut Context, route: seawall_script::RouteId, index: u16) -> bool {
+pub(crate) fn run_branch_route(context: &mut Context, route: seawall_script::RouteId, index: u16) -> bool {
     let configuration = Arc::clone(&context.configuration);
     let (kind, branch_index) = (context.route, context.branch_index);
     context.route = RouteKind::Branch;

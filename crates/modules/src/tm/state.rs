@@ -6,11 +6,13 @@ use parking_lot::{Mutex, MutexGuard};
 use seawall_net::Origin;
 use seawall_script::RouteId;
 use seawall_sip::Edits;
+use seawall_transaction::Request;
 
 use crate::acc::Accounting;
 use crate::avps::Avps;
 use crate::branch::Branch;
 use crate::configuration::Configuration;
+use crate::context::Target;
 use crate::originate::OnAnswer;
 
 /// The routes that `t_on_branch`, `t_on_reply` and `t_on_failure` armed.
@@ -81,6 +83,11 @@ pub struct Inner {
     pub added_headers: Vec<u8>,
     /// Who is told how a request of the server itself ended.
     pub on_answer: Option<OnAnswer>,
+    /// The request of the server itself, when a failure route may want it; one that came from the network is kept by
+    /// the transaction layer.
+    pub own_request: Option<Arc<Request<Target>>>,
+    /// Whether the transaction is one of the server's own requests: there is nobody to reply to.
+    pub is_own: bool,
 }
 
 /// A transaction's state, shared between the transaction layer and the routes that run for it.

@@ -1,9 +1,8 @@
 //! Nothing that a module declares goes without a test, and nothing of the document goes without a declaration.
 
+use crate::harness::check_loads;
 use seawall_modules::MODULES;
 use seawall_script::{Effect, ParameterKind};
-
-use crate::harness::check_loads;
 
 /// The tests, by the module that they are for; the harness proves nothing by itself.
 const TESTS: &[(&str, &str)] = &[
@@ -29,6 +28,7 @@ const TESTS: &[(&str, &str)] = &[
     ("proto_udp", include_str!("management.rs")),
     ("registrar", include_str!("gruu.rs")),
     ("registrar", include_str!("cached.rs")),
+    ("registrar", include_str!("examples.rs")),
     ("reg_event", include_str!("reg_event.rs")),
     ("registrar", include_str!("lookup.rs")),
     ("registrar", include_str!("registrar.rs")),
@@ -240,7 +240,7 @@ fn the_registrar_has_what_its_document_has() {
     let ours: Vec<_> = module.parameters.iter().filter(|parameter| parameter.section.is_empty()).collect();
     assert_eq!(
         ours.iter().map(|own| own.name).collect::<Vec<_>>(),
-        ["min_expires_mode", "trust_contact_received", "gruu_legacy", "outbound_mode", "service_route"]
+        ["min_expires_mode", "max_reply_percent", "trust_contact_received", "gruu_legacy", "outbound_mode", "service_route"]
     );
     assert_eq!(module.parameters.len(), DOCUMENTED.len() + ours.len());
 

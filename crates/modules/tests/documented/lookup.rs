@@ -166,13 +166,35 @@ fn is_registered_and_lookup_push_the_attribute_to_the_branches() {
 }
 
 #[test]
-fn latency_flags_do_not_lose_contacts_that_were_never_pinged() {
-    for flags in
-        ["max-ping-latency=1000", "y1000", "sort-by-latency", "Y", "max-ping-latency=1000,sort-by-latency"]
-    {
-        let log = looked_up(flags, &two(), &invite());
-        assert_eq!((log.len(), &*log[0]), (3, "1"), "{flags}");
+fn latency_flags_choose_and_order_by_the_last_ping() {
+    let looked_up = |flags: &str| {
+        let script = route(&format!(
+            "if (is_method(\"REGISTER\")) {{ save(\"location\"); exit; }}
+             lookup(\"location\", \"{flags}\"); xlog(\"$rc\"); {DESTINATIONS}"
+        ));
+        let mut server = Server::new(&script);
+        for contact in ["<sip:slow@h>;q=1", "<sip:fast@h>;q=0.1", "<sip:never@h>;q=0.9"] {
+            server.receive(&register(contact));
+        }
+        let domain = server.node.location.domain("location").unwrap();
+        let mut entry = domain.lock(b"bob@example.com", server.now_s);
+        for (position, latency_us) in [(0, 90_000), (1, 800)] {
+            let numbers = entry.binding(position).unwrap().numbers;
+            let pinged = seawall_location::Numbers { latency_us, ..numbers };
+            entry.set_numbers(position, &pinged, &mut ()).unwrap();
+        }
+        drop(entry);
+        server.receive(&invite()).log.join(" ")
+    };
+    assert_eq!(looked_up(""), "1 sip:slow@h sip:never@h sip:fast@h");
+    // A contact that was never pinged is not known to be slow; among those with a latency it comes last.
+    for flags in ["max-ping-latency=50000", "y50000"] {
+        assert_eq!(looked_up(flags), "1 sip:never@h sip:fast@h", "{flags}");
     }
+    for flags in ["sort-by-latency", "Y"] {
+        assert_eq!(looked_up(flags), "1 sip:fast@h sip:slow@h sip:never@h", "{flags}");
+    }
+    assert_eq!(looked_up("max-ping-latency=50000,sort-by-latency"), "1 sip:fast@h sip:never@h");
 }
 
 #[test]

@@ -114,3 +114,45 @@ fn it_is_repeated_until_it_is_answered_and_given_up_after_fr_timeout() {
     assert_eq!(server.pass(30).sent.len(), 0);
     assert!(server.node.watchers.lock().is_empty());
 }
+
+#[test]
+fn a_branch_route_sees_it_and_may_drop_it() {
+    let armed = |statements: &str| {
+        let routes = format!("local_route {{ t_on_branch(\"b\"); }}\nbranch_route[b] {{ {statements} }}");
+        server("", &routes).receive(&subscribe())
+    };
+    let run = armed("xlog(\"branch $ru\"); append_hf(\"X-Branch: yes\\r\\n\");");
+    assert_eq!(run.log, ["branch sip:alice@198.51.100.7:5070"]);
+    assert_eq!(run.request("NOTIFY").header("X-Branch"), "yes");
+    assert_eq!(armed("drop;").starts(), ["SIP/2.0 200 OK"]);
+}
+
+#[test]
+fn a_failure_route_sends_it_elsewhere() {
+    let routes = "local_route { t_on_failure(\"f\"); append_hf(\"X-A: 1\\r\\n\"); }\n\
+                  failure_route[f] { xlog(\"failed $T_reply_code $rm $ru\"); $du = \"sip:203.0.113.5\"; \
+                  xlog(\"$(rm)\"); t_relay(); }";
+    let mut server = server("", routes);
+    let first = server.receive(&subscribe()).request("NOTIFY").text.clone();
+    let run = server.answer(&reply(&first, 503, "Busy", ""));
+    let second = run.request("NOTIFY");
+    assert_eq!(second.to, "udp:203.0.113.5:5060");
+    assert_eq!((second.header("X-A").as_str(), second.header("CSeq").as_str()), ("1", "1 NOTIFY"));
+    assert_eq!(second.header("Via").matches("SIP/2.0/UDP").count(), 1);
+    assert_eq!(server.node.watchers.lock().len(), 1);
+    server.answer(&reply(&second.text.clone(), 200, "OK", ""));
+    assert_eq!(server.counter("reg_event", "failed_notifies"), 0);
+    assert_eq!(server.node.watchers.lock().len(), 1);
+}
+
+#[test]
+fn a_failure_route_that_does_nothing_leaves_the_failure() {
+    let routes =
+        "local_route { t_on_failure(\"f\"); }\nfailure_route[f] { t_reply(500, \"x\"); xlog(\"$rc\"); }";
+    let mut server = server("", routes);
+    let first = server.receive(&subscribe()).request("NOTIFY").text.clone();
+    let run = server.answer(&reply(&first, 481, "Gone", ""));
+    // There is nobody to reply to.
+    assert_eq!((run.log.as_slice(), run.sent.len()), (&["reply 481".to_owned(), "-1".to_owned()][..], 0));
+    assert!(server.node.watchers.lock().is_empty());
+}

@@ -122,6 +122,22 @@ fn the_address_of_record_is_the_request_uri_or_the_argument() {
 }
 
 #[test]
+fn public_gruus_are_shown_when_the_registrar_gives_them() {
+    let of = |parameters: &str| {
+        let mut server = plain(parameters);
+        let contact = format!("{PHONE};+sip.instance=\"<urn:uuid:7>\"");
+        server.receive(&Request::register(&[&contact]).call_id("phone").header("Supported: gruu"));
+        server.receive(&subscribe()).request("NOTIFY").body().to_owned()
+    };
+    let on =
+        "modparam(\"registrar\", \"disable_gruu\", 0)\nmodparam(\"registrar\", \"gruu_secret\", \"x\")\n";
+    assert!(of(on).contains("<gr:pub-gruu uri=\"sip:bob@example.com;gr=urn:uuid:7\"/>"), "{}", of(on));
+    assert!(!of("").contains("gruu"));
+    let without_domain = format!("{on}modparam(\"usrloc\", \"use_domain\", 0)\n");
+    assert!(!of(&without_domain).contains("pub-gruu"));
+}
+
+#[test]
 fn notifies_go_where_the_script_says() {
     let mut server = server("", "reg_event_subscribe(\"location\", , \"sip:$si:$sp\")");
     let request =
@@ -222,6 +238,7 @@ fn what_is_wrong_is_answered() {
     check_code("", &[EVENT, CONTACT, "Expires: 59"], 423, ("Min-Expires", "60"));
     check_code("", &[EVENT, CONTACT, "Expires: x"], 400, ("Min-Expires", ""));
     check_code("", &[EVENT, CONTACT, "Accept: text/plain"], 406, ("Accept", "application/reginfo+xml"));
+    check_code("", &[EVENT, CONTACT, "Require: eventlist, foo"], 420, ("Unsupported", "eventlist, foo"));
     check_code("", &[EVENT], 400, ("Warning", "399 seawall \"Contact missing or malformed\""));
     let long = format!("Record-Route: <sip:{};lr>", "a".repeat(5000));
     check_code("", &[EVENT, CONTACT, &long], 513, ("Warning", ""));

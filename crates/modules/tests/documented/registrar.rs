@@ -1,6 +1,8 @@
 //! Module `registrar`: its other functions, and its parameters.
 
-use crate::harness::{Request, Run, Server, check_parameters, check_refused, check_value, reply, route, row};
+use crate::harness::{
+    Client, Request, Run, Server, check_parameters, check_refused, check_value, reply, route, row,
+};
 
 const BOB: &str = "<sip:bob@198.51.100.7:5070>";
 
@@ -234,6 +236,8 @@ fn add_sock_hdr_names_the_receiving_socket() {
 #[test]
 fn push_and_mid_registrar_functions_are_refused_by_name() {
     check_refused("§mid_registrar_save(\"location\");", &["mid_registrar"]);
+    check_refused("§pn_process_purr(\"location\");", &["push notifications"]);
+    check_refused("async(§pn_process_purr(\"location\"), resume);", &["push notifications"]);
 }
 
 #[test]
@@ -399,6 +403,58 @@ fn max_contacts_and_retry_after_refuse_more() {
 }
 
 #[test]
+fn max_reply_percent_bounds_what_a_stranger_gets_over_udp() {
+    let listed = |percent: u32, socket: u16| {
+        let parameter = format!("modparam(\"registrar\", \"max_reply_percent\", {percent})");
+        let mut server = server(&parameter, "exit;");
+        for number in 1..=4 {
+            server.receive(&register(&format!("<sip:bob@198.51.100.{number}>")));
+        }
+        let refresh = register("<sip:bob@198.51.100.1>").cseq(2);
+        let run = server.receive_at(socket, "198.51.100.7:5070", &refresh.text());
+        assert!(
+            percent == 0
+                || socket == 1
+                || run.only().text.len() * 100 <= refresh.text().len() * percent as usize
+        );
+        run.only().header("Contact").matches("expires=").count()
+    };
+    assert_eq!((listed(0, 0), listed(150, 0), listed(400, 0)), (4, 1, 4));
+    // Over TCP the peer is where it says.
+    assert_eq!(listed(150, 1), 4);
+    // A list that is asked for and nothing else is refused.
+    let mut server = server("", "exit;");
+    for number in 1..=4 {
+        server.receive(&register(&format!("<sip:bob@198.51.100.{number}>")));
+    }
+    assert_eq!(server.receive(&Request::register(&[])).only().start(), "SIP/2.0 403 Forbidden");
+}
+
+#[test]
+fn who_has_authenticated_gets_the_whole_list() {
+    let script = route(
+        "$var(user) = \"bob\"; $var(password) = \"secret\";
+         if ($hdr(X-Free) == NULL && !pv_www_authorize(\"\")) { www_challenge(\"\"); exit; }
+         save(\"location\");",
+    );
+    let parameters = "modparam(\"auth\", \"username_spec\", \"$var(user)\")
+        modparam(\"auth\", \"password_spec\", \"$var(password)\")
+        modparam(\"auth\", \"calculate_ha1\", 1)\nroute {";
+    let mut server = Server::new(&script.replacen("route {", parameters, 1));
+    for number in 1..=30 {
+        server.receive(&register(&format!("<sip:bob@198.51.100.{number}>")).header("X-Free: 1"));
+    }
+    let refresh = register("<sip:bob@198.51.100.1>").cseq(2);
+    let challenge = server.receive(&refresh).reply(401).header("WWW-Authenticate");
+    let value = Client::new("bob", "secret").answer(&challenge, "REGISTER", "sip:example.com", None);
+    let run = server.receive(&refresh.clone().cseq(3).header(&format!("Authorization: {value}")));
+    assert_eq!(run.reply(200).header("Contact").matches("expires=").count(), 30);
+    // The same request without proof.
+    let run = server.receive(&refresh.cseq(4).header(&format!("X-Free: {value}")));
+    assert_eq!(run.reply(200).header("Contact").matches("expires=").count(), 1);
+}
+
+#[test]
 fn lengths_are_bounded() {
     let start = |parameter: &str, request: &Request| saved(parameter, request).only().start().to_owned();
     let to = |user: usize, host: usize| {
@@ -467,6 +523,7 @@ fn the_parameters_are_those_of_the_document() {
             row("pn_refresh_timeout", "6", "10", "\"soon\"", INT),
             row("pn_enable_purr", "0", "true", "\"yes\"", INT),
             row("min_expires_mode", "0", "1", "2", "it is 0 or 1"),
+            row("max_reply_percent", "150", "0", "99", "0 or from 100"),
             row("trust_contact_received", "0", "1", "\"yes\"", INT),
             row("gruu_legacy", "0", "1", "\"yes\"", INT),
             row("outbound_mode", "1", "0", "2", "it is 0 or 1"),

@@ -88,6 +88,7 @@ impl Bench {
                 domain: "location",
                 aor: aor.as_bytes(),
                 aor_uri: format!("sip:{aor}").as_bytes(),
+                gruus: false,
                 expires_s,
                 source: self.source.into(),
                 flow: "flow",

@@ -2,7 +2,7 @@
 
 use crate::bench::{Bench, LIMITS, message, subscribe_text};
 use proptest::prelude::*;
-use seawall_notifier::reginfo::{Contact, ContactEvent, Document, RegistrationState};
+use seawall_notifier::reginfo::{Contact, ContactEvent, Document, Head, RegistrationState};
 use seawall_notifier::{BadSubscribe, Dialog};
 
 fn dialog(from: &str, to: &str) -> Result<Dialog, BadSubscribe> {
@@ -74,7 +74,11 @@ fn a_subscribe_that_lacks_something_is_refused() {
 }
 
 fn document(contact: &Contact<'_>, aor: &[u8]) -> String {
-    let mut document = Document::new(3, false, aor, RegistrationState::Active, 10_000);
+    shown(contact, Head { version: 3, full: false, aor, state: RegistrationState::Active, gruus: false })
+}
+
+fn shown(contact: &Contact<'_>, head: Head<'_>) -> String {
+    let mut document = Document::new(head, 10_000);
     assert!(document.contact(contact));
     String::from_utf8(document.finish()).unwrap()
 }
@@ -101,6 +105,30 @@ fn a_document_has_what_rfc_3680_says() {
          <unknown-param name=\"+sip.instance\">\"&lt;urn:uuid:1&gt;\"</unknown-param>\n    </contact>\n  \
          </registration>\n</reginfo>\n"
     );
+}
+
+#[test]
+fn public_gruus_are_shown_where_they_are_on() {
+    let head = Head {
+        version: 0,
+        full: true,
+        aor: b"sip:joe%3B@example.com",
+        state: RegistrationState::Active,
+        gruus: true,
+    };
+    let instance = b"<urn:uuid:1&2>";
+    let text = shown(&Contact { instance, ..CONTACT }, head);
+    let parsed = roxmltree::Document::parse(&text).unwrap();
+    let name = ("urn:ietf:params:xml:ns:gruuinfo", "pub-gruu");
+    let gruu = parsed.descendants().find(|node| node.has_tag_name(name)).unwrap();
+    assert_eq!(gruu.attribute("uri"), Some("sip:joe%3B@example.com;gr=urn:uuid:1&2"));
+    assert!(gruu.parent().unwrap().has_tag_name("contact"));
+    for contact in
+        [Contact { instance: b"", ..CONTACT }, Contact { instance, event: ContactEvent::Expired, ..CONTACT }]
+    {
+        assert!(!shown(&contact, head).contains("pub-gruu"));
+    }
+    assert!(!shown(&Contact { instance, ..CONTACT }, Head { gruus: false, ..head }).contains("gr"));
 }
 
 #[test]

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use seawall_location::{Change, Domain, Location, Settings, Sink};
 use seawall_registrar::{
-    Aor, Found, Lookup, LookupFlags, Outcome, Policy, Save, SaveFlags, Source, Targets, UserAgentTest, aor,
-    write_q,
+    Added, Aor, Found, Lookup, LookupFlags, Outcome, Policy, Save, SaveFlags, Source, Targets, UserAgentTest,
+    aor, write_q,
 };
 use seawall_sip::{Message, Method, Uri};
 
@@ -24,6 +24,8 @@ pub struct Registrar {
     pub attr: &'static str,
     pub flags: u32,
     pub random: u64,
+    /// What else is in a reply, for a sender who has not proven who he is.
+    pub unproven: Option<Added>,
     pub log: Log,
 }
 
@@ -58,7 +60,17 @@ impl Registrar {
         let location = Location::new(Settings { secret: [5; 16], shards: 2 });
         let domain = location.declare("location").unwrap();
         let log = Log::default();
-        Registrar { policy, domain, now_s: START_S, received: "", attr: "", flags: 0, random: 0, log }
+        Registrar {
+            policy,
+            domain,
+            now_s: START_S,
+            received: "",
+            attr: "",
+            flags: 0,
+            random: 0,
+            unproven: None,
+            log,
+        }
     }
 
     /// Serves a REGISTER; gives the outcome and the header fields of the reply.
@@ -76,6 +88,7 @@ impl Registrar {
             ownership_tag: seawall_location::NameId::NONE,
             is_own: &is_own,
             random: self.random,
+            unproven: self.unproven,
         };
         let save =
             Save { now_s: self.now_s, policy: &self.policy, flags: &flags, domain: &self.domain, source };
@@ -99,6 +112,7 @@ impl Registrar {
             ownership_tag: seawall_location::NameId::NONE,
             is_own: &|_| false,
             random: self.random,
+            unproven: self.unproven,
         };
         let save =
             Save { now_s: self.now_s, policy: &self.policy, flags: &flags, domain: &self.domain, source };

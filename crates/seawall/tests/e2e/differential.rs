@@ -124,7 +124,10 @@ struct Pair {
 
 impl Pair {
     fn start() -> Pair {
-        let seawall = Server::start(&registrar("", "save(\"location\")"));
+        let seawall = Server::start(&registrar(
+            "modparam(\"registrar\", \"max_reply_percent\", 0)",
+            "save(\"location\")",
+        ));
         let kamailio = Kamailio::registrar();
         let phones = [Phone::udp(&seawall, "nobody"), Phone::udp_to(kamailio.address, "nobody")];
         Pair { _seawall: seawall, _kamailio: kamailio, phones }

@@ -17,6 +17,7 @@ mod check;
 mod contacts;
 mod differential;
 mod examples;
+mod flags;
 mod gruu;
 mod hostile;
 mod ipv6;

@@ -1,8 +1,11 @@
 //! Subscriptions to registrations over real sockets, with a subscriber of our own and documents read by an XML parser.
 
 use crate::harness::scripts::MODULES;
+use crate::harness::server::temporary_folder;
 use crate::harness::{Message, Phone, Request, Server, mi};
+use crate::sipp::{free_port, must_pass, sipp};
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// How often a NOTIFY that nobody answers is sent in the first four seconds: at 0, 0.5, 1.5 and 3.5 s.
@@ -275,4 +278,108 @@ fn many_watchers_of_one_phone_are_all_told() {
         }
     }
     assert_eq!(mi::statistic(&server, "reg_event:sent_notifies"), 200);
+}
+
+#[test]
+fn sipp_subscribes_and_unsubscribes() {
+    let server = Server::start(&script("modparam(\"reg_event\", \"max_subscriptions_per_aor\", 50)", ""));
+    let folder = temporary_folder();
+    let port = free_port();
+    let arguments = ["-s", "alice", "-m", "30", "-r", "30", "-p", &port];
+    must_pass(sipp("subscriber", &folder, server.udp(), &arguments), "subscriber");
+    assert_eq!(mi::statistic(&server, "reg_event:accepted_subscribes"), 60);
+    assert_eq!(mi::statistic(&server, "reg_event:failed_notifies"), 0);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_subscription_over_ipv6_is_told_over_ipv6() {
+    let server = Server::start_with(&script("", ""), &["-l", "udp:[::1]:0"]);
+    let mut watcher = Watcher::new(Phone::udp_to(server.udp(), "watcher"), "alice");
+    let accepted = watcher.subscribe(600);
+    assert_eq!(accepted.addresses("Contact"), [format!("sip:{}", server.udp())]);
+    assert_eq!(summary(&watcher.notified()), "v0 full init");
+}
+
+/// What a watcher has learned: the contacts that are registered, by their id. Follows RFC 3680 section 5.5: a version must
+/// follow upon the last.
+#[derive(Default)]
+struct Known {
+    version: Option<u32>,
+    contacts: BTreeMap<String, String>,
+}
+
+impl Known {
+    /// Answers a NOTIFY, and learns from it unless it is a repeated one.
+    fn answer(&mut self, watcher: &mut Watcher, notify: &Message) {
+        watcher.phone.send(&notify.reply(200, "OK", "", "", ""));
+        let last = self.version.map(|last| format!("{} NOTIFY", last + 1));
+        if last.as_deref() != Some(notify.need("CSeq")) {
+            self.learn(notify);
+        }
+    }
+
+    fn learn(&mut self, notify: &Message) {
+        let text = std::str::from_utf8(&notify.body).unwrap();
+        let document = roxmltree::Document::parse(text).unwrap();
+        let root = document.root_element();
+        let version: u32 = root.attribute("version").unwrap().parse().unwrap();
+        assert_eq!(self.version.map_or(0, |last| last + 1), version);
+        self.version = Some(version);
+        if root.attribute("state") == Some("full") {
+            self.contacts.clear();
+        }
+        for contact in root.descendants().filter(|node| node.has_tag_name("contact")) {
+            let id = contact.attribute("id").unwrap().to_owned();
+            if contact.attribute("state") == Some("terminated") {
+                self.contacts.remove(&id);
+            } else {
+                let uri = contact.first_element_child().unwrap().text().unwrap();
+                self.contacts.insert(id, uri.to_owned());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_watcher_ends_up_with_what_the_table_holds_however_requests_overtake_each_other() {
+    let server = start();
+    let mut watcher = Watcher::new(Phone::udp(&server, "watcher"), "alice");
+    watcher.subscribe(600);
+    let mut known = Known::default();
+    known.learn(&watcher.notified());
+    let mut phones: Vec<Phone> = (0..8).map(|_| Phone::udp(&server, "alice")).collect();
+    let requests: Vec<Request> = phones.iter().map(|phone| phone.register_request()).collect();
+    // Register and unregister in turn without waiting for answers: the workers take them in any order.
+    for round in 0..40_u32 {
+        for (number, (phone, request)) in phones.iter_mut().zip(&requests).enumerate() {
+            let expires = if (round as usize + number).is_multiple_of(3) { 0 } else { 600 + round };
+            let contact = format!("Contact: <{}>;expires={expires}", phone.contact());
+            let mut request = request.clone().with(contact);
+            request.cseq = round + 1;
+            request.branch = format!("{}-{round}", request.branch);
+            phone.send(&request.bytes());
+        }
+        while let Some(notify) = watcher.phone.receive_within(Duration::from_millis(2)) {
+            known.answer(&mut watcher, &notify);
+        }
+    }
+    let deadline = Instant::now() + crate::harness::PATIENCE;
+    loop {
+        if let Some(notify) = watcher.phone.receive_within(Duration::from_millis(300)) {
+            known.answer(&mut watcher, &notify);
+            continue;
+        }
+        let stored = mi::contacts(&server, "alice@127.0.0.1");
+        let mut stored: Vec<&str> =
+            stored.iter().map(|contact| contact["Contact"].as_str().unwrap()).collect();
+        let mut learned: Vec<&str> = known.contacts.values().map(String::as_str).collect();
+        stored.sort_unstable();
+        learned.sort_unstable();
+        if stored == learned {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{stored:?}\n{learned:?}");
+    }
+    assert!(known.version.unwrap() > 20, "{:?}", known.version);
 }

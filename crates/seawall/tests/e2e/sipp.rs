@@ -11,7 +11,7 @@ use std::process::{Child, Command, Stdio};
 const CALLS: &str = "40";
 
 /// Starts SIPp with one of the scenarios beside the tests.
-fn sipp(scenario: &str, folder: &Path, server: SocketAddr, arguments: &[&str]) -> Child {
+pub(crate) fn sipp(scenario: &str, folder: &Path, server: SocketAddr, arguments: &[&str]) -> Child {
     let file = format!("{}/tests/sipp/{scenario}.xml", env!("CARGO_MANIFEST_DIR"));
     let mut command = Command::new("sipp");
     command.args(["-sf", &file, "-i", "127.0.0.1", "-nostdin", "-timeout", "25s", "-timeout_error"]);
@@ -20,7 +20,7 @@ fn sipp(scenario: &str, folder: &Path, server: SocketAddr, arguments: &[&str]) -
     command.spawn().unwrap_or_else(|error| panic!("sipp: {error}; `cargo xtask setup` installs it"))
 }
 
-fn must_pass(child: Child, what: &str) {
+pub(crate) fn must_pass(child: Child, what: &str) {
     let output = child.wait_with_output().unwrap();
     assert!(
         output.status.success(),
@@ -31,7 +31,7 @@ fn must_pass(child: Child, what: &str) {
 }
 
 /// A UDP port that nobody uses at the moment.
-fn free_port() -> String {
+pub(crate) fn free_port() -> String {
     UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string()
 }
 

@@ -525,7 +525,8 @@ impl Server {
     }
 
     fn failure(&mut self, id: TransactionId, state: &Arc<TransactionState>, failure: Failure) {
-        let request = self.node.shard(id.shard).unwrap().lock().request_of(id).unwrap();
+        let received = self.node.shard(id.shard).unwrap().lock().request_of(id);
+        let request = received.or_else(|| state.lock().own_request.clone()).unwrap();
         let route = state.lock().armed.failure.take().expect("a failure_route");
         let mut context = self.context(RouteKind::Failure, state.origin);
         context.packet = Message::Shared(request);

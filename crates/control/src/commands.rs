@@ -3,6 +3,7 @@
 pub mod core;
 pub mod location;
 pub mod nathelper;
+pub mod push;
 pub mod reg_event;
 pub mod statistics;
 
@@ -13,7 +14,13 @@ pub(crate) const WHICH: &str = "which";
 
 /// Every command, by family.
 pub fn all() -> impl Iterator<Item = &'static Command> {
-    let parts =
-        [location::COMMANDS, reg_event::COMMANDS, statistics::COMMANDS, nathelper::COMMANDS, core::COMMANDS];
+    let parts = [
+        location::COMMANDS,
+        reg_event::COMMANDS,
+        statistics::COMMANDS,
+        nathelper::COMMANDS,
+        push::COMMANDS,
+        core::COMMANDS,
+    ];
     parts.into_iter().flatten()
 }

@@ -124,7 +124,7 @@ pub enum LoadError {
         wanted: &'static str,
     },
     /// A template is wrong.
-    #[error("template: {0}")]
+    #[error("{0}")]
     Template(String),
     /// TLS cannot be set up.
     #[error(transparent)]
@@ -184,6 +184,14 @@ impl Services {
             *gateway = Some((Service::Gateway(load_gateway(options)?), client(Version::Negotiated, None)?));
         }
         Ok(services)
+    }
+
+    /// Whether a text is a template of JSON.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn check_json(text: &str) -> Result<(), LoadError> {
+        json_template(text).map(drop)
     }
 
     /// The sender that takes a `pn-provider`.

@@ -26,6 +26,8 @@ const TESTS: &[(&str, &str)] = &[
     ("nathelper", include_str!("pinging.rs")),
     ("proto_tcp", include_str!("management.rs")),
     ("proto_udp", include_str!("management.rs")),
+    ("push", include_str!("push.rs")),
+    ("rest_client", include_str!("rest_client.rs")),
     ("registrar", include_str!("gruu.rs")),
     ("registrar", include_str!("cached.rs")),
     ("registrar", include_str!("examples.rs")),
@@ -240,7 +242,14 @@ fn the_registrar_has_what_its_document_has() {
     let ours: Vec<_> = module.parameters.iter().filter(|parameter| parameter.section.is_empty()).collect();
     assert_eq!(
         ours.iter().map(|own| own.name).collect::<Vec<_>>(),
-        ["min_expires_mode", "max_reply_percent", "trust_contact_received", "gruu_legacy", "outbound_mode", "service_route"]
+        [
+            "min_expires_mode",
+            "max_reply_percent",
+            "trust_contact_received",
+            "gruu_legacy",
+            "outbound_mode",
+            "service_route"
+        ]
     );
     assert_eq!(module.parameters.len(), DOCUMENTED.len() + ours.len());
 

@@ -14,11 +14,13 @@ pub struct Tool {
 }
 
 /// What the end-to-end tests drive Seawall with: SIPp for scenarios, baresip as a real phone, Kamailio as another
-/// registrar to compare with.
+/// registrar to compare with, network namespaces with a NAT between them.
 pub const FOR_TESTS: &[Tool] = &[
     Tool { program: "sipp", package: "sip-tester" },
     Tool { program: "baresip", package: "baresip-core" },
     Tool { program: "kamailio", package: "kamailio" },
+    Tool { program: "ip", package: "iproute2" },
+    Tool { program: "nft", package: "nftables" },
 ];
 
 /// Debian asks this program before it starts a service that was installed.
@@ -27,7 +29,6 @@ const POLICY: &str = "/usr/sbin/policy-rc.d";
 /// What `cargo xtask conformance` needs on top.
 pub const FOR_CONFORMANCE: &[Tool] = &[
     Tool { program: "m4", package: "m4" },
-    Tool { program: "ip", package: "iproute2" },
     Tool { program: "sqlite3", package: "sqlite3" },
     Tool { program: "python3", package: "python3" },
 ];

@@ -6,6 +6,7 @@ pub mod nathelper;
 pub mod push;
 pub mod reg_event;
 pub mod statistics;
+pub mod users;
 
 use crate::command::Command;
 
@@ -20,6 +21,7 @@ pub fn all() -> impl Iterator<Item = &'static Command> {
         statistics::COMMANDS,
         nathelper::COMMANDS,
         push::COMMANDS,
+        users::COMMANDS,
         core::COMMANDS,
     ];
     parts.into_iter().flatten()

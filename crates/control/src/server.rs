@@ -238,6 +238,11 @@ pub trait Server: Send + Sync + 'static {
     /// switch.
     fn set_pinging(&self, on: bool) -> bool;
 
+    /// The users who may log in, where the server keeps some.
+    fn users(&self) -> Option<&dyn crate::users::Users> {
+        None
+    }
+
     /// The location tables.
     fn domains(&self) -> Vec<Domain>;
 

@@ -191,6 +191,11 @@ fn uptime_version_ps_and_which_have_their_documented_shapes() {
             "nh_enable_ping",
             "push_status",
             "push_wake",
+            "user_add",
+            "user_password",
+            "user_remove",
+            "user_list",
+            "user_flush",
             "uptime",
             "version",
             "ps",
@@ -492,5 +497,40 @@ proptest! {
         let back: String = serde_json::from_slice(&text).unwrap();
         prop_assert_eq!(back, String::from_utf8_lossy(&bytes));
         prop_assert!(text.iter().all(|byte| *byte >= 0x20 && *byte != 0x7F));
+    }
+}
+
+#[test]
+fn users_are_added_changed_listed_and_removed() {
+    let server = FakeServer { users: Some(std::sync::Mutex::default()), ..FakeServer::default() };
+    let server = Arc::new(server);
+    let dispatcher = Dispatcher::new(Arc::clone(&server) as _);
+    let check = |method: &str, params: Value, expected: Value| {
+        check_call_on(&dispatcher, method, params, expected);
+    };
+    check("user_add", json!(["alice", "wonder"]), json!("OK"));
+    check("user_add", json!({ "user": "bob", "password": "builder" }), json!("OK"));
+    check("user_add", json!(["alice", "x"]), error(409, "There is a user of that name already"));
+    check("user_add", json!(["carol", ""]), error(400, "no password"));
+    check("user_add", json!(["carol", "disk full"]), error(500, "The database fails"));
+    check("user_add", json!(["carol"]), invalid_params());
+    check("user_list", json!([]), json!({ "Users": [{ "User": "alice" }, { "User": "bob" }] }));
+    check("user_list", json!({ "from": 1 }), json!({ "Users": [{ "User": "bob" }] }));
+    check("user_list", json!({ "from": -1 }), invalid_params());
+    check("user_password", json!(["bob", "other"]), json!("OK"));
+    check("user_password", json!(["carol", "other"]), error(404, "User not found"));
+    assert_eq!(server.users.as_ref().unwrap().lock().unwrap()["bob"], "other");
+    check("user_remove", json!(["bob"]), json!("OK"));
+    check("user_remove", json!(["bob"]), error(404, "User not found"));
+    check("user_flush", json!([]), json!("OK"));
+    check("user_flush", json!(["stranger"]), error(404, "User not found"));
+}
+
+#[test]
+fn a_server_without_users_says_so() {
+    for (method, params) in
+        [("user_add", json!(["a", "b"])), ("user_list", json!([])), ("user_flush", json!([]))]
+    {
+        check_call(method, params, error(501, "The script keeps no users"));
     }
 }

@@ -3,15 +3,18 @@
 use std::borrow::Cow;
 
 use seawall_sip::ascii;
-use seawall_sip::digest::Credentials;
 use thiserror::Error;
 
 use crate::algorithm::{Algorithm, Hash};
 use crate::hex::{Ha1, Hex};
+use crate::scan::Scan;
 
 /// Why credentials are no answer that could be checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BadAnswer {
+    /// It is not a scheme with `name=value` behind it.
+    #[error("the credentials are malformed")]
+    Malformed,
     /// One of username, realm, nonce, uri, response is missing.
     #[error("a parameter of the credentials is missing")]
     Incomplete,
@@ -69,13 +72,18 @@ fn unquoted(raw: &[u8]) -> Cow<'_, [u8]> {
 }
 
 impl<'a> Answer<'a> {
-    /// Reads Digest credentials.
+    /// Reads the value of an Authorization or Proxy-Authorization header; nothing for another scheme than Digest.
     ///
     /// # Errors
-    /// What is missing or not known.
-    pub fn read(credentials: &Credentials<'a>) -> Result<Answer<'a>, BadAnswer> {
+    /// What is malformed, missing or not known.
+    pub fn parse(value: &'a [u8]) -> Result<Option<Answer<'a>>, BadAnswer> {
+        let (is_digest, mut scan) = Scan::scheme(value).ok_or(BadAnswer::Malformed)?;
+        if !is_digest {
+            return Ok(None);
+        }
         let mut found: [Option<&'a [u8]>; 9] = [None; 9];
-        for (name, value) in credentials.params.iter() {
+        while !scan.is_done() {
+            let (name, value) = scan.pair().ok_or(BadAnswer::Malformed)?;
             // By length first: all but two names differ in it.
             let place = match name.len() {
                 8 if name.eq_ignore_ascii_case(b"username") => 0,
@@ -114,7 +122,7 @@ impl<'a> Answer<'a> {
         if cnonce.is_empty() && (qop != Qop::None || algorithm.session) {
             return Err(BadAnswer::Qop);
         }
-        Ok(Answer {
+        Ok(Some(Answer {
             username: unquoted(username),
             realm: unquoted(realm),
             nonce: ascii::strip_quotes(nonce),
@@ -125,7 +133,7 @@ impl<'a> Answer<'a> {
             count,
             nc,
             cnonce,
-        })
+        }))
     }
 
     /// The user name before an `@`, and the domain behind it.
@@ -183,8 +191,7 @@ mod tests {
     use super::*;
 
     fn check(value: &str, password: &str, method: &str, body: &str, expected: bool) {
-        let credentials = Credentials::parse(value.as_bytes()).unwrap();
-        let answer = Answer::read(&credentials).unwrap();
+        let answer = Answer::parse(value.as_bytes()).unwrap().unwrap();
         let hash = answer.algorithm.hash;
         let ha1 = Ha1::new(hash, &answer.username, &answer.realm, password.as_bytes());
         assert_eq!(answer.is_by(&ha1, method.as_bytes(), body.as_bytes()), expected, "{value}");
@@ -266,9 +273,10 @@ mod tests {
     #[test]
     fn what_cannot_be_checked_is_told() {
         let check = |value: &str, expected: BadAnswer| {
-            let credentials = Credentials::parse(value.as_bytes()).unwrap();
-            assert_eq!(Answer::read(&credentials).unwrap_err(), expected, "{value}");
+            assert_eq!(Answer::parse(value.as_bytes()).unwrap_err(), expected, "{value}");
         };
+        check("", BadAnswer::Malformed);
+        check("Digest username", BadAnswer::Malformed);
         check("Digest username=\"a\", realm=\"b\", nonce=\"c\", uri=\"d\"", BadAnswer::Incomplete);
         check(&RFC_2617.replace("qop=auth", "qop=auth, algorithm=SHA-1"), BadAnswer::Algorithm);
         for nc in ["nc=00000000", "nc=1", "nc=0000000x", "nc=+0000001"] {
@@ -281,8 +289,7 @@ mod tests {
     #[test]
     fn names_are_taken_out_of_their_quotes() {
         let value = RFC_2617.replace("Mufasa", "mu\\\"f@home");
-        let credentials = Credentials::parse(value.as_bytes()).unwrap();
-        let answer = Answer::read(&credentials).unwrap();
+        let answer = Answer::parse(value.as_bytes()).unwrap().unwrap();
         assert_eq!(&*answer.username, b"mu\"f@home");
         assert_eq!(answer.user_and_domain(), (&b"mu\"f"[..], Some(&b"home"[..])));
     }

@@ -1,5 +1,6 @@
 //! What parked scripts wait for, done on the control side's runtime.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use seawall_modules::waiting::{Answer, Errand};
@@ -21,6 +22,18 @@ impl Errands {
     #[must_use]
     pub fn new(runtime: Handle) -> Self {
         Self { runtime, resolver: Resolver::default() }
+    }
+
+    /// The addresses of a host name for somebody who asks again later: none while they are being sought, which begins
+    /// now if `ask` says so.
+    #[must_use]
+    pub fn addresses(&self, host: &str, ask: bool) -> Option<Vec<IpAddr>> {
+        let known = self.resolver.remembered(host);
+        if known.is_none() && ask {
+            let (resolver, host) = (self.resolver.clone(), host.to_owned());
+            self.runtime.spawn(async move { drop(resolver.addresses(host).await) });
+        }
+        known
     }
 
     /// Starts an errand for the parked script `ticket` of `worker`. False when its answer is known at once but cannot

@@ -1,6 +1,7 @@
 //! The server as the management plane sees it.
 
 mod add;
+mod users;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -35,6 +36,7 @@ pub struct Management {
     net: Arc<Counters>,
     options: Options,
     wanted: Vec<Wanted>,
+    runtime: tokio::runtime::Handle,
     /// One reload at a time.
     reloading: Mutex<()>,
 }
@@ -42,9 +44,15 @@ pub struct Management {
 impl Management {
     /// The management side of a server that runs.
     #[must_use]
-    pub fn new(node: Arc<Node>, running: &Running<Command>, options: Options, wanted: Vec<Wanted>) -> Self {
+    pub fn new(
+        node: Arc<Node>,
+        running: &Running<Command>,
+        options: Options,
+        wanted: Vec<Wanted>,
+        runtime: tokio::runtime::Handle,
+    ) -> Self {
         let (commands, net) = (running.handle(), running.counters());
-        Self { node, commands, net, options, wanted, reloading: Mutex::new(()) }
+        Self { node, commands, net, options, wanted, runtime, reloading: Mutex::new(()) }
     }
 
     /// The shared state.
@@ -346,6 +354,11 @@ impl Server for Management {
             self.node.pinging.store(on, Ordering::Relaxed);
         }
         possible
+    }
+
+    fn users(&self) -> Option<&dyn seawall_control::users::Users> {
+        let configuration = self.node.configuration.load();
+        configuration.settings.auth_db.is_some().then_some(self as _)
     }
 
     fn domains(&self) -> Vec<Domain> {

@@ -20,9 +20,14 @@ impl Worker {
         let (node, configuration) = (Arc::clone(&self.node), Arc::clone(&self.configuration));
         let now = Moment { now_us: io.now_us(), now_s: io.unix_s() };
         let mut events = Vec::new();
-        self.pinger.tick(&node, &configuration, now, &mut events, &mut |target, bytes| {
-            send(io, target, bytes);
-        });
+        let links = Arc::clone(&self.links);
+        // Without anybody to ask, a name has no address.
+        let mut names = |host: &str, ask: bool| match links.errands.get() {
+            Some(errands) => errands.addresses(host, ask),
+            None => Some(Vec::new()),
+        };
+        let mut hand = |target: Target, bytes: &mut Vec<u8>| send(io, target, bytes);
+        self.pinger.tick(&node, &configuration, now, &mut events, &mut names, &mut hand);
         self.raise(io, events);
         true
     }

@@ -133,7 +133,8 @@ impl Engine {
         let running = bound.start(|index| Worker::new(Arc::clone(&node), index, Arc::clone(&links)))?;
         let _ = links.commands.set(running.handle());
         crate::push::start(&node, runtime, running.handle());
-        let management = Arc::new(Management::new(node, &running, options, wanted));
+        open_users(&node, runtime);
+        let management = Arc::new(Management::new(node, &running, options, wanted, runtime.clone()));
         let server: Arc<dyn control::Server> = Arc::clone(&management) as _;
         let control = match control::serve(http_config, server, runtime) {
             Ok(control) => control,
@@ -184,6 +185,21 @@ impl Engine {
         self.runtime.block_on(self.control.shutdown(Duration::from_secs(1)));
         stats.idle_in_time
     }
+}
+
+/// Opens the database of users now, so that the log tells at the start what is wrong with it.
+fn open_users(node: &Node, runtime: &tokio::runtime::Handle) {
+    let configuration = node.configuration.load();
+    let Some(settings) = &configuration.settings.auth_db else { return };
+    let Some(database) = settings.database(node) else {
+        tracing::warn!("auth_db has no database: set its db_url; until then nobody can log in");
+        return;
+    };
+    runtime.spawn(async move {
+        if let Err(error) = database.open().await {
+            tracing::error!("auth_db: {error}; until it can be opened nobody can log in");
+        }
+    });
 }
 
 /// The number of workers: of the command line, of `udp_workers` in the script, else one for each core.

@@ -69,10 +69,10 @@ pub struct Settings {
     pub nat: NatSettings,
     /// `auth`.
     pub auth: crate::auth::AuthSettings,
-    /// `reg_event`.
-    pub reg_event: RegEventSettings,
     /// `auth_db`; nothing when it is not loaded.
     pub auth_db: Option<crate::auth_db::AuthDbSettings>,
+    /// `reg_event`.
+    pub reg_event: RegEventSettings,
     /// `nat_bflag` of `usrloc` as a mask, 0 for none.
     pub nat_flag: u32,
     /// `push`, when it is loaded.
@@ -222,8 +222,8 @@ impl Settings {
             },
             nat: NatSettings::new(program),
             auth: crate::auth::AuthSettings::new(program),
-            reg_event: RegEventSettings::new(program),
             auth_db: crate::auth_db::AuthDbSettings::new(program),
+            reg_event: RegEventSettings::new(program),
             nat_flag: mask(parameters.flag("usrloc", "nat_bflag")),
             push: crate::push::PushSettings::new(program),
             rest_client: crate::rest_client::RestSettings::new(program),

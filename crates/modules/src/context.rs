@@ -262,6 +262,7 @@ impl Context {
         self.timeouts_ms = None;
         self.added_headers.clear();
         self.waiting = None;
+        self.launches.clear();
         self.http_headers.clear();
         self.outputs.clear();
     }

@@ -22,8 +22,7 @@ pub const ALL: &[Parameter] = &[
         "natping_interval",
         ParameterKind::Int,
         "0",
-        "How often each contact is pinged; 0 for never. The contacts of one interval are spread evenly over it. One whose \
-         next hop is a host name is not pinged.",
+        "How often each contact is pinged; 0 for never. The contacts of one interval are spread evenly over it.",
     )
     .unit("s")
     .section("1.4.1")

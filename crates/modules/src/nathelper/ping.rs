@@ -3,12 +3,12 @@
 //! Nothing is kept for a ping that was sent. The branch parameter of a SIP ping names the contact and the time, under a
 //! MAC; the binding counts how many pings in a row it has not answered.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use seawall_location::{Binding, Numbers};
 use seawall_net::{SocketId, Transport};
-use seawall_sip::uri::{Scheme, host_ip};
+use seawall_sip::uri::Scheme;
 use seawall_sip::{Uri, ascii};
 use seawall_transaction::{Keys, PingToken};
 
@@ -66,33 +66,56 @@ pub enum Kind {
     Sip,
 }
 
-impl PingSettings {
-    /// Whether and how a binding is pinged, and where to. None where it is not to be, where its host is a name (which a
-    /// worker does not wait for), and where nothing of ours leads there.
+/// The next hop of a ping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Hop<'a> {
+    /// The transport.
+    pub transport: Transport,
+    /// An address or a name.
+    pub host: &'a [u8],
+    /// The port.
+    pub port: u16,
+    /// The socket to send from, if it fits.
+    pub socket: Option<SocketId>,
+}
+
+impl Hop<'_> {
+    /// The target at an address; none where nothing may be sent, and where nothing of ours leads.
     #[must_use]
-    pub fn plan(&self, node: &Node, binding: &Binding<'_>) -> Option<(Kind, Target)> {
+    pub fn target(&self, node: &Node, address: IpAddr) -> Option<Target> {
+        let peer = SocketAddr::new(address, self.port);
+        if is_forbidden(address) || self.port == 0 || socket_at(node, self.transport, peer).is_some() {
+            return None;
+        }
+        let socket = node.socket_for(self.transport, peer, self.socket.unwrap_or(0))?;
+        Some(Target { transport: self.transport, socket: socket.id, peer, connection: None })
+    }
+}
+
+impl PingSettings {
+    /// Whether and how a binding is pinged, and where to. None where it is not to be.
+    #[must_use]
+    pub fn plan<'a>(&self, node: &Node, binding: &Binding<'a>) -> Option<(Kind, Hop<'a>)> {
         let flags = binding.numbers.flags;
         if self.only.is_some_and(|wanted| flags & wanted == 0) {
             return None;
         }
-        let mut target = self.target(node, binding)?;
+        let mut hop = self.hop(node, binding)?;
         let is_sip = !self.from.is_empty() && flags & self.sip_flag != 0;
-        match target.transport {
-            Transport::Udp if is_sip => Some((Kind::Sip, target)),
+        match hop.transport {
+            Transport::Udp if is_sip => Some((Kind::Sip, hop)),
             Transport::Udp => {
-                if let Some(socket) = self.source.and_then(|address| socket_at(node, Transport::Udp, address))
-                {
-                    target.socket = socket;
-                }
-                Some((Kind::KeepAlive, target))
+                let source = self.source.and_then(|address| socket_at(node, Transport::Udp, address));
+                hop.socket = source.or(hop.socket);
+                Some((Kind::KeepAlive, hop))
             }
-            _ if self.tcp && !self.from.is_empty() => Some((Kind::Sip, target)),
+            _ if self.tcp && !self.from.is_empty() => Some((Kind::Sip, hop)),
             _ => None,
         }
     }
 
     /// Where requests for a binding go: its first Path URI, else its received URI, else its contact.
-    fn target(&self, node: &Node, binding: &Binding<'_>) -> Option<Target> {
+    fn hop<'a>(&self, node: &Node, binding: &Binding<'a>) -> Option<Hop<'a>> {
         let first = seawall_registrar::first_uri(binding.path);
         let received = Some(binding.received).filter(|uri| !uri.is_empty());
         let uri = Uri::parse(first.or(received).unwrap_or(binding.contact)).ok()?;
@@ -106,14 +129,13 @@ impl PingSettings {
             Some(name) if name.eq_ignore_ascii_case(b"tcp") => Transport::Tcp,
             Some(_) => return None,
         };
-        let address = host_ip(uri.param(b"maddr").flatten().unwrap_or(uri.host))?;
-        let peer = SocketAddr::new(address, uri.port.unwrap_or(5060));
-        if is_forbidden(address) || peer.port() == 0 || socket_at(node, transport, peer).is_some() {
-            return None;
-        }
         let forced = || self.force.and_then(|address| socket_at(node, transport, address));
-        let socket = node.socket_for(transport, peer, own.or_else(forced).unwrap_or(0))?;
-        Some(Target { transport, socket: socket.id, peer, connection: None })
+        Some(Hop {
+            transport,
+            host: uri.param(b"maddr").flatten().unwrap_or(uri.host),
+            port: uri.port.unwrap_or(5060),
+            socket: own.or_else(forced),
+        })
     }
 
     /// Whether pings of a contact are counted, so that it is removed when it does not answer them.

@@ -4,13 +4,16 @@
 //! A shard's records lie in its table in the order of a keyed hash, so the walk meets them evenly, whoever registered
 //! when. A second walk follows `ping_threshold` behind the first and removes those that have not answered.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use seawall_location::{Domain, Part, Step, Visited};
+use seawall_net::{SocketId, Transport};
 use seawall_sip::Span;
+use seawall_sip::uri::host_ip;
 use seawall_transaction::PingToken;
 
-use super::ping::{self, Kind, PingSettings};
+use super::ping::{self, Hop, Kind, PingSettings};
 use crate::configuration::Configuration;
 use crate::context::{EventParameters, Target};
 use crate::events::Gather;
@@ -23,6 +26,16 @@ const VISITS_PER_LOCK: usize = 32;
 /// Contacts that one tick of a worker visits at most: less than a millisecond of work. At ticks of 10 ms that is 25 000
 /// a second and worker, a million in 40 s; a walk that falls behind its time goes on at this pace.
 const VISITS_PER_TICK: usize = 256;
+
+/// Pings of a worker that wait for the address of a host name. Contacts behind one edge proxy share its name, which is
+/// remembered; more than these together are names that nobody finds.
+const PINGS_LATER: usize = 1024;
+
+/// How long a ping waits for an address, in microseconds.
+const NAME_PATIENCE_US: u64 = 5_000_000;
+
+/// From which time between two ticks on the walks start anew where they have to be by then, in microseconds.
+const LONGEST_TICK_US: u64 = 1_000_000;
 
 /// A time, from all the clocks that pinging needs.
 #[derive(Debug, Clone, Copy)]
@@ -40,6 +53,8 @@ pub struct Pinger {
     workers: usize,
     /// What the walks are made for.
     interval_ms: u64,
+    /// The time of the last tick.
+    seen_us: u64,
     /// By the number of the table: the walk that pings, and the one that removes.
     walks: Vec<(Walk, Walk)>,
     due: Due,
@@ -53,20 +68,27 @@ impl Pinger {
     }
 
     /// Sends what is due, by `send`, which may take the bytes away, and removes contacts that have not answered.
+    /// `names` gives the addresses of a host name, or none while they are being sought, which it is told to begin.
     pub fn tick(
         &mut self,
         node: &Node,
         configuration: &Configuration,
         now: Moment,
         events: &mut Vec<EventParameters>,
+        names: &mut dyn FnMut(&str, bool) -> Option<Vec<IpAddr>>,
         send: &mut dyn FnMut(Target, &mut Vec<u8>),
     ) {
         let Some(settings) = configuration.settings.nat.ping.as_deref() else { return };
-        if self.interval_ms != settings.interval_ms {
+        // After a pause, of the process or by MI, nothing is caught up: that would be the burst that nobody wants.
+        if self.interval_ms != settings.interval_ms || now.now_us > self.seen_us + LONGEST_TICK_US {
             self.interval_ms = settings.interval_ms;
             self.walks.clear();
         }
+        self.seen_us = now.now_us;
         let listens = configuration.routes.location_events;
+        let mut way = Way { node, settings, now_us: now.now_us, names, send };
+        let sent = self.due.send_later(&mut way);
+        node.counters.add(self.index, Stat::SentPings, sent);
         for (number, domain) in node.location.domains().iter().enumerate() {
             let shards = Shards::new(self.index, self.workers, domain.shard_count());
             let time = Duration::from_micros(now.now_us);
@@ -96,15 +118,24 @@ impl Pinger {
                 node.counters.add(self.index, Stat::LostContacts, removed);
             }
             let due = &mut self.due;
-            let (mut sent, from) = (0, (number, now.now_us));
+            let mut sent = 0;
             pings.advance(ahead, shards, |part| {
                 let visited = due.gather(node, settings, domain, part, now.now_s);
-                sent += due.send(node, settings, from, send);
+                sent += due.send(number, &mut way);
                 visited
             });
             node.counters.add(self.index, Stat::SentPings, sent);
         }
     }
+}
+
+/// How a ping leaves.
+struct Way<'a> {
+    node: &'a Node,
+    settings: &'a PingSettings,
+    now_us: u64,
+    names: &'a mut dyn FnMut(&str, bool) -> Option<Vec<IpAddr>>,
+    send: &'a mut dyn FnMut(Target, &mut Vec<u8>),
 }
 
 /// Contacts that were found under a lock and are pinged after it.
@@ -113,15 +144,31 @@ struct Due {
     bytes: Vec<u8>,
     items: Vec<Item>,
     packet: Vec<u8>,
+    /// Those whose next hop is a host name that is being resolved.
+    later: Vec<Later>,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Item {
     kind: Kind,
-    target: Target,
+    transport: Transport,
+    host: Span,
+    port: u16,
+    socket: Option<SocketId>,
     contact_id: u64,
     contact: Span,
     path: Span,
+}
+
+/// A ping that waits for an address.
+#[derive(Debug)]
+struct Later {
+    /// The table of the contact.
+    domain: usize,
+    /// Its spans are those in `bytes`.
+    item: Item,
+    bytes: Vec<u8>,
+    until_us: u64,
 }
 
 impl Due {
@@ -143,40 +190,110 @@ impl Due {
             Span::between(start, bytes.len())
         };
         domain.visit(part, now_s, &mut (), &mut |_, binding| {
-            let Some((kind, target)) = settings.plan(node, binding) else { return Step::Leave };
-            let contact_id = binding.numbers.contact_id;
+            let Some((kind, hop)) = settings.plan(node, binding) else { return Step::Leave };
             let (contact, path) = match kind {
                 Kind::KeepAlive => (Span::default(), Span::default()),
                 Kind::Sip => (keep(binding.contact), keep(binding.path)),
             };
-            items.push(Item { kind, target, contact_id, contact, path });
+            items.push(Item {
+                kind,
+                transport: hop.transport,
+                host: keep(hop.host),
+                port: hop.port,
+                socket: hop.socket,
+                contact_id: binding.numbers.contact_id,
+                contact,
+                path,
+            });
             if kind == Kind::Sip && settings.removes(&binding.numbers) { Step::Count } else { Step::Leave }
         })
     }
 
-    /// Pings what was gathered; gives how many were pinged.
-    fn send(
-        &mut self,
-        node: &Node,
-        settings: &PingSettings,
-        (domain, sent_us): (usize, u64),
-        send: &mut dyn FnMut(Target, &mut Vec<u8>),
-    ) -> u64 {
+    /// Pings what was gathered; gives how many pings were sent.
+    fn send(&mut self, domain: usize, way: &mut Way<'_>) -> u64 {
+        let mut sent = 0;
         for item in &self.items {
-            self.packet.clear();
-            match item.kind {
-                Kind::KeepAlive => self.packet.extend_from_slice(ping::KEEP_ALIVE),
-                Kind::Sip => {
-                    let Some(socket) = node.socket(item.target.socket) else { continue };
-                    let domain = u16::try_from(domain).unwrap_or(u16::MAX);
-                    let token = PingToken { domain, contact_id: item.contact_id, sent_us };
-                    let parts = (item.contact.of(&self.bytes), item.path.of(&self.bytes));
-                    ping::write_request(settings, &node.keys, socket, token, parts, &mut self.packet);
-                }
+            let host = item.host.of(&self.bytes);
+            let is_sought = self.later.iter().any(|later| later.item.host.of(&later.bytes) == host);
+            if let Some(found) = item.address(&self.bytes, !is_sought, way) {
+                sent += item.send(domain, found, &self.bytes, &mut self.packet, way);
+            } else if self.later.len() < PINGS_LATER {
+                let (item, bytes) = item.alone(&self.bytes);
+                self.later.push(Later { domain, item, bytes, until_us: way.now_us + NAME_PATIENCE_US });
             }
-            send(item.target, &mut self.packet);
         }
-        self.items.len() as u64
+        sent
+    }
+
+    /// Pings whose address has been found since, and gives up those that have waited long enough.
+    fn send_later(&mut self, way: &mut Way<'_>) -> u64 {
+        let (mut sent, packet) = (0, &mut self.packet);
+        self.later.retain(|later| match later.item.address(&later.bytes, false, way) {
+            Some(found) => {
+                sent += later.item.send(later.domain, found, &later.bytes, packet, way);
+                false
+            }
+            None => later.until_us > way.now_us,
+        });
+        sent
+    }
+}
+
+impl Item {
+    /// The item with bytes of its own.
+    fn alone(&self, bytes: &[u8]) -> (Item, Vec<u8>) {
+        let mut own = Vec::new();
+        let mut keep = |span: Span| {
+            let start = own.len();
+            own.extend_from_slice(span.of(bytes));
+            Span::between(start, own.len())
+        };
+        let (host, contact, path) = (keep(self.host), keep(self.contact), keep(self.path));
+        (Item { host, contact, path, ..*self }, own)
+    }
+
+    /// Its address; none while that is being sought, which begins now if `ask` says so.
+    fn address(&self, bytes: &[u8], ask: bool, way: &mut Way<'_>) -> Option<Option<IpAddr>> {
+        let host = self.host.of(bytes);
+        if let Some(address) = host_ip(host) {
+            return Some(Some(address));
+        }
+        let Ok(name) = std::str::from_utf8(host) else { return Some(None) };
+        let fits = |address: &IpAddr| {
+            way.node.sockets.iter().any(|socket| socket.address.is_ipv4() == address.is_ipv4())
+        };
+        (way.names)(name, ask).map(|addresses| addresses.into_iter().find(fits))
+    }
+
+    /// Pings at an address, if there is one; gives the number of pings.
+    fn send(
+        &self,
+        domain: usize,
+        found: Option<IpAddr>,
+        bytes: &[u8],
+        packet: &mut Vec<u8>,
+        way: &mut Way<'_>,
+    ) -> u64 {
+        let hop = Hop {
+            transport: self.transport,
+            host: self.host.of(bytes),
+            port: self.port,
+            socket: self.socket,
+        };
+        let Some(target) = found.and_then(|address| hop.target(way.node, address)) else { return 0 };
+        let Some(socket) = way.node.socket(target.socket) else { return 0 };
+        packet.clear();
+        match self.kind {
+            Kind::KeepAlive => packet.extend_from_slice(ping::KEEP_ALIVE),
+            Kind::Sip => {
+                let domain = u16::try_from(domain).unwrap_or(u16::MAX);
+                let token = PingToken { domain, contact_id: self.contact_id, sent_us: way.now_us };
+                let parts = (self.contact.of(bytes), self.path.of(bytes));
+                ping::write_request(way.settings, &way.node.keys, socket, token, parts, packet);
+            }
+        }
+        (way.send)(target, packet);
+        1
     }
 }
 
@@ -233,7 +350,7 @@ impl Walk {
         if shards.count == 0 {
             return;
         }
-        // More than a round behind, after a pause of the process: nobody is pinged twice for that.
+        // More than a round behind, because there is more to do than time for it: nobody is pinged twice for that.
         if self.turn + shards.count < goal.turn {
             *self = Self::at(Goal { turn: goal.turn - shards.count, until: 0 });
         }

@@ -95,6 +95,54 @@ fn nobody_is_pinged_who_cannot_be_or_must_not_be() {
 }
 
 #[test]
+fn a_hop_that_is_a_name_is_pinged_once_its_address_is_found() {
+    let mut server = server(SIP, "setbflag(SIP); setbflag(LATENCY);", "");
+    server.receive(&bob().header("Path: <sip:edge.example:5090;lr>"));
+    server.receive(
+        &Request::register(&["<sip:carol@nowhere.example>"]).to("<sip:carol@example.com>").call_id("c"),
+    );
+    let run = server.pass(11);
+    let ping = run.only();
+    assert_eq!(
+        (ping.start(), &*ping.to),
+        ("OPTIONS sip:bob@198.51.100.7:5070 SIP/2.0", "udp:203.0.113.60:5090")
+    );
+    assert_eq!(ping.header("Route"), "<sip:edge.example:5090;lr>");
+    let text = ping.text.clone();
+    server.now_ms = sent_ms(&server, &text) + 7;
+    server.answer(&reply(&text, 200, "OK", ""));
+    assert_eq!(latency(&server), 7000);
+}
+
+#[test]
+fn what_a_pause_has_left_out_is_not_caught_up_at_once() {
+    let mut server = with_bob(PLAIN, "");
+    for number in 0..100 {
+        let aor = format!("<sip:user{number}@example.com>");
+        let contact = format!("<sip:user{number}@198.51.100.7:{}>", 2000 + number);
+        server.receive(&Request::register(&[&contact]).to(&aor).call_id(&aor));
+    }
+    server.pass(1);
+    server.now_ms += 25_000;
+    let sent = server.pass(1).sent.len();
+    assert!(sent < 50, "{sent}");
+}
+
+#[test]
+fn another_interval_in_a_reloaded_script_counts_at_once() {
+    let mut server = with_bob(PLAIN, "");
+    assert_eq!(server.pass(20).sent.len(), 2);
+    let reload = |server: &Server, parameters: &str| {
+        let other = self::server(parameters, "", "");
+        server.node.configuration.store(other.node.configuration.load_full());
+    };
+    reload(&server, "modparam(\"nathelper\", \"natping_interval\", 2)");
+    assert!((9..=11).contains(&server.pass(20).sent.len()));
+    reload(&server, "");
+    assert_eq!(server.pass(20).sent.len(), 0);
+}
+
+#[test]
 fn a_binding_that_ends_is_pinged_no_more() {
     let mut server = with_bob(PLAIN, "");
     assert_eq!(server.pass(10).sent.len(), 1);

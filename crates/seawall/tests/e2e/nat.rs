@@ -29,7 +29,7 @@ fn pinging(parameters: &str, statements: &str) -> Server {
          modparam(\"nathelper\", \"sipping_latency_flag\", \"LATENCY\")\n\
          modparam(\"nathelper\", \"remove_on_timeout_bflag\", \"REMOVE\")\n\
          modparam(\"nathelper\", \"ping_threshold\", 1)\n{parameters}\n\
-         route {{ if (is_method(\"REGISTER\")) {{ {statements} save(\"location\"); exit; }} send_reply(405, \"No\"); }}\n\
+         route {{ if (is_method(\"REGISTER\")) {{ {statements} save(\"location\", \"path-off\"); exit; }} send_reply(405, \"No\"); }}\n\
          event_route[E_UL_LATENCY_UPDATE] {{ xlog(\"latency of $param(aor) is $param(latency)\\n\"); }}\n\
          event_route[E_UL_CONTACT_DELETE] {{ xlog(\"$param(uri) is gone\\n\"); }}\n"
     ))
@@ -122,6 +122,15 @@ fn keep_alive_packets_reach_the_phone() {
     // They are no SIP to the server's own scanner either, should they come back.
     phone.send(b"\r\n\r\n");
     phone.register();
+}
+
+#[test]
+fn a_ping_finds_the_address_of_a_hop_that_is_a_name() {
+    let server = pinging("", "setbflag(PING);");
+    let mut phone = Phone::udp(&server, "alice");
+    let path = format!("Path: <sip:localhost:{};lr>", phone.address.port());
+    assert_eq!(phone.ask(&phone.register_for(60).with(path.clone()).with("Supported: path")).status(), 200);
+    assert_eq!(format!("Path: {}", next_ping(&mut phone).need("Route")), path);
 }
 
 #[test]

@@ -61,6 +61,7 @@ proptest! {
         let mut now_ms = 0;
         for (delay_ms, what) in early.into_iter().chain(late) {
             now_ms += delay_ms;
+            bench.advance(now_ms);
             // A retransmission after the end would be a request of its own.
             if what == "AGAIN" && bench.layer.is_empty() {
                 continue;

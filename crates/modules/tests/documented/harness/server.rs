@@ -19,7 +19,7 @@ use seawall_modules::reg_event::{self, Watchers};
 use seawall_modules::statistics::{COUNTED, Counters};
 use seawall_modules::tm::relay;
 use seawall_modules::tm::state::TransactionState;
-use seawall_modules::waiting::{Errand, Resume, Wait};
+use seawall_modules::waiting::{Answer, Errand, Resume};
 use seawall_net::{ConnectionId, Origin, Transport};
 use seawall_script::{Flow, Frame, Outcome, RouteId, RouteKind};
 use seawall_sip::{Method, Name, NameAddr};
@@ -80,12 +80,10 @@ pub struct Run {
     pub lines: Vec<Line>,
     /// Events of the location table and of the script, whether or not a route waits for them.
     pub events: Vec<EventParameters>,
-    /// How the first route ended.
-    pub outcome: Option<Outcome>,
-    /// Until when its contacts want the connection to be kept, one by one; 0 where they let go.
-    pub keep_connection_s: Vec<u64>,
     /// How often a script waited for something that the runtime did.
     pub waits: usize,
+    /// Until when its contacts want the connection to be kept, one by one; 0 where they let go.
+    pub keep_connection_s: Vec<u64>,
     /// The host name that the script waits for.
     pub waiting_for: Option<String>,
 }
@@ -127,6 +125,7 @@ pub struct Server {
     pub deaf: bool,
     runtime: tokio::runtime::Runtime,
     pinger: Pinger,
+    names_asked: usize,
     run: Run,
     effects: Effects<Arc<TransactionState>, Target>,
     parked: Option<(Box<Context>, Frame, Resume)>,
@@ -181,6 +180,7 @@ impl Server {
             deaf: false,
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
             pinger: Pinger::new(0, 1),
+            names_asked: 0,
             run: Run::default(),
             effects: Effects::default(),
             parked: None,
@@ -312,54 +312,52 @@ impl Server {
 
     fn go(&mut self, mut context: Box<Context>, mut frame: Frame) {
         let configuration = Arc::clone(&context.configuration);
-        let mut outcome = seawall_script::run(&configuration.program, &mut frame, &mut *context);
-        while let (Outcome::Parked, Some(Wait { errand: Errand::Task(_), .. })) = (&outcome, &context.waiting)
-        {
-            let Some(Wait { errand: Errand::Task(task), resume, .. }) = context.waiting.take() else { break };
-            self.run.waits += 1;
-            context.share_packet();
-            let answer = (!self.deaf).then(|| self.runtime.block_on(task));
-            outcome = match resume(&mut context, answer) {
-                Flow::Pending => Outcome::Parked,
-                Flow::Value(value) => {
-                    context.write_outputs(&mut frame);
-                    seawall_script::resume(&configuration.program, &mut frame, &mut *context, value)
-                }
-                other => panic!("{other:?} after a wait"),
-            };
-        }
+        let outcome = seawall_script::run(&configuration.program, &mut frame, &mut *context);
         match outcome {
             Outcome::Parked => self.park(context, frame),
             _ => self.leave(context),
         }
     }
 
-    /// Keeps a script that waits, until [`Server::resolved`].
+    /// Does what a script waits for; a host name only when the test tells it by [`Server::resolved`].
     fn park(&mut self, mut context: Box<Context>, frame: Frame) {
         let wait = context.waiting.take().expect("something to wait for");
-        self.run.waiting_for = match wait.errand {
-            Errand::Host(host) => Some(host),
-            Errand::Task(_) => None,
-        };
-        self.parked = Some((context, frame, wait.resume));
+        match wait.errand {
+            Errand::Host(host) => {
+                self.run.waiting_for = Some(host);
+                self.parked = Some((context, frame, wait.resume));
+            }
+            Errand::Task(task) => {
+                self.run.waits += 1;
+                context.share_packet();
+                let answer = (!self.deaf).then(|| self.runtime.block_on(task));
+                self.go_on(context, frame, wait.resume, answer);
+            }
+        }
+    }
+
+    /// Lets a script that waited go on.
+    fn go_on(&mut self, mut context: Box<Context>, mut frame: Frame, resume: Resume, answer: Option<Answer>) {
+        match resume(&mut context, answer) {
+            Flow::Pending => self.park(context, frame),
+            Flow::Value(value) => {
+                context.write_outputs(&mut frame);
+                let configuration = Arc::clone(&context.configuration);
+                let program = &configuration.program;
+                match seawall_script::resume(program, &mut frame, &mut *context, value) {
+                    Outcome::Parked => self.park(context, frame),
+                    _ => self.leave(context),
+                }
+            }
+            Flow::Exit | Flow::Drop | Flow::Error => self.leave(context),
+        }
     }
 
     /// Tells the script that waits what its name was resolved to.
     pub fn resolved(&mut self, addresses: &[&str]) -> Run {
-        let (mut context, mut frame, resume) = self.parked.take().expect("a script that waits");
+        let (context, frame, resume) = self.parked.take().expect("a script that waits");
         let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        self.watch(|server| match resume(&mut context, Some(Box::new(addresses))) {
-            Flow::Pending => server.park(context, frame),
-            Flow::Value(value) => {
-                let configuration = Arc::clone(&context.configuration);
-                let program = &configuration.program;
-                match seawall_script::resume(program, &mut frame, &mut *context, value) {
-                    Outcome::Parked => server.park(context, frame),
-                    _ => server.leave(context),
-                }
-            }
-            Flow::Exit | Flow::Drop | Flow::Error => server.leave(context),
-        })
+        self.watch(|server| server.go_on(context, frame, resume, Some(Box::new(addresses))))
     }
 
     /// Carries out what a route decided.
@@ -573,7 +571,14 @@ impl Server {
         let mut events = Vec::new();
         let sent = &mut self.run.sent;
         let mut send = |target, bytes: &mut Vec<u8>| sent.push(packet(&node, target, bytes));
-        self.pinger.tick(&node, &configuration, now, &mut events, &mut send);
+        // One name has an address once it was asked for, all others are never found.
+        let asked = &mut self.names_asked;
+        let mut names = |name: &str, ask: bool| {
+            let is_known = name == "edge.example" && *asked > 0;
+            *asked += usize::from(ask && name == "edge.example");
+            is_known.then(|| vec!["203.0.113.60".parse().unwrap()])
+        };
+        self.pinger.tick(&node, &configuration, now, &mut events, &mut names, &mut send);
         self.raise(events);
     }
 

@@ -1,9 +1,11 @@
 //! What all end-to-end tests drive the server with.
 
 pub mod call;
+pub mod digest;
 pub mod kamailio;
 pub mod message;
 pub mod mi;
+pub mod namespace;
 pub mod nat;
 pub mod phone;
 pub mod scripts;

@@ -35,6 +35,13 @@ impl Phone {
         Phone { user: user.to_owned(), wire: Wire::Udp(socket, server), address }
     }
 
+    /// A phone over UDP at one address that talks to another.
+    pub fn udp_between(own: &str, server: SocketAddr, user: &str) -> Phone {
+        let socket = UdpSocket::bind(own).unwrap();
+        let address = socket.local_addr().unwrap();
+        Phone { user: user.to_owned(), wire: Wire::Udp(socket, server), address }
+    }
+
     /// A phone over TCP.
     pub fn tcp(server: &Server, user: &str) -> Phone {
         let stream = TcpStream::connect(server.tcp()).unwrap();

@@ -2,6 +2,7 @@
 
 pub mod core;
 pub mod location;
+pub mod mid_registrar;
 pub mod nathelper;
 pub mod push;
 pub mod reg_event;
@@ -17,6 +18,7 @@ pub(crate) const WHICH: &str = "which";
 pub fn all() -> impl Iterator<Item = &'static Command> {
     let parts = [
         location::COMMANDS,
+        mid_registrar::COMMANDS,
         reg_event::COMMANDS,
         statistics::COMMANDS,
         nathelper::COMMANDS,

@@ -176,6 +176,35 @@ pub struct Subscription<'a> {
     pub notifies: u32,
 }
 
+/// What a main registrar holds (`mid_reg_show`), borrowed while it is rendered.
+#[derive(Clone, Copy, Debug)]
+pub struct Registration<'a> {
+    /// The contact that it stands for; `None` when none is bound here and it stands for the whole address-of-record.
+    pub contact_id: Option<u64>,
+    /// The Contact URI here; empty when none is bound.
+    pub contact: &'a [u8],
+    /// Seconds that the binding has left.
+    pub expires_s: u64,
+    /// The Contact at the main registrar.
+    pub upstream_contact: &'a [u8],
+    /// `live`, `leaving` or `renewing`.
+    pub state: &'a str,
+    /// Seconds until the main registrar forgets it.
+    pub upstream_expires_s: u64,
+    /// Seconds until a refresh like the last one is forwarded.
+    pub forward_in_s: Option<u64>,
+    /// The main registrar, as `protocol:address:port`.
+    pub main: &'a [u8],
+    /// The Request-URI of its REGISTERs.
+    pub main_uri: &'a [u8],
+    /// The Call-ID that the main registrar knows.
+    pub callid: &'a [u8],
+    /// The CSeq that the main registrar knows.
+    pub cseq: u32,
+    /// How often a request of our own was tried.
+    pub attempts: u8,
+}
+
 /// Why an operation on the location table was not done. [`crate::MiError`] gives each its code and text.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum LocationError {
@@ -293,4 +322,18 @@ pub trait Server: Send + Sync + 'static {
 
     /// Ends a subscription. False when there is no such.
     fn end_subscription(&self, id: u64) -> bool;
+
+    /// Shows what main registrars hold for an address-of-record.
+    ///
+    /// # Errors
+    /// The address-of-record cannot be read, or nothing is registered for it.
+    fn registrations(&self, aor: &[u8], each: &mut dyn FnMut(&Registration<'_>))
+    -> Result<(), LocationError>;
+
+    /// Registers again what main registrars may have lost, all of it or one address-of-record. Gives how many
+    /// registrations that are.
+    ///
+    /// # Errors
+    /// The address-of-record cannot be read, or nothing is registered for it.
+    fn resync(&self, aor: Option<&[u8]>) -> Result<usize, LocationError>;
 }

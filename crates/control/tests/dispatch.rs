@@ -183,6 +183,8 @@ fn uptime_version_ps_and_which_have_their_documented_shapes() {
             "ul_rm_contact",
             "ul_add",
             "ul_flush",
+            "mid_reg_show",
+            "mid_reg_resync",
             "reg_event_list",
             "reg_event_end",
             "get_statistics",
@@ -259,6 +261,34 @@ fn a_subscription_is_ended_by_its_number() {
     check_call("reg_event_end", json!({ "id": 1002 }), error(404, "Subscription not found"));
     check_call("reg_event_end", json!({ "id": -1 }), invalid_params());
     check_call("reg_event_end", json!({}), invalid_params());
+}
+
+#[test]
+fn mid_reg_show_tells_what_the_main_registrar_holds() {
+    let shown = json!({ "AOR": "alice@example.org", "Registrations": [
+        {
+            "ContactID": "7", "Contact": "sip:alice@192.0.2.1", "Expires": 60,
+            "Upstream-Contact": "<sip:alice@192.0.2.9;ctid=7>", "Upstream-State": "live",
+            "Upstream-Expires": 3600, "Forward-In": 3530, "Main": "udp:203.0.113.1:5060",
+            "Main-URI": "sip:example.org", "Callid": "call\u{fffd}", "Cseq": 3
+        },
+        {
+            "Upstream-Contact": "<sip:alice@192.0.2.9;ctid=7>", "Upstream-State": "leaving",
+            "Upstream-Expires": 3600, "Main": "udp:203.0.113.1:5060", "Main-URI": "sip:example.org",
+            "Callid": "call\u{fffd}", "Cseq": 3, "Attempts": 2
+        }
+    ] });
+    check_call("mid_reg_show", json!(["alice@example.org"]), shown.clone());
+    check_call("mid_registrar:show", json!({ "aor": "alice@example.org" }), shown);
+    check_call("mid_reg_show", json!(["bob@example.org"]), error(404, "AOR not found"));
+    check_call("mid_reg_show", json!({}), invalid_params());
+}
+
+#[test]
+fn mid_reg_resync_registers_all_or_one_again() {
+    check_call("mid_reg_resync", json!({}), json!({ "Registrations": 12 }));
+    check_call("mid_registrar:resync", json!(["alice@example.org"]), json!({ "Registrations": 1 }));
+    check_call("mid_reg_resync", json!(["bob@example.org"]), error(404, "AOR not found"));
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use seawall_modules::acc;
-use seawall_modules::context::{Context, Failure, Packet, Target};
+use seawall_modules::context::{Context, Failure, Packet, Target, nowhere};
+use seawall_modules::mid_registrar;
 use seawall_modules::originate::Ended;
 use seawall_modules::tm::relay;
 use seawall_modules::tm::state::TransactionState;
@@ -44,11 +45,11 @@ impl Worker {
             Effect::Failure { id, code, branch, context } => {
                 self.failure(io, id, &context, Failure { code, branch });
             }
-            Effect::Completed { id, code, context, .. } => self.completed(io, id, code, &context),
+            Effect::Completed { id, code, local, context } => self.completed(io, id, (code, local), &context),
             Effect::Result { code, response, context, .. } => {
                 self.own_request_ended(io, &context, &Ended { code, response });
             }
-            Effect::Ended { .. } => {}
+            Effect::Ended { context, .. } => self.forgotten(io, &context),
         }
     }
 
@@ -66,7 +67,11 @@ impl Worker {
         let received = shard.lock().request_of(id);
         let request = received.or_else(|| state.lock().own_request.clone());
         let route = state.lock().armed.failure.take();
-        let (Some(request), Some(route)) = (request, route) else {
+        if failure.code == 408 {
+            mid_registrar::fell_silent(state);
+        }
+        let survives = state.lock().journey.as_ref().is_some_and(|journey| journey.may_survive());
+        let (Some(request), true) = (request, route.is_some() || survives) else {
             shard.lock().finish(io.now_ms(), id, &mut self.effects);
             return;
         };
@@ -75,6 +80,11 @@ impl Worker {
         context.packet = Packet::Shared(request);
         relay::restore(&mut context, id, state, failure);
         self.account_missed(&mut context, state, failure.code);
+        let Some(route) = route else {
+            self.leave_transaction(&mut context);
+            self.follow_up(io, &mut context);
+            return self.finish_quietly(io, context);
+        };
         let frame = self.take_frame(route);
         self.run(io, context, frame);
     }
@@ -91,8 +101,34 @@ impl Worker {
         acc::missed(accounting, context.message(), code, &reason, context.now_s);
     }
 
+    /// A forwarded REGISTER has its final reply.
+    fn registration_ended(&mut self, io: &mut Io, (code, local): (u16, bool), state: &TransactionState) {
+        let mut context = self.take_context(io, &nowhere(), RouteKind::Event);
+        mid_registrar::completed(&mut context, state, code, local);
+        self.follow_up(io, &mut context);
+        self.finish_quietly(io, context);
+    }
+
+    /// A transaction is gone. A forwarded REGISTER that has no final reply is not waited for any more.
+    fn forgotten(&mut self, io: &mut Io, state: &Arc<TransactionState>) {
+        if state.lock().journey.is_some() {
+            let mut context = self.take_context(io, &nowhere(), RouteKind::Event);
+            mid_registrar::abandoned(&mut context, state);
+            self.finish_quietly(io, context);
+        }
+    }
+
     /// The final reply has been sent: accounting, if it was asked for.
-    fn completed(&mut self, io: &mut Io, id: TransactionId, code: u16, state: &Arc<TransactionState>) {
+    fn completed(
+        &mut self,
+        io: &mut Io,
+        id: TransactionId,
+        (code, local): (u16, bool),
+        state: &Arc<TransactionState>,
+    ) {
+        if state.lock().journey.is_some() {
+            self.registration_ended(io, (code, local), state);
+        }
         let (accounting, to_tag, reason) = {
             let inner = state.lock();
             (inner.accounting, inner.to_tag.clone(), inner.reason.clone())

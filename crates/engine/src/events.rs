@@ -57,7 +57,8 @@ impl Worker {
         let mut more = false;
         for domain in node.location.domains() {
             let (names, watchers) = (node.location.names(), &node.watchers);
-            let mut sink = Gather { events: &mut events, names, listens, watchers, now_s };
+            let mut sink =
+                Gather { events: &mut events, names, listens, watchers, fronts: &node.fronts, now_s };
             for shard in (self.index..domain.shard_count()).step_by(node.workers.max(1)) {
                 more |= domain.expire(shard, now_s, EXPIRE_BUDGET, &mut sink);
             }

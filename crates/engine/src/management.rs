@@ -1,6 +1,7 @@
 //! The server as the management plane sees it.
 
 mod add;
+mod upstream;
 mod users;
 
 use std::sync::Arc;
@@ -11,12 +12,13 @@ use parking_lot::Mutex;
 use seawall_control::Server;
 use seawall_control::config::{Config, Datagram, Fifo, Http, Owner};
 use seawall_control::server::{
-    Contact, Domain, Expires, LocationError, NewContact, Process, PushService, RecordSink, State, Statistic,
-    StatisticKind, Subscription,
+    Contact, Domain, Expires, LocationError, NewContact, Process, PushService, RecordSink, Registration,
+    State, Statistic, StatisticKind, Subscription,
 };
 use seawall_location::{self as location, Binding, PERMANENT, Q_NONE, Removal, Sink, Snapshot};
 use seawall_modules::context::Context;
 use seawall_modules::events::Gather;
+use seawall_modules::mid_registrar;
 use seawall_modules::node::Node;
 use seawall_modules::statistics;
 use seawall_net::{CommandSender, Counters, Running, unix_s};
@@ -83,7 +85,14 @@ impl Management {
         let listens = self.node.configuration.load().routes.location_events;
         let names = self.node.location.names();
         let watchers = &self.node.watchers;
-        let result = change(&mut Gather { events: &mut events, names, listens, watchers, now_s: unix_s() });
+        let result = change(&mut Gather {
+            events: &mut events,
+            names,
+            listens,
+            watchers,
+            fronts: &self.node.fronts,
+            now_s: unix_s(),
+        });
         if !events.is_empty() {
             // A worker whose queue is full is overloaded; the change itself stands.
             let _ = self.commands.send(0, Command::Raise(events));
@@ -223,6 +232,14 @@ impl Management {
         });
     }
 
+    fn registration_statistics(&self, each: &mut dyn FnMut(&Statistic<'_>)) {
+        let declared = mid_registrar::MODULE.statistics;
+        for (name, value) in mid_registrar::gauges(&self.node) {
+            let doc = declared.iter().find(|statistic| statistic.name == name).map_or("", |found| found.doc);
+            each(&Statistic { group: "mid_registrar", name, value, kind: StatisticKind::Gauge, doc });
+        }
+    }
+
     fn parameter_statistics(&self, each: &mut dyn FnMut(&Statistic<'_>)) {
         let configuration = self.node.configuration.load();
         if !configuration.program.is_loaded("registrar") {
@@ -309,6 +326,7 @@ impl Server for Management {
         self.tm_statistics(each);
         self.location_statistics(each);
         crate::push::statistics(&self.node, each);
+        self.registration_statistics(each);
         let doc = "Subscriptions to registrations that stand.";
         each(&Statistic {
             group: "reg_event",
@@ -469,6 +487,18 @@ impl Server for Management {
 
     fn end_subscription(&self, id: u64) -> bool {
         self.node.watchers.lock().terminate(id.into())
+    }
+
+    fn registrations(
+        &self,
+        aor: &[u8],
+        each: &mut dyn FnMut(&Registration<'_>),
+    ) -> Result<(), LocationError> {
+        upstream::show(&self.node, aor, unix_s(), each)
+    }
+
+    fn resync(&self, aor: Option<&[u8]>) -> Result<usize, LocationError> {
+        upstream::resync(&self.node, aor, unix_s())
     }
 }
 

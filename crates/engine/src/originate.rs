@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use seawall_modules::context::{Context, nowhere};
+use seawall_modules::mid_registrar;
 use seawall_modules::originate::{self, Ended, OwnRequest, Sent};
 use seawall_modules::reg_event;
 use seawall_modules::statistics::Stat;
@@ -71,6 +72,13 @@ impl Worker {
     pub(crate) fn notify_watchers(&mut self, io: &mut Io) {
         let mut context = self.take_context(io, &nowhere(), RouteKind::Event);
         reg_event::take_due(&mut context);
+        self.finish_quietly(io, context);
+    }
+
+    /// Takes away from main registrars what is gone here.
+    pub(crate) fn look_after_fronts(&mut self, io: &mut Io) {
+        let mut context = self.take_context(io, &nowhere(), RouteKind::Event);
+        mid_registrar::tick(&mut context);
         self.finish_quietly(io, context);
     }
 

@@ -40,12 +40,13 @@ fn remove(node: &Node, commands: &CommandSender<Command>, dead: &DeadContact) {
     let mut events = Vec::new();
     let listens = node.configuration.load().routes.location_events;
     let (names, watchers) = (node.location.names(), &node.watchers);
-    let mut sink = Gather { events: &mut events, names, listens, watchers, now_s: unix_s() };
+    let (fronts, now_s) = (&node.fronts, unix_s());
+    let mut sink = Gather { events: &mut events, names, listens, watchers, fronts, now_s };
     // A phone that has registered in between with another token has another contact, which stays.
     let which = |_: usize, binding: &Binding<'_>| {
         (binding.contact == dead.contact).then_some(Removal::Administrative)
     };
-    domain.lock(&dead.aor, unix_s()).remove(&mut sink, which);
+    domain.lock(&dead.aor, now_s).remove(&mut sink, which);
     if !events.is_empty() {
         // A worker whose queue is full is overloaded; the change itself stands.
         let _ = commands.send(0, Command::Raise(events));
@@ -71,7 +72,7 @@ pub fn statistics(node: &Node, each: &mut dyn FnMut(&Statistic<'_>)) {
     let lanes: Vec<_> = sender.status().iter().map(|status| status.lane.all()).collect();
     let Some(first) = lanes.first() else { return };
     for (index, (name, doc, _)) in
-        first.iter().enumerate().filter(|(_, (name, ..))| !name.starts_with("latency"))
+        first.iter().enumerate().filter(|(_, (name, ..))| *name != "latency_most_us")
     {
         let value = lanes.iter().filter_map(|lane| lane.get(index)).map(|(_, _, value)| value).sum();
         each(&Statistic { group: "push", name, value, kind: StatisticKind::Counter, doc });

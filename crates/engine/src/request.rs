@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use seawall_modules::context::Context;
+use seawall_modules::mid_registrar;
 use seawall_modules::reply;
 use seawall_modules::statistics::Stat;
 use seawall_modules::tm::relay;
@@ -121,7 +122,10 @@ impl Worker {
     }
 
     /// Puts back what the route changed in its transaction, and lets go of one that nothing came of.
-    fn leave_transaction(&mut self, context: &mut Context) {
+    pub(crate) fn leave_transaction(&mut self, context: &mut Context) {
+        if let (Some(failure), true) = (context.failure, context.journey.is_some()) {
+            self.survive_failure(context, failure.code);
+        }
         let Some((id, state)) = context.transaction.take() else { return };
         if matches!(context.route, RouteKind::Request | RouteKind::Failure) {
             let mut inner = state.lock();
@@ -137,6 +141,15 @@ impl Worker {
                     layer.abandon(id, &mut context.effects);
                 }
             }
+        }
+    }
+
+    /// Answers a forwarded REGISTER from what is known here, when its failure route has left it as it was.
+    fn survive_failure(&mut self, context: &mut Context, code: u16) {
+        let Some((id, _)) = context.transaction else { return };
+        let status = self.node.shard(id.shard).and_then(|shard| shard.lock().status(id));
+        if status.is_some_and(|status| !status.answered && status.pending == 0) {
+            mid_registrar::survive(context, code);
         }
     }
 

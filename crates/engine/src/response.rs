@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use seawall_modules::context::{Context, Packet, Target};
+use seawall_modules::context::{Context, Failure, Packet, Target};
+use seawall_modules::mid_registrar::{self, Answered};
 use seawall_modules::statistics::Stat;
+use seawall_modules::tm::relay;
 use seawall_modules::tm::state::TransactionState;
 use seawall_net::{Io, Transport};
 use seawall_script::{Outcome, RouteId, RouteKind};
@@ -47,6 +49,11 @@ impl Worker {
         let message = Arc::new(context.message().clone());
         let relay =
             if matched.fresh { self.reply_routes(io, &mut context, &matched) } else { Relay::AsReceived };
+        let relay = if matched.fresh && message.status() >= 200 && matched.context.lock().journey.is_some() {
+            self.registration_answered(io, &mut context, &matched, relay)
+        } else {
+            relay
+        };
         if relay == Relay::Drop && message.status() < 200 {
             self.node.counters.bump(self.index, Stat::DropReplies);
         }
@@ -58,6 +65,44 @@ impl Worker {
         if let Some(shard) = node.shard(token.id.shard) {
             shard.lock().response(context.now_ms, token, message, relay, &mut self.effects);
         }
+        self.finish_quietly(io, context);
+    }
+
+    /// The main registrar has answered a forwarded REGISTER.
+    fn registration_answered(
+        &mut self,
+        io: &mut Io,
+        context: &mut Context,
+        matched: &ResponseMatch<Arc<TransactionState>>,
+        relay: Relay,
+    ) -> Relay {
+        let answered = mid_registrar::answered(context, matched.branch, &matched.context);
+        let events = std::mem::take(&mut context.events);
+        if !events.is_empty() {
+            self.raise(io, events);
+        }
+        match answered {
+            Answered::Passes => relay,
+            Answered::Edited => Relay::Edited(edited(context)),
+            Answered::Again => {
+                self.register_again(io, matched);
+                relay
+            }
+        }
+    }
+
+    /// Sends a REGISTER to the destination of one of its branches again, with other intervals.
+    fn register_again(&mut self, io: &mut Io, matched: &ResponseMatch<Arc<TransactionState>>) {
+        let state = &matched.context;
+        let request = self.node.shard(matched.id.shard).and_then(|shard| shard.lock().request_of(matched.id));
+        let Some(request) = request else { return };
+        let mut context = self.take_context(io, &state.origin, RouteKind::Failure);
+        context.configuration = Arc::clone(&state.configuration);
+        context.packet = Packet::Shared(request);
+        let failure = Failure { code: 423, branch: matched.branch };
+        relay::restore(&mut context, matched.id, state, failure);
+        let _ = relay::again(&mut context);
+        self.leave_transaction(&mut context);
         self.finish_quietly(io, context);
     }
 

@@ -11,6 +11,7 @@ use seawall_control as control;
 use seawall_location::{Location, Settings as LocationSettings};
 use seawall_modules::configuration::Configuration;
 use seawall_modules::context::Context;
+use seawall_modules::mid_registrar::Fronts;
 use seawall_modules::node::{Identity, Node, Socket, TRANSACTION_SHARDS};
 use seawall_modules::reg_event::Watchers;
 use seawall_modules::statistics::Counters;
@@ -256,6 +257,7 @@ fn node(program: Program<Context>, mut sockets: Vec<Socket>, workers: usize) -> 
         sockets,
         location: Arc::new(location),
         watchers: Watchers::default(),
+        fronts: Fronts::default(),
         transactions,
         keys,
         authentication: seawall_modules::auth::Nonces::new(secret),

@@ -280,6 +280,9 @@ impl Handler for Worker {
             || !self.own_requests.is_empty()
             || self.node.watchers.is_due(io.now_ms());
         self.next_tick_ms = io.now_ms() + if busy { TICK_MS } else { IDLE_TICK_MS };
+        if self.node.fronts.is_used() {
+            self.look_after_fronts(io);
+        }
         self.give_up_waiting(io);
         if self.expired_until_s < io.unix_s() {
             self.expired_until_s = io.unix_s();

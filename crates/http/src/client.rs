@@ -1,7 +1,7 @@
 //! The client: one pool of connections, and requests with a bound on time and size.
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Bytes, Incoming};
@@ -121,7 +121,7 @@ pub struct Response {
     pub status: u16,
     /// The value of Content-Type, if there is one.
     pub content_type: Option<Vec<u8>>,
-    /// The value of Retry-After, if it is a number of seconds.
+    /// The seconds of Retry-After; those until its date, if it is one.
     pub retry_after_s: Option<u64>,
     /// The body.
     pub body: Vec<u8>,
@@ -204,7 +204,8 @@ impl Client {
         let mut response = Response {
             status: answered.status().as_u16(),
             content_type: value(answered.headers(), &http::header::CONTENT_TYPE).map(<[u8]>::to_vec),
-            retry_after_s: value(answered.headers(), &http::header::RETRY_AFTER).and_then(seconds),
+            retry_after_s: value(answered.headers(), &http::header::RETRY_AFTER)
+                .and_then(|value| seconds(value, SystemTime::now())),
             body: Vec::new(),
         };
         let body = answered.into_body();
@@ -273,9 +274,17 @@ fn value<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
     headers.get(name).map(HeaderValue::as_bytes)
 }
 
-/// The seconds of a Retry-After (RFC 9110 section 10.2.3). A date is not read: its sender's clock may differ from ours.
-fn seconds(value: &[u8]) -> Option<u64> {
-    std::str::from_utf8(value).ok()?.trim().parse().ok()
+/// The seconds of a Retry-After (RFC 9110 section 10.2.3); a date that has passed is now.
+fn seconds(value: &[u8], now: SystemTime) -> Option<u64> {
+    let text = std::str::from_utf8(value).ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(seconds);
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(
+        date.duration_since(now)
+            .map_or(0, |left| left.as_secs().saturating_add(u64::from(left.subsec_nanos() > 0))),
+    )
 }
 
 fn failure(error: &PoolError) -> Failure {
@@ -292,5 +301,39 @@ fn failure(error: &PoolError) -> Failure {
         (true, true) => Failure::ConnectTimeout,
         (true, false) => Failure::Connect(text),
         (false, _) => Failure::Broken(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_a_number_or_a_date() {
+        let now = httpdate::parse_http_date("Sun, 22 Nov 2026 02:00:00 GMT").unwrap();
+        let check = |value: &str, expected| assert_eq!(seconds(value.as_bytes(), now), expected, "{value}");
+        check("120", Some(120));
+        check(" 0 ", Some(0));
+        check("Sun, 22 Nov 2026 02:00:30 GMT", Some(30));
+        check("Sun, 22 Nov 2026 01:00:00 GMT", Some(0));
+        check("soon", None);
+        check("-1", None);
+    }
+
+    #[test]
+    fn header_fields_are_read_and_nothing_is_smuggled_in() {
+        assert_eq!(header_field("X-A : b c "), Some(("X-A", "b c")));
+        assert_eq!(header_field("X-A:"), Some(("X-A", "")));
+        for wrong in ["X-A", ": b", "X A: b", "X-A: b\r\nC: d", "X-A: \u{1}"] {
+            assert_eq!(header_field(wrong), None, "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn only_urls_of_http_are_asked() {
+        for wrong in ["", "x", "ftp://a/", "http://", "/path", "http://a b/"] {
+            let request = Request::new(Method::Get, wrong, Duration::from_secs(1));
+            assert!(matches!(build(request, Version::Http1), Err(Failure::Unusable(_))), "{wrong:?}");
+        }
     }
 }

@@ -129,6 +129,8 @@ pub struct Context {
     pub own_requests: Vec<crate::originate::OwnRequest>,
     /// The request of the server itself that a `local_route` runs for: what is to be known when it is sent.
     pub own: Option<Box<crate::originate::Departure>>,
+    /// The REGISTER as it goes to the main registrar, after `mid_registrar_save()`.
+    pub journey: Option<Arc<crate::mid_registrar::Journey>>,
     /// Connections to keep, or to let go (`tcp_persistent_flag`).
     pub keep_connection: Vec<crate::registrar::Lease>,
     /// Whether the next reply leaves out Server, because it must not be long.
@@ -206,6 +208,7 @@ impl Context {
             events: Vec::new(),
             own_requests: Vec::new(),
             own: None,
+            journey: None,
             keep_connection: Vec::new(),
             brief_reply: false,
             replied: 0,
@@ -251,6 +254,7 @@ impl Context {
         self.authentication = crate::auth::Verdict::default();
         self.event = None;
         self.own = None;
+        self.journey = None;
         self.keep_connection.clear();
         self.brief_reply = false;
         self.replied = 0;

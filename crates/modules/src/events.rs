@@ -4,6 +4,7 @@ use seawall_location::{Binding, Change, Domain, Names, PERMANENT, Q_NONE, Sink};
 use seawall_script::{Call, Flow, Value};
 
 use crate::context::{Context, EventParameters};
+use crate::mid_registrar::Fronts;
 use crate::reg_event::Watchers;
 use crate::usrloc::event;
 
@@ -20,6 +21,8 @@ pub struct Gather<'a> {
     pub listens: bool,
     /// Who subscribed to registrations.
     pub watchers: &'a Watchers,
+    /// What has to be taken away from main registrars.
+    pub fronts: &'a Fronts,
     /// The present time in seconds since the Unix epoch.
     pub now_s: u64,
 }
@@ -27,11 +30,14 @@ pub struct Gather<'a> {
 impl Sink for Gather<'_> {
     fn listens(&self) -> bool {
         // Asked under the lock of the shard: who subscribes counts himself in before he reads the bindings under it.
-        self.listens || self.watchers.listens()
+        self.listens || self.watchers.listens() || self.fronts.is_used()
     }
 
     fn change(&mut self, domain: &str, aor: &[u8], change: Change<'_>) {
         self.watchers.change(domain, aor, change);
+        if self.fronts.is_used() {
+            self.fronts.change(domain, aor, change);
+        }
         if !self.listens || self.events.len() >= MAX_EVENTS {
             return;
         }

@@ -121,6 +121,9 @@ pub fn write(context: &Context, branch: &Branch, target: &Target, via_branch: &[
             edits.append_header(message, line);
         }
     }
+    if let Some(journey) = &context.journey {
+        journey.edit(message, socket, &mut edits);
+    }
     // A transaction has worked out already what the Via of the previous hop gets.
     let via_fix = match &context.packet {
         Packet::Shared(request) => request.via_fix,

@@ -43,7 +43,6 @@ pub const MODULES: &[LaterModule] = &[
         ],
     },
     LaterModule { name: "load_balancer", functions: &["lb_start", "lb_next", "lb_is_destination"] },
-    LaterModule { name: "mid_registrar", functions: &["mid_registrar_save", "mid_registrar_lookup"] },
     LaterModule {
         name: "permissions",
         functions: &["check_source_address", "check_address", "allow_register", "allow_routing"],

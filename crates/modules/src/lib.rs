@@ -23,6 +23,7 @@ pub mod forward;
 pub mod host;
 pub mod management;
 pub mod maxfwd;
+pub mod mid_registrar;
 pub mod nathelper;
 pub mod node;
 pub mod options;
@@ -73,6 +74,7 @@ pub static MODULES: &[&Module<Context>] = &[
     &management::MI_FIFO,
     &management::MI_HTTP,
     &maxfwd::MODULE,
+    &mid_registrar::MODULE,
     &options::MODULE,
     &path::MODULE,
     &nathelper::MODULE,

@@ -16,6 +16,7 @@ use seawall_transaction::{Keys, Layer};
 
 use crate::configuration::Configuration;
 use crate::context::Target;
+use crate::mid_registrar::Fronts;
 use crate::reg_event::Watchers;
 use crate::statistics::Counters;
 use crate::tm::state::TransactionState;
@@ -37,6 +38,8 @@ pub struct Node {
     pub location: Arc<Location>,
     /// Who subscribed to registrations.
     pub watchers: Watchers,
+    /// Location tables in front of main registrars.
+    pub fronts: Fronts,
     /// The transaction layer, sharded by the branch of the topmost Via.
     pub transactions: Vec<Mutex<Shard>>,
     /// Makes and reads branch parameters, transaction keys and tags.

@@ -69,6 +69,11 @@ pub static MODULE: Module<Context> = Module {
         Statistic { name: "failed", doc: "Pushes that a service did not take in time.", resettable: false },
         Statistic { name: "late", doc: "Pushes that had no turn before their deadline.", resettable: false },
         Statistic { name: "cancelled", doc: "Pushes whose caller gave up first.", resettable: false },
+        Statistic {
+            name: "latency_us",
+            doc: "Time from the call to the answer, of all pushes that were taken, in microseconds.",
+            resettable: false,
+        },
         Statistic { name: "waiting", doc: "Pushes that wait for their turn or for an answer.", resettable: false },
     ],
     advise: Some(parameters::advise),

@@ -2,10 +2,10 @@
 
 mod asking;
 mod expression;
-mod flags;
+pub(crate) mod flags;
 mod keeping;
 mod onreply;
-mod ownership;
+pub(crate) mod ownership;
 mod parameters;
 mod removal;
 
@@ -23,6 +23,7 @@ use seawall_script::{
 };
 use seawall_sip::{Method, Uri};
 
+pub(crate) use keeping::Keeping;
 pub use keeping::Lease;
 
 use crate::branch::{Branch, NO_Q};
@@ -233,27 +234,32 @@ impl Table {
 
 /// The flags of a lookup with its compiled expression.
 #[derive(Default)]
-struct LookupPlan {
-    flags: LookupFlags,
-    user_agent: Option<Regex>,
+pub(crate) struct LookupPlan {
+    pub(crate) flags: LookupFlags,
+    pub(crate) user_agent: Option<Regex>,
 }
 
 pub(crate) fn prepare_domain(argument: usize, value: &Value) -> Result<Prepared, String> {
     if argument != 0 {
         return Ok(Prepared::new(()));
     }
+    table(value).map(Prepared::new)
+}
+
+/// The location table that a constant names.
+pub(crate) fn table(value: &Value) -> Result<Table, String> {
     match value {
         Value::Str(name)
             if !name.is_empty() && name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'_') =>
         {
             let name = String::from_utf8_lossy(name).into_owned();
-            Ok(Prepared::new(Table { name, domain: OnceLock::new() }))
+            Ok(Table { name, domain: OnceLock::new() })
         }
         _ => Err("a location table has a name of letters, digits and _".to_owned()),
     }
 }
 
-fn flags_text(value: &Value) -> Result<String, String> {
+pub(crate) fn flags_text(value: &Value) -> Result<String, String> {
     match value {
         Value::Str(text) => Ok(String::from_utf8_lossy(text).into_owned()),
         _ => Err("flags are names, comma separated".to_owned()),
@@ -271,7 +277,7 @@ fn prepare_save(argument: usize, value: &Value) -> Result<Prepared, String> {
     }
 }
 
-fn prepare_lookup(argument: usize, value: &Value) -> Result<Prepared, String> {
+pub(crate) fn prepare_lookup(argument: usize, value: &Value) -> Result<Prepared, String> {
     match argument {
         1 => {
             let plan = lookup_plan(&flags_text(value)?)?;
@@ -283,7 +289,7 @@ fn prepare_lookup(argument: usize, value: &Value) -> Result<Prepared, String> {
     }
 }
 
-fn lookup_plan(text: &str) -> Result<LookupPlan, String> {
+pub(crate) fn lookup_plan(text: &str) -> Result<LookupPlan, String> {
     let flags = LookupFlags::parse(text).map_err(|error| flags::explain(error, flags::LOOKUP))?;
     let user_agent = match &flags.user_agent {
         None => None,
@@ -387,6 +393,7 @@ fn run_save(
         names: node.location.names(),
         listens,
         watchers: &node.watchers,
+        fronts: &node.fronts,
         now_s: context.now_s,
     };
     let kept = context.origin.connection.filter(|_| context.flags & settings.tcp_persistent_flag != 0);
@@ -404,7 +411,7 @@ fn run_save(
 
 /// What every reply of this server has besides, for a REGISTER over UDP without credentials that were found
 /// right: its source address may be somebody else's.
-fn unproven(context: &Context) -> Option<Added> {
+pub(crate) fn unproven(context: &Context) -> Option<Added> {
     let authentication = &context.authentication;
     if context.origin.transport != Transport::Udp || authentication.header(context.message()).is_some() {
         return None;
@@ -414,13 +421,13 @@ fn unproven(context: &Context) -> Option<Added> {
 }
 
 /// A transport as a URI names it.
-fn transport_name(transport: Transport) -> &'static [u8] {
+pub(crate) fn transport_name(transport: Transport) -> &'static [u8] {
     if transport == Transport::Udp { b"udp" } else { b"tcp" }
 }
 
 /// Whether a contact points at one of our own sockets: calls to it would come back for ever. The same port of another
 /// transport is somebody else's.
-fn is_own_socket(node: &crate::node::Node, uri: &Uri<'_>) -> bool {
+pub(crate) fn is_own_socket(node: &crate::node::Node, uri: &Uri<'_>) -> bool {
     let Some(address) = uri.host_ip() else { return false };
     let at = std::net::SocketAddr::new(address, uri.port.unwrap_or(5060));
     let transport = uri.transport().unwrap_or(b"udp");
@@ -454,14 +461,15 @@ fn lookup(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     let old_branches = if plan.flags.branch { std::mem::take(&mut context.branches) } else { Vec::new() };
     let uri = given.unwrap_or_else(|| context.request_uri().to_vec());
     let found = find(context, &domain, plan, &uri);
-    let mut place = Place { main: !plan.flags.to_branches_only };
+    let mut place = Place::new(plan);
+    let attribute = context.configuration.settings.registrar.attribute_name.clone();
     if matches!(found, Ok(Found::Contacts(_))) {
-        place.take(context);
+        place.take(context, &attribute);
     }
     let mut extra = false;
     for branch in old_branches {
         if matches!(find(context, &domain, plan, &branch.uri), Ok(Found::Contacts(_))) {
-            place.take(context);
+            place.take(context, &attribute);
             extra = true;
         }
     }
@@ -509,16 +517,19 @@ fn find(context: &mut Context, domain: &Domain, plan: &LookupPlan, uri: &[u8]) -
 }
 
 /// Where the next contact goes: into the Request-URI first, unless that is to stay.
-struct Place {
+pub(crate) struct Place {
     main: bool,
 }
 
 impl Place {
-    /// Makes the contacts that were found destinations of the request.
-    fn take(&mut self, context: &mut Context) {
+    /// For a lookup with these flags.
+    pub(crate) fn new(plan: &LookupPlan) -> Self {
+        Self { main: !plan.flags.to_branches_only }
+    }
+
+    /// Makes the contacts that were found destinations of the request. Their attributes stand under this name.
+    pub(crate) fn take(&mut self, context: &mut Context, attribute: &[u8]) {
         let targets = std::mem::take(&mut context.targets);
-        let settings = &context.configuration.settings.registrar;
-        let attribute = settings.attribute_name.clone();
         for found in targets.iter() {
             let mut branch = Branch {
                 uri: found.uri.to_vec(),
@@ -530,7 +541,7 @@ impl Place {
                 ..Branch::default()
             };
             if !attribute.is_empty() && !found.attr.is_empty() {
-                branch.set_attribute(&attribute, Value::str(found.attr));
+                branch.set_attribute(attribute, Value::str(found.attr));
             }
             if std::mem::take(&mut self.main) {
                 context.target = branch;

@@ -368,7 +368,8 @@ fn arm_routes(context: &mut Context, change: impl Fn(&mut state::Armed)) -> Flow
     if let Some((id, state)) = &context.transaction {
         let mut inner = state.lock();
         change(&mut inner.armed);
-        let hold = inner.armed.failure.is_some();
+        let survives = inner.journey.as_ref().is_some_and(|journey| journey.may_survive());
+        let hold = inner.armed.failure.is_some() || survives;
         drop(inner);
         if let Some(shard) = context.node.shard(id.shard) {
             shard.lock().hold_failure(*id, hold);

@@ -14,6 +14,7 @@ pub mod gruu;
 pub mod limits;
 mod lookup;
 pub mod methods;
+pub mod mid;
 mod path;
 mod plan;
 mod policy;

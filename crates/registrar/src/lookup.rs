@@ -153,8 +153,15 @@ impl Targets {
 impl Lookup<'_> {
     /// Appends the contacts of `aor` (in its canonical form) to `targets`.
     pub fn run(&self, aor: &[u8], targets: &mut Targets) -> Found {
+        self.run_for(aor, None, targets)
+    }
+
+    /// As [`run`](Lookup::run), for one contact alone where its id is given.
+    pub(crate) fn run_for(&self, aor: &[u8], only: Option<u64>, targets: &mut Targets) -> Found {
         let entry = self.domain.lock(aor, self.now_s);
-        let passing = entry.valid().filter(|(_, binding)| self.passes(binding));
+        let is_meant =
+            |binding: &Binding<'_>| only.is_none_or(|contact_id| binding.numbers.contact_id == contact_id);
+        let passing = entry.valid().filter(|(_, binding)| is_meant(binding) && self.passes(binding));
         let found = passing.clone().filter(|(_, binding)| self.supports(binding));
         if found.clone().next().is_none() {
             return if passing.count() > 0 { Found::NoMethod } else { Found::Nothing };

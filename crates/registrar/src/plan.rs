@@ -163,6 +163,13 @@ impl<'r, 'm> Plan<'r, 'm> {
         !self.evicted.is_empty() || self.count(|fate| matches!(fate, Fate::Remove(_))) > 0
     }
 
+    /// How many bindings there are when it is carried out.
+    pub(crate) fn remaining(&self, entry: &Entry<'_>) -> usize {
+        let inserts = self.count(|fate| fate == Fate::Insert);
+        let removes = self.count(|fate| matches!(fate, Fate::Remove(_))) + self.evicted.len();
+        (entry.len() + inserts).saturating_sub(removes)
+    }
+
     fn touches(&self, position: usize) -> bool {
         self.steps.iter().any(|step| match step.fate {
             Fate::Update(other) | Fate::Remove(other) | Fate::Keep(other) => other == position,

@@ -146,8 +146,20 @@ impl<'a> Save<'a> {
         for step in &plan.steps {
             self.check_sizes(register, step)?;
         }
-        let done = self.apply(register, &plan, &mut entry, sink);
-        let is_brief = !register.is_granted && self.write_reply(register, &entry, &done.ids, reply)?;
+        self.carry_out(register, &plan, &mut entry, reply, sink)
+    }
+
+    /// Does what was planned, and lists what holds now.
+    pub(crate) fn carry_out(
+        &self,
+        register: &Register<'_>,
+        plan: &Plan<'_, '_>,
+        entry: &mut Entry<'_>,
+        reply: &mut Vec<u8>,
+        sink: &mut dyn Sink,
+    ) -> Result<Outcome, Reject> {
+        let done = self.apply(register, plan, entry, sink);
+        let is_brief = !register.is_granted && self.write_reply(register, entry, &done.ids, reply)?;
         Ok(Outcome {
             status: 200,
             reason: "OK",
@@ -192,6 +204,13 @@ impl<'a> Save<'a> {
         Ok(true)
     }
 
+    /// Appends what a 200 says whose sender is known: the bindings that hold, or those of `ids` alone where the flags
+    /// say so.
+    pub(crate) fn list(&self, register: &Register<'_>, entry: &Entry<'_>, ids: &[u64], reply: &mut Vec<u8>) {
+        let only = self.flags.only_request_contacts.then_some(ids);
+        self.write_fields(register, entry, only, reply);
+    }
+
     fn write_fields(
         &self,
         register: &Register<'_>,
@@ -224,7 +243,7 @@ impl<'a> Save<'a> {
     }
 
     /// What the table could refuse to hold is refused before anything is changed.
-    fn check_sizes(&self, register: &Register<'_>, step: &Step<'_, '_>) -> Result<(), Reject> {
+    pub(crate) fn check_sizes(&self, register: &Register<'_>, step: &Step<'_, '_>) -> Result<(), Reject> {
         let received = self.received(register, step.asked);
         if received.len() > MAX_RECEIVED_LEN || self.source.attr.len() > MAX_ATTR_LEN {
             return Err(Reject::ContactTooLong);
@@ -352,8 +371,11 @@ impl<'a> Save<'a> {
             self.flags.matching.as_ref().unwrap_or(&self.policy.matching),
             MatchingMode::UriAndCallId
         );
-        let contact_id =
-            entry.fresh_contact_id(binding.contact, if by_callid { binding.callid } else { b"" });
+        let contact_id = match binding.numbers.contact_id {
+            0 => entry.fresh_contact_id(binding.contact, if by_callid { binding.callid } else { b"" }),
+            // The main registrar knows it by this one already.
+            given => given,
+        };
         let binding = Binding { numbers: Numbers { contact_id, ..binding.numbers }, ..*binding };
         if entry.insert(&binding, sink).is_ok() {
             done.changed = true;

@@ -4,6 +4,7 @@ mod check;
 mod data;
 mod docs;
 mod logging;
+mod mid;
 mod run;
 mod user;
 
@@ -23,6 +24,8 @@ struct Arguments {
 enum Command {
     /// Serve: with a script, or without one as a registrar for this machine and its private network.
     Run(run::RunArguments),
+    /// Serve in front of a main registrar: take the storm of REGISTERs off it, without a script to write.
+    Mid(mid::MidArguments),
     /// Check a script: everything that is wrong with it, at once. The exit status is 0 or 1.
     Check(check::CheckArguments),
     /// Talk to a running server; without a command, list the commands. `user add NAME`, `user password NAME`, `user remove
@@ -57,6 +60,7 @@ struct CtlArguments {
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Mid(arguments) => mid::mid(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Ctl(arguments) => ctl(arguments),
         Command::Bench(arguments) => match seawall_bench::cli::run(arguments) {

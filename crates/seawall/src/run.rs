@@ -36,18 +36,47 @@ pub struct RunArguments {
     pub mi: Option<SocketAddr>,
 }
 
+/// What is served, however it was asked for.
+pub struct Serving {
+    /// The script.
+    pub script: Source,
+    /// Sockets besides those of the script.
+    pub listen: Vec<String>,
+    /// Worker threads.
+    pub workers: Option<usize>,
+    /// Where the management interface listens.
+    pub http: Option<SocketAddr>,
+    /// Whether somebody has to be told how to register a phone.
+    pub explain: bool,
+}
+
 /// Serves until it is told to stop.
 pub fn run(arguments: &RunArguments) -> ExitCode {
+    match serving(arguments) {
+        Ok(serving) => serve_script(serving),
+        Err(error) => fail(&error),
+    }
+}
+
+/// Serves a script until it is told to stop.
+pub fn serve_script(serving: Serving) -> ExitCode {
     logging::start();
     let runtime = match tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return fail(&format!("cannot start: {error}")),
     };
-    let started = options(arguments)
-        .and_then(|options| Engine::start(options, runtime.handle()).map_err(|error| error.to_string()));
-    let engine = match started {
+    let Serving { script, listen, workers, http, explain } = serving;
+    let options = Options {
+        script,
+        listen,
+        workers,
+        http,
+        color: std::io::stderr().is_terminal(),
+        on_log_level: logging::set_level,
+    };
+    let engine = match Engine::start(options, runtime.handle()) {
         Ok(engine) => engine,
-        Err(error) => return fail(&error),
+        Err(error) => return fail(&error.to_string()),
     };
     for warning in engine.warnings() {
         eprintln!("{}", warning.trim_end());
@@ -61,7 +90,7 @@ pub fn run(arguments: &RunArguments) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return fail(&format!("cannot wait for signals: {error}")),
     };
-    if greet(&engine, arguments.file.is_none()).is_err() {
+    if greet(&engine, explain).is_err() {
         // Nobody reads what is printed; the server serves all the same.
         tracing::debug!("standard output is closed");
     }
@@ -78,7 +107,7 @@ fn fail(text: &str) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn options(arguments: &RunArguments) -> Result<Options, String> {
+fn serving(arguments: &RunArguments) -> Result<Serving, String> {
     let mut listen = arguments.listen.clone();
     let script = match &arguments.file {
         Some(path) => Source::File(path.clone()),
@@ -93,13 +122,12 @@ fn options(arguments: &RunArguments) -> Result<Options, String> {
             Source::Text { name: "default.cfg".to_owned(), text: data::default_script(&folder)? }
         }
     };
-    Ok(Options {
+    Ok(Serving {
         script,
         listen,
         workers: arguments.workers,
         http: arguments.mi,
-        color: std::io::stderr().is_terminal(),
-        on_log_level: logging::set_level,
+        explain: arguments.file.is_none(),
     })
 }
 

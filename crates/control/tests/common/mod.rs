@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicI8, AtomicU64, Ordering};
 use seawall_control::users::{UserError, Users};
 
 use seawall_control::server::{
-    Contact, Domain, Expires, LocationError, NewContact, Process, PushService, RecordSink, Server, State,
-    Statistic, StatisticKind, Subscription,
+    Contact, Domain, Expires, LocationError, NewContact, Process, PushService, RecordSink, Registration,
+    Server, State, Statistic, StatisticKind, Subscription,
 };
 
 /// 1 January 2026, 00:00:00 UTC.
@@ -251,6 +251,48 @@ impl Server for FakeServer {
 
     fn push_services(&self, each: &mut dyn FnMut(&PushService<'_>)) {
         each(&PushService { name: "apns", held: true, counters: &[("sent", 3), ("latency_us", 1500)] });
+    }
+
+    fn registrations(
+        &self,
+        aor: &[u8],
+        each: &mut dyn FnMut(&Registration<'_>),
+    ) -> Result<(), LocationError> {
+        if aor != b"alice@example.org" {
+            return Err(LocationError::AorNotFound);
+        }
+        let one = Registration {
+            contact_id: Some(7),
+            contact: b"sip:alice@192.0.2.1",
+            expires_s: 60,
+            upstream_contact: b"<sip:alice@192.0.2.9;ctid=7>",
+            state: "live",
+            upstream_expires_s: 3600,
+            forward_in_s: Some(3530),
+            main: b"udp:203.0.113.1:5060",
+            main_uri: b"sip:example.org",
+            callid: b"call\xff",
+            cseq: 3,
+            attempts: 0,
+        };
+        each(&one);
+        each(&Registration {
+            contact_id: None,
+            contact: b"",
+            state: "leaving",
+            forward_in_s: None,
+            attempts: 2,
+            ..one
+        });
+        Ok(())
+    }
+
+    fn resync(&self, aor: Option<&[u8]>) -> Result<usize, LocationError> {
+        match aor {
+            None => Ok(12),
+            Some(b"alice@example.org") => Ok(1),
+            Some(_) => Err(LocationError::AorNotFound),
+        }
     }
 
     fn end_subscription(&self, id: u64) -> bool {

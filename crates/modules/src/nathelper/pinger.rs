@@ -105,6 +105,7 @@ impl Pinger {
                     names: domain.names(),
                     listens,
                     watchers: &node.watchers,
+                    fronts: &node.fronts,
                     now_s: now.now_s,
                 };
                 let mut removed = 0;

@@ -41,6 +41,12 @@ pub const SAVE: &[FlagDecl] = &[
 pub const NO_FEDERATION: &str = "the flag \"global\" asks the other places of a federation; clustering is not provided \
                                  yet, so only the own table is looked into";
 
+/// The flags of `mid_registrar_save()`: those before the socket and the intervals.
+pub const MID_SAVE: &[FlagDecl] = {
+    let (most, _) = SAVE.split_at(SAVE.len() - 3);
+    most
+};
+
 /// The flags of `lookup()`.
 pub const LOOKUP: &[FlagDecl] = &[
     FlagDecl::new("no-branches", "b", "Takes the first contact only."),

@@ -75,6 +75,7 @@ pub fn save(
         names: node.location.names(),
         listens,
         watchers: &node.watchers,
+        fronts: &node.fronts,
         now_s: context.now_s,
     };
     let reply = context.packet.message();

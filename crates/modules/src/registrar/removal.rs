@@ -128,6 +128,7 @@ fn with_sink(context: &mut Context, act: impl FnOnce(u64, &mut Gather<'_>)) {
             names: node.location.names(),
             listens,
             watchers: &node.watchers,
+            fronts: &node.fronts,
             now_s,
         },
     );

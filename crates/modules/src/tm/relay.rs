@@ -53,13 +53,14 @@ pub fn create(context: &mut Context) -> Created {
         accounting: context.accounting,
         reply_headers: std::mem::take(&mut context.reply_headers),
         added_headers: context.added_headers.clone(),
+        journey: context.journey.clone(),
         ..Inner::default()
     };
     let state = Arc::new(TransactionState::new(Arc::clone(&context.configuration), context.origin, inner));
     let mut layer = shard.lock();
     match layer.create(context.now_ms, &key, request, Arc::clone(&state), &mut context.effects) {
         Ok(id) => {
-            layer.hold_failure(id, context.armed.failure.is_some());
+            layer.hold_failure(id, context.armed.failure.is_some() || may_survive(context));
             if let Some((first_ms, invite_ms)) = context.timeouts_ms {
                 layer.set_timeouts(id, first_ms, invite_ms);
             }
@@ -162,6 +163,9 @@ fn send_branches(context: &mut Context, branches: Vec<Branch>, path: u64, option
         }
     }
     if new.is_empty() {
+        if unusable.is_some() && crate::mid_registrar::survive(context, 503) {
+            return Flow::TRUE;
+        }
         return match unusable {
             Some(NoTarget::Unresolved | NoTarget::NotSip | NoTarget::Forbidden) => Flow::Value(-4),
             Some(NoTarget::NoSocket) => {
@@ -172,6 +176,10 @@ fn send_branches(context: &mut Context, branches: Vec<Branch>, path: u64, option
             }
             _ => Flow::Value(-3),
         };
+    }
+    if may_survive(context) {
+        // What the main registrar does not answer is answered here, whether or not the script waits for it.
+        shard.lock().hold_failure(id, true);
     }
     let forwarded = shard.lock().forward(context.now_ms, id, new, &mut context.effects);
     Flow::bool(forwarded.is_ok())
@@ -198,10 +206,24 @@ pub fn restore(context: &mut Context, id: TransactionId, state: &Arc<Transaction
     context.force_rport = inner.kept.force_rport;
     context.serial = inner.kept.serial.clone();
     context.added_headers = inner.added_headers.clone();
+    context.journey = inner.journey.clone();
     drop(inner);
     context.transaction = Some((id, Arc::clone(state)));
     context.failure = Some(failure);
     context.branch_index = failure.branch;
+}
+
+/// Whether a forwarded REGISTER may be answered here when it fails.
+fn may_survive(context: &Context) -> bool {
+    context.journey.as_ref().is_some_and(|journey| journey.may_survive())
+}
+
+/// Sends the request to the destination of one of its branches again, as the context's edits have it now. The context
+/// was filled by [`restore`].
+pub fn again(context: &mut Context) -> Flow {
+    let path = context.node.keys.path_hash(context.message());
+    let branch = context.target.clone();
+    send_branches(context, vec![branch], path, &Options { auto_477: false, proxy: None })
 }
 
 /// Leaves with the transaction what its failure route will find.
@@ -211,6 +233,7 @@ pub(crate) fn keep(context: &Context, state: &TransactionState) {
     inner.flags = context.flags;
     inner.avps.clone_from(&context.avps);
     inner.accounting = context.accounting;
+    inner.journey.clone_from(&context.journey);
     inner.kept = Kept {
         target: context.target.clone(),
         edits: context.edits.clone(),
@@ -252,6 +275,9 @@ fn written(
     path: u64,
 ) -> Result<(NewBranch<Target>, Branch), Option<NoTarget>> {
     let target = forward::target(context, &branch).map_err(Some)?;
+    if let Some(journey) = &context.journey {
+        journey.departs(context, index, &branch, &target);
+    }
     let mut via_branch = Vec::with_capacity(96);
     context.node.keys.write_branch(id.branch(index), path, &mut via_branch);
     let mut bytes = Vec::with_capacity(context.message().bytes().len() + 512);

@@ -81,6 +81,8 @@ pub struct Inner {
     pub reason: Vec<u8>,
     /// Headers that `t_add_hdrs` adds to the requests of this transaction.
     pub added_headers: Vec<u8>,
+    /// The REGISTER on its way to the main registrar.
+    pub journey: Option<Arc<crate::mid_registrar::Journey>>,
     /// Who is told how a request of the server itself ended.
     pub on_answer: Option<OnAnswer>,
     /// The request of the server itself, when a failure route may want it; one that came from the network is kept by

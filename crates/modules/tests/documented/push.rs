@@ -167,12 +167,13 @@ fn a_caller_who_gives_up_stops_the_push() {
 #[test]
 fn the_statistics_are_those_of_the_senders() {
     let declared: Vec<&str> = seawall_modules::push::MODULE.statistics.iter().map(|one| one.name).collect();
-    let documented = ["sent", "accepted", "dead", "refused", "failed", "late", "cancelled", "waiting"];
+    let documented =
+        ["sent", "accepted", "dead", "refused", "failed", "late", "cancelled", "latency_us", "waiting"];
     assert_eq!(declared, documented);
     let server = server(&script("", "exit;"));
     let lane = server.node.push.sender.get().unwrap().status()[0].lane;
     let counted: Vec<&str> = lane.all().iter().map(|(name, ..)| *name).collect();
-    assert!(documented[..7].iter().all(|name| counted.contains(name)), "{counted:?}");
+    assert!(documented[..8].iter().all(|name| counted.contains(name)), "{counted:?}");
 }
 
 fn set(name: &str, value: &str) -> String {

@@ -234,8 +234,7 @@ fn add_sock_hdr_names_the_receiving_socket() {
 }
 
 #[test]
-fn push_and_mid_registrar_functions_are_refused_by_name() {
-    check_refused("§mid_registrar_save(\"location\");", &["mid_registrar"]);
+fn push_functions_are_refused_by_name() {
     check_refused("§pn_process_purr(\"location\");", &["push notifications"]);
     check_refused("async(§pn_process_purr(\"location\"), resume);", &["push notifications"]);
 }

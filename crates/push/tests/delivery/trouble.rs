@@ -183,15 +183,17 @@ async fn other_keys_are_taken_without_losing_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn ten_thousand_phones_are_pushed_within_ten_seconds() {
+async fn ten_thousand_phones_are_pushed_over_one_connection_within_ten_seconds() {
     let fake = Fake::start().await;
     let sender = sender(&options(&fake).0);
+    // The service of the test runs on the same cores, and slowly without optimisation.
+    let limit = Duration::from_secs(if cfg!(debug_assertions) { 60 } else { 10 });
     let began = Instant::now();
-    let all: Vec<_> = (0..10_000)
-        .map(|_| tokio::spawn(sender.deliver(call(), Duration::from_secs(30), Cancel::default())))
-        .collect();
+    let all: Vec<_> =
+        (0..10_000).map(|_| tokio::spawn(sender.deliver(call(), limit, Cancel::default()))).collect();
     for one in all {
         assert_eq!(one.await.unwrap(), Outcome::Accepted);
     }
-    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert!(began.elapsed() < limit, "{:?}", began.elapsed());
+    assert_eq!(fake.connections(), 1);
 }

@@ -8,12 +8,15 @@ use crate::harness::{Phone, Server, mi};
 use std::collections::BTreeSet;
 use std::fs;
 
-/// The examples that the tests below drive, and those in `cached.rs`, `gruu.rs`, `nat.rs` and `path.rs`.
+/// The examples that the tests below drive, and those in `cached.rs`, `gruu.rs`, `mid_ready.rs`, `nat.rs` and `path.rs`.
 const DRIVEN: &[&str] = &[
     "authenticated.cfg",
     "cache.cfg",
     "edge.cfg",
     "gruu.cfg",
+    "mid-aor.cfg",
+    "mid-contact.cfg",
+    "mid-mirror.cfg",
     "minimal.cfg",
     "nat.cfg",
     "reg-event.cfg",

@@ -23,6 +23,8 @@ mod hostile;
 mod ipv6;
 mod masquerade;
 mod mi;
+mod mid;
+mod mid_ready;
 mod nat;
 mod operation;
 mod path;

@@ -11,6 +11,7 @@ use seawall_modules::acc;
 use seawall_modules::configuration::Configuration;
 use seawall_modules::context::{Context, EventParameters, Failure, Packet as Message, Target};
 use seawall_modules::events::Gather;
+use seawall_modules::mid_registrar::{self, Answered, Fronts};
 use seawall_modules::nathelper::ping::{self, Pong};
 use seawall_modules::nathelper::pinger::{Moment, Pinger};
 use seawall_modules::node::{Identity, Node, Socket, TRANSACTION_SHARDS};
@@ -162,6 +163,7 @@ impl Server {
             sockets,
             location: Arc::new(location),
             watchers: Watchers::default(),
+            fronts: Fronts::default(),
             transactions: transactions.map(Mutex::new).collect(),
             keys,
             authentication: seawall_modules::auth::Nonces::new(secret),
@@ -230,6 +232,11 @@ impl Server {
                 }
                 if server.now_ms % 1000 == 0 {
                     server.expire();
+                }
+                if server.node.fronts.is_used() {
+                    let mut context = server.context(RouteKind::Event, seawall_modules::context::nowhere());
+                    mid_registrar::tick(&mut context);
+                    server.leave(context);
                 }
                 server.carry_out();
                 server.ping();
@@ -362,6 +369,12 @@ impl Server {
 
     /// Carries out what a route decided.
     fn leave(&mut self, mut context: Box<Context>) {
+        if let (Some(failure), Some((id, _))) = (context.failure, &context.transaction) {
+            let status = self.node.shard(id.shard).unwrap().lock().status(*id);
+            if status.is_some_and(|status| !status.answered && status.pending == 0) {
+                mid_registrar::survive(&mut context, failure.code);
+            }
+        }
         if let Some((id, state)) = context.transaction.take()
             && matches!(context.route, RouteKind::Request | RouteKind::Failure)
         {
@@ -442,9 +455,37 @@ impl Server {
             inner.to_tag = to.and_then(|to| to.tag()).unwrap_or_default().to_vec();
             inner.reason = message.reason().to_vec();
         }
+        let relayed = if matched.fresh && message.status() >= 200 {
+            self.registration_answered(&mut context, token, &matched.context, relayed)
+        } else {
+            relayed
+        };
         shard.lock().response(self.now_ms, token, message, relayed, &mut self.effects);
         context.transaction = None;
         self.leave(context);
+    }
+
+    /// The main registrar has answered a forwarded REGISTER.
+    fn registration_answered(
+        &mut self,
+        context: &mut Context,
+        token: BranchToken,
+        state: &Arc<TransactionState>,
+        relayed: Relay,
+    ) -> Relay {
+        match mid_registrar::answered(context, token.branch, state) {
+            Answered::Passes => relayed,
+            Answered::Edited => Relay::Edited(edited(context)),
+            Answered::Again => {
+                let request = self.node.shard(token.id.shard).unwrap().lock().request_of(token.id).unwrap();
+                let mut again = self.context(RouteKind::Failure, state.origin);
+                again.packet = Message::Shared(request);
+                relay::restore(&mut again, token.id, state, Failure { code: 423, branch: token.branch });
+                assert_eq!(relay::again(&mut again), Flow::TRUE);
+                self.leave(again);
+                relayed
+            }
+        }
     }
 
     fn reply_routes(
@@ -483,13 +524,7 @@ impl Server {
         if context.edits.is_empty() {
             return Relay::AsReceived;
         }
-        let Message::Owned(message) = &context.packet else { return Relay::AsReceived };
-        if let Some(via) = top_via_extent(message) {
-            context.edits.delete(via);
-        }
-        let mut out = Vec::new();
-        context.edits.write(message, &mut out);
-        Relay::Edited(out)
+        Relay::Edited(edited(context))
     }
 
     fn carry_out(&mut self) {
@@ -508,13 +543,22 @@ impl Server {
                     Effect::Failure { id, code, branch, context } => {
                         self.failure(id, &context, Failure { code, branch });
                     }
-                    Effect::Completed { id, code, context, .. } => self.completed(id, code, &context),
+                    Effect::Completed { id, code, local, context: state } => {
+                        self.completed(id, code, &state);
+                        let mut context = self.context(RouteKind::Event, seawall_modules::context::nowhere());
+                        mid_registrar::completed(&mut context, &state, code, local);
+                        self.leave(context);
+                    }
                     Effect::Result { code, response, context: state, .. } => {
                         let mut context = self.context(RouteKind::Local, seawall_modules::context::nowhere());
                         originate::ended(&mut context, &state, &Ended { code, response });
                         self.leave(context);
                     }
-                    Effect::Ended { .. } => {}
+                    Effect::Ended { context: state, .. } => {
+                        let mut context = self.context(RouteKind::Event, seawall_modules::context::nowhere());
+                        mid_registrar::abandoned(&mut context, &state);
+                        self.leave(context);
+                    }
                 }
             }
             for request in std::mem::take(&mut self.own_requests) {
@@ -543,11 +587,18 @@ impl Server {
     fn failure(&mut self, id: TransactionId, state: &Arc<TransactionState>, failure: Failure) {
         let received = self.node.shard(id.shard).unwrap().lock().request_of(id);
         let request = received.or_else(|| state.lock().own_request.clone()).unwrap();
-        let route = state.lock().armed.failure.take().expect("a failure_route");
+        if failure.code == 408 {
+            mid_registrar::fell_silent(state);
+        }
+        let route = state.lock().armed.failure.take();
         let mut context = self.context(RouteKind::Failure, state.origin);
         context.packet = Message::Shared(request);
         relay::restore(&mut context, id, state, failure);
-        self.go(context, Frame::new(route));
+        match route {
+            Some(route) => self.go(context, Frame::new(route)),
+            // Nobody but the mid-registrar waits.
+            None => self.leave(context),
+        }
     }
 
     fn completed(&self, id: TransactionId, code: u16, state: &TransactionState) {
@@ -589,14 +640,31 @@ impl Server {
         for domain in node.location.domains() {
             let now_s = self.now_s;
             let watchers = &node.watchers;
-            let mut sink =
-                Gather { events: &mut events, names: node.location.names(), listens, watchers, now_s };
+            let mut sink = Gather {
+                events: &mut events,
+                names: node.location.names(),
+                listens,
+                watchers,
+                fronts: &node.fronts,
+                now_s,
+            };
             for shard in 0..domain.shard_count() {
                 while domain.expire(shard, now_s, 1000, &mut sink) {}
             }
         }
         self.raise(events);
     }
+}
+
+/// The response with the edits of the context and without our Via.
+fn edited(context: &mut Context) -> Vec<u8> {
+    let Message::Owned(message) = &context.packet else { return Vec::new() };
+    if let Some(via) = top_via_extent(message) {
+        context.edits.delete(via);
+    }
+    let mut out = Vec::new();
+    context.edits.write(message, &mut out);
+    out
 }
 
 fn packet(node: &Node, target: Target, bytes: &[u8]) -> Packet {

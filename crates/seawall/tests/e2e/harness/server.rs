@@ -72,6 +72,13 @@ impl Server {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
 
+    /// Runs another command that serves.
+    pub fn start_command(name: &str, arguments: &[&str]) -> Server {
+        let mut command = seawall();
+        command.arg(name).args(arguments);
+        Server::spawn(command, temporary_folder())
+    }
+
     fn spawn(mut command: Command, folder: PathBuf) -> Server {
         command.current_dir(&folder).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();

@@ -1,0 +1,238 @@
+//! What the server keeps of its main registrars: one [`Front`] for each location table that `mid_registrar_save()` names.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use parking_lot::{Mutex, RwLock};
+use seawall_location::{Change, Domain};
+use seawall_net::Transport;
+use seawall_registrar::mid::{Errand, ErrandKind, Mid, Upstream};
+use seawall_sip::Uri;
+
+use super::parameters::MidSettings;
+use crate::context::Context;
+use crate::node::Node;
+use crate::originate::{self, OnAnswer, OwnRequest};
+use crate::statistics::Stat;
+
+/// Requests of our own that a table has under way at a time: enough for thousands a second at a main registrar that
+/// answers, and no flood for one that has just come back.
+const MOST_ERRANDS: usize = 512;
+
+/// Requests of our own that one worker starts in one tick, so that clients are served in between.
+const ERRANDS_PER_TICK: usize = 64;
+
+/// Contacts that went away and that one tick of a worker looks after. A mass expiry is worked off in several.
+const GONE_PER_TICK: usize = 2048;
+
+/// A location table in front of main registrars.
+pub struct Front {
+    /// The bindings.
+    pub domain: Arc<Domain>,
+    /// What the main registrars hold.
+    pub upstream: Upstream,
+    /// Contacts that went away while their table was locked: address of record and contact id. It has no bound of its
+    /// own, because each entry takes the place of a binding.
+    gone: Mutex<Vec<(Box<[u8]>, u64)>>,
+    errands: AtomicUsize,
+}
+
+/// All of them.
+#[derive(Default)]
+pub struct Fronts {
+    list: RwLock<Vec<Arc<Front>>>,
+    is_used: AtomicBool,
+    /// The time that main registrars take to answer: a moving average in sixteenths of a millisecond.
+    latency: AtomicU64,
+}
+
+impl fmt::Debug for Fronts {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Fronts").finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Front {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("Front").field("table", &self.domain.name()).finish_non_exhaustive()
+    }
+}
+
+impl Fronts {
+    /// The front of a table, made at its first use.
+    #[must_use]
+    pub fn front(&self, domain: &Arc<Domain>) -> Arc<Front> {
+        if let Some(front) = self.find(domain.name()) {
+            return front;
+        }
+        let mut list = self.list.write();
+        // Another worker may have been faster.
+        if let Some(front) = list.iter().find(|front| Arc::ptr_eq(&front.domain, domain)) {
+            return Arc::clone(front);
+        }
+        let mut secret = [0; 16];
+        // Without a system source clients could aim at places in the table, which costs time and no safety.
+        let _ = getrandom::fill(&mut secret);
+        let front = Arc::new(Front {
+            domain: Arc::clone(domain),
+            upstream: Upstream::new(secret),
+            gone: Mutex::default(),
+            errands: AtomicUsize::new(0),
+        });
+        list.push(Arc::clone(&front));
+        self.is_used.store(true, Ordering::Relaxed);
+        front
+    }
+
+    /// The front of the table with this name.
+    #[must_use]
+    pub fn find(&self, domain: &str) -> Option<Arc<Front>> {
+        self.list.read().iter().find(|front| front.domain.name() == domain).cloned()
+    }
+
+    /// All fronts.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Front>> {
+        self.list.read().clone()
+    }
+
+    /// Whether there is any.
+    #[inline]
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        self.is_used.load(Ordering::Relaxed)
+    }
+
+    /// Takes a change of a location table, under the lock of its shard.
+    pub fn change(&self, domain: &str, aor: &[u8], change: Change<'_>) {
+        let Change::ContactDelete(binding, _) = change else { return };
+        let list = self.list.read();
+        if let Some(front) = list.iter().find(|front| front.domain.name() == domain) {
+            front.gone.lock().push((aor.into(), binding.numbers.contact_id));
+        }
+    }
+
+    /// Notes how long a main registrar took to answer.
+    pub(super) fn note_latency(&self, took_ms: u64) {
+        let old = self.latency.load(Ordering::Relaxed);
+        let new = if old == 0 { took_ms * 16 } else { old - old / 8 + took_ms * 2 };
+        // Between two workers one sample may be lost, which an average does not mind.
+        self.latency.store(new.max(1), Ordering::Relaxed);
+    }
+
+    /// The time that main registrars take to answer, in milliseconds: a moving average.
+    #[must_use]
+    pub fn latency_ms(&self) -> u64 {
+        self.latency.load(Ordering::Relaxed).div_ceil(16)
+    }
+
+    /// De-REGISTERs and renewals that wait to be sent or sent again.
+    #[must_use]
+    pub fn waiting(&self) -> u64 {
+        self.list.read().iter().map(|front| front.upstream.waiting() as u64).sum()
+    }
+}
+
+impl Front {
+    /// Runs `act` over the state of this table.
+    pub fn with<R>(
+        &self,
+        node: &Node,
+        settings: &MidSettings,
+        now_s: u64,
+        act: impl FnOnce(&Mid<'_>) -> R,
+    ) -> R {
+        let is_own = |uri: &Uri<'_>| crate::registrar::is_own_socket(node, uri);
+        act(&Mid {
+            now_s,
+            policy: &settings.policy,
+            settings: &settings.mid,
+            domain: &self.domain,
+            upstream: &self.upstream,
+            is_own: &is_own,
+        })
+    }
+
+    /// Takes contacts that went away.
+    fn take_gone(&self) -> Vec<(Box<[u8]>, u64)> {
+        let mut gone = self.gone.lock();
+        let left = gone.len().saturating_sub(GONE_PER_TICK);
+        gone.split_off(left)
+    }
+}
+
+/// The statistics that are worked out when somebody asks.
+#[must_use]
+pub fn gauges(node: &Node) -> [(&'static str, u64); 3] {
+    let counted = |stat: Stat| node.counters.value(stat as usize);
+    let (absorbed, forwarded) = (counted(Stat::AbsorbedRegs), counted(Stat::ForwardedRegs));
+    let ratio = (absorbed * 10_000).checked_div(absorbed + forwarded).unwrap_or(0);
+    [
+        ("pending_deregs", node.fronts.waiting()),
+        ("absorb_ratio", ratio),
+        ("upstream_latency", node.fronts.latency_ms()),
+    ]
+}
+
+/// Looks after what time and other people have done: contacts that went away are taken away from the main registrars, and
+/// what is due is put into the context to be sent.
+pub fn tick(context: &mut Context) {
+    let Some(settings) = context.configuration.settings.mid.clone() else { return };
+    let node = Arc::clone(&context.node);
+    for front in node.fronts.all() {
+        let gone = front.take_gone();
+        let mut errands = Vec::new();
+        front.with(&node, &settings, context.now_s, |mid| {
+            for (aor, contact_id) in &gone {
+                mid.gone(aor, *contact_id);
+            }
+            // Every worker looks after its own shards.
+            for shard in (context.worker..front.upstream.shard_count()).step_by(node.workers.max(1)) {
+                let under_way = front.errands.load(Ordering::Relaxed) + errands.len();
+                let room = MOST_ERRANDS.saturating_sub(under_way);
+                mid.due(shard, room.min(ERRANDS_PER_TICK.saturating_sub(errands.len())), &mut errands);
+            }
+        });
+        for errand in errands {
+            send(context, &front, errand);
+        }
+    }
+}
+
+/// Puts a request of our own into the context.
+fn send(context: &mut Context, front: &Arc<Front>, errand: Errand) {
+    front.errands.fetch_add(1, Ordering::Relaxed);
+    if errand.kind == ErrandKind::Remove {
+        context.node.counters.bump(context.worker, Stat::SentDeregs);
+    }
+    let socket = context.node.socket_by_name(errand.main.socket);
+    let transport = socket.and_then(|id| context.node.socket(id)).map(|socket| socket.transport);
+    let tag = context.random();
+    let request = OwnRequest {
+        method: b"REGISTER".to_vec(),
+        uri: errand.main.uri.to_vec(),
+        from: [b"<", &*errand.to, b">;tag=", format!("{tag:016x}").as_bytes()].concat(),
+        to: [b"<", &*errand.to, b">"].concat(),
+        call_id: errand.callid.to_vec(),
+        cseq: errand.cseq.min(i32::MAX as u32),
+        headers: [b"Contact: ", &*errand.contact, b"\r\n"].concat(),
+        body: Vec::new(),
+        next_hop: originate::uri_of(transport.unwrap_or(Transport::Udp), errand.main.peer),
+        socket,
+        connection: None,
+        on_answer: None,
+    };
+    let front = Arc::clone(front);
+    let on_answer = OnAnswer::new(move |context, ended| {
+        front.errands.fetch_sub(1, Ordering::Relaxed);
+        if errand.kind == ErrandKind::Remove && matches!(ended.code, 200..=299 | 404) {
+            context.node.counters.bump(context.worker, Stat::AcknowledgedDeregs);
+        }
+        let Some(settings) = context.configuration.settings.mid.clone() else { return };
+        front.with(&context.node, &settings, context.now_s, |mid| {
+            mid.done(&errand, ended.code, ended.response.as_deref());
+        });
+    });
+    context.own_requests.push(OwnRequest { on_answer: Some(on_answer), ..request });
+}

@@ -1,0 +1,467 @@
+//! What the main registrar's answer to a forwarded REGISTER changes (behaviour §7, "Reply").
+
+use seawall_location::{Binding, Entry, Numbers, Removal, Sink};
+use seawall_sip::name_addr::{Contact, contacts};
+use seawall_sip::{Message, Name, Uri, ascii, cseq, name_addr};
+use smallvec::SmallVec;
+
+use super::contact::{self, Place};
+use super::limits::GUESSES;
+use super::pending::{Form, Pending};
+use super::registration::{Registration, State, Texts, WHOLE_AOR, limit_s};
+use super::settings::{Mode, OnReject, Trust};
+use super::upstream::{Account, Flight, Main, Shard};
+use super::{Insertion, Mid};
+use crate::limits::MAX_CONTACTS_PER_REQUEST;
+use crate::plan::{Fate, Plan};
+use crate::reject::Reject;
+use crate::request::{Register, Wish};
+use crate::save::{Outcome, Save};
+
+/// What the main registrar says about one registration that the request was about.
+struct Granted {
+    key: u64,
+    /// The interval; 0 when it does not hold it.
+    granted_s: u32,
+    /// The interval that was asked for; 0 to remove it.
+    asked_s: u32,
+    /// The Contact value as it was sent.
+    value: Vec<u8>,
+}
+
+/// A 2xx and where it came from.
+struct Answer<'a> {
+    pending: &'a Pending,
+    main: &'a Main,
+    granted: SmallVec<[Granted; 2]>,
+}
+
+impl Mid<'_> {
+    /// A forwarded request is sent (again): from now on it is under way.
+    pub fn departs(&self, pending: &mut Pending) {
+        if pending.order != 0 {
+            return;
+        }
+        pending.order = self.upstream.ticket();
+        let mut flight = pending.flight();
+        let mut shard = self.upstream.shard(pending.hash);
+        // A de-REGISTER of our own is under way, too: only the main registrar knows which of both comes last.
+        let leaves = |registration: &Registration| {
+            registration.state == State::Leaving && registration.is_sent() && flight.names(registration.key)
+        };
+        let account = shard.account(pending.hash, &pending.aor);
+        flight.disturbed = account.is_some_and(|account| account.registrations.iter().any(leaves));
+        shard.depart(flight);
+    }
+
+    /// No answer came, or none that says anything (408, 5xx): no binding changes. `message` is the request as it came.
+    /// `sent_to` says where it was sent if the main registrar may have served it and its answer was lost: what it may
+    /// hold now is taken away when nobody here wants it, and what it may have dropped is not relied on.
+    pub fn unanswered(&self, message: &Message, pending: &Pending, sent_to: Option<(&Main, Place<'_>)>) {
+        let mut shard = self.upstream.shard(pending.hash);
+        shard.arrive(pending.order);
+        let Some((main, place)) = sent_to.filter(|_| pending.mode != Mode::Mirror) else { return };
+        let now_s = self.second();
+        if matches!(pending.form, Form::All)
+            && let Some(account) = shard.account_mut(pending.hash, &pending.aor)
+        {
+            account.registrations.iter_mut().for_each(|registration| registration.limit_s = now_s);
+        }
+        let mut unknown = SmallVec::<[Granted; 2]>::new();
+        self.each_sent(message, pending, place, |key, value, asked_s| {
+            let account = shard.account_mut(pending.hash, &pending.aor);
+            match account.and_then(|account| account.registration_mut(key)) {
+                Some(registration) if asked_s == 0 => registration.limit_s = now_s,
+                Some(registration) => {
+                    let possible_s = now_s.saturating_add(asked_s);
+                    registration.possible_s = registration.possible_s.max(possible_s);
+                }
+                None if asked_s == 0 => {}
+                None => unknown.push(Granted { key, granted_s: 0, asked_s, value: value.to_vec() }),
+            }
+        });
+        let given = pending.given_aor.as_deref();
+        let Ok(register) = Register::read(message, given, self.policy, &pending.flags) else { return };
+        let answer = Answer { pending, main, granted: SmallVec::new() };
+        for granted in unknown {
+            let is_touched = shard.is_touched(pending.hash, granted.key);
+            if !is_touched && self.upstream.waiting() < GUESSES {
+                let guess = Registration {
+                    deadline_s: now_s,
+                    accepted_s: 0,
+                    possible_s: now_s.saturating_add(granted.asked_s),
+                    ..self.registration(&register, &answer, &granted, true, now_s)
+                };
+                let account = shard.open(self.upstream, pending.hash, &pending.aor);
+                account.registrations.push(guess);
+                self.leave(&mut shard, pending.hash, &pending.aor, granted.key);
+            }
+        }
+    }
+
+    /// An answer that is no 2xx: nothing changes, but that a challenge is remembered (401, 407), and that a 403 or 404
+    /// to a refresh removes its bindings when `on_reject` says so. `message` is the request as it came.
+    pub fn rejected(&self, message: &Message, pending: &Pending, status: u16, sink: &mut dyn Sink) {
+        let mut shard = self.upstream.shard(pending.hash);
+        shard.arrive(pending.order);
+        if matches!(status, 401 | 407)
+            && let Some(callid) = message.value(Name::CallId)
+        {
+            let callid = self.upstream.hash(callid);
+            shard.challenge(callid, self.second());
+        }
+        if matches!(status, 403 | 404) && self.settings.on_reject == OnReject::Remove {
+            self.remove_rejected(&mut shard, pending, status, sink);
+        }
+    }
+
+    /// Removes the bindings that the main registrar refuses to refresh. With a 404 it has dropped them itself.
+    fn remove_rejected(&self, shard: &mut Shard, pending: &Pending, status: u16, sink: &mut dyn Sink) {
+        let Some(account) = shard.account_mut(pending.hash, &pending.aor) else { return };
+        let flows_count = self.settings.trust == Trust::Verified && !pending.authenticated;
+        let is_meant = |account: &Account, id: u64| {
+            let named = match &pending.form {
+                Form::All => false,
+                Form::Whole { .. } => true,
+                Form::Contacts(sent) => sent.iter().any(|sent| sent.id == id && !sent.removes),
+            };
+            let own = account.registration(id).map(|registration| registration.flow);
+            // A stranger's request is no refresh, and its refusal must not cost the owner the binding.
+            named && (!flows_count || own.or_else(|| account.flow_of(id)) == Some(pending.flow))
+        };
+        let mut entry = self.domain.lock(&pending.aor, self.now_s);
+        let ids: SmallVec<[u64; 4]> = entry
+            .bindings()
+            .map(|binding| binding.numbers.contact_id)
+            .filter(|id| is_meant(account, *id))
+            .collect();
+        if status == 404 {
+            account.registrations.retain(|registration| {
+                registration.ticket != 0
+                    || !(ids.contains(&registration.key)
+                        || (registration.key == WHOLE_AOR && !ids.is_empty()))
+            });
+        }
+        let goes = |_: usize, binding: &Binding<'_>| {
+            ids.contains(&binding.numbers.contact_id).then_some(Removal::Administrative)
+        };
+        entry.remove(sink, goes);
+        drop(entry);
+        shard.close(pending.hash, &pending.aor);
+    }
+
+    /// A 2xx: what it grants holds here too, no longer than it says, and nothing else of the request. `message` is the
+    /// request as it came and `response` the answer; `main` and `place` say where it was sent. Appends to `reply` what
+    /// the client's answer says about Contact and Path.
+    #[allow(clippy::too_many_arguments)]
+    pub fn accepted(
+        &self,
+        message: &Message,
+        pending: &Pending,
+        response: &Message,
+        main: &Main,
+        place: Place<'_>,
+        reply: &mut Vec<u8>,
+        sink: &mut dyn Sink,
+    ) -> Outcome {
+        let save = self.save(&pending.flags, pending.source.source(self.is_own));
+        let mut shard = self.upstream.shard(pending.hash);
+        // A request that was never announced is treated as the latest.
+        let flight = shard.arrive(pending.order).unwrap_or_else(|| pending.flight());
+        shard.overtake(flight.hash, flight.order, flight.all, flight.keys.iter().map(|touch| touch.key));
+        let granted = self.granted(message, pending, response, place);
+        let given = pending.given_aor.as_deref();
+        let register = match Register::read(message, given, self.policy, &pending.flags) {
+            Ok(mut register) => {
+                save.note_flow(&mut register);
+                register
+            }
+            Err(reject) => return save.refuse(message, reject, reply),
+        };
+        let answer = Answer { pending, main, granted };
+        let mut entry = self.domain.lock(&register.aor, self.now_s);
+        if entry.has_expired() {
+            entry.purge(sink);
+        }
+        let mut plan = Plan::default();
+        let outcome = match self.adjust(&save, &register, &answer, &flight, &entry, &mut plan) {
+            Ok(()) => self.settle(&save, &register, &plan, &flight, &mut entry, reply, sink),
+            // Something else has changed the bindings meanwhile: they stay, and the client is told what holds.
+            Err(_) => {
+                save.list(&register, &entry, &[], reply);
+                told(false)
+            }
+        };
+        let account = shard.open(self.upstream, pending.hash, &pending.aor);
+        self.note(account, &register, &answer, &flight, &entry);
+        drop(entry);
+        self.follow(&mut shard, pending, &flight);
+        Outcome { status: response.status(), ..outcome }
+    }
+
+    /// The plan for what the main registrar grants: shorter where it says so, and without what it refused.
+    fn adjust<'r, 'm>(
+        &self,
+        save: &Save<'_>,
+        register: &'r Register<'m>,
+        answer: &Answer<'_>,
+        flight: &Flight,
+        entry: &Entry<'_>,
+        plan: &mut Plan<'r, 'm>,
+    ) -> Result<(), Reject> {
+        plan.make(save, register, entry)?;
+        for (index, step) in plan.steps.iter_mut().enumerate() {
+            let (id, granted_s) = match &answer.pending.form {
+                Form::All => continue,
+                Form::Whole { contacts, .. } => {
+                    (contacts.get(index).map(|touch| touch.key), answer.granted_to(WHOLE_AOR))
+                }
+                Form::Contacts(sent) => {
+                    let id = sent.get(index).map(|sent| sent.id);
+                    (id, id.map_or(0, |id| answer.granted_to(id)))
+                }
+            };
+            if id.is_some_and(|id| flight.is_overtaken(id)) {
+                step.fate = Fate::Nothing;
+                continue;
+            }
+            if let (Fate::Insert, Some(id)) = (step.fate, id) {
+                // The id by which the main registrar knows it, unless another contact has taken it meanwhile.
+                if entry.bindings().any(|binding| binding.numbers.contact_id == id) {
+                    step.fate = Fate::Nothing;
+                    continue;
+                }
+                step.stored = Some(Numbers { contact_id: id, ..Numbers::default() });
+            }
+            if granted_s > 0 {
+                step.granted_s = step.granted_s.min(granted_s);
+                continue;
+            }
+            step.fate = match step.fate {
+                Fate::Insert => Fate::Nothing,
+                Fate::Update(position) | Fate::Keep(position) => Fate::Remove(position),
+                other => other,
+            };
+        }
+        for step in &plan.steps {
+            save.check_sizes(register, step)?;
+        }
+        Ok(())
+    }
+
+    /// Carries the plan out.
+    #[allow(clippy::too_many_arguments)]
+    fn settle(
+        &self,
+        save: &Save<'_>,
+        register: &Register<'_>,
+        plan: &Plan<'_, '_>,
+        flight: &Flight,
+        entry: &mut Entry<'_>,
+        reply: &mut Vec<u8>,
+        sink: &mut dyn Sink,
+    ) -> Outcome {
+        if register.wish != Wish::RemoveAll {
+            return match save.carry_out(register, plan, entry, reply, sink) {
+                Ok(outcome) => outcome,
+                Err(reject) => save.refuse(register.message, reject, reply),
+            };
+        }
+        // What a later request has made stays.
+        let goes = |_: usize, binding: &Binding<'_>| {
+            let id = binding.numbers.contact_id;
+            let is_newer = flight.is_overtaken(id) || flight.is_overtaken(WHOLE_AOR);
+            (!is_newer).then_some(Removal::Asked)
+        };
+        let changed = entry.remove(sink, goes) > 0;
+        save.list(register, entry, &[], reply);
+        told(changed)
+    }
+
+    /// Writes down what the main registrar holds now.
+    fn note(
+        &self,
+        account: &mut Account,
+        register: &Register<'_>,
+        answer: &Answer<'_>,
+        flight: &Flight,
+        entry: &Entry<'_>,
+    ) {
+        if register.wish == Wish::RemoveAll {
+            account.registrations.retain(|registration| flight.is_overtaken(registration.key));
+            return;
+        }
+        for granted in answer.granted.iter().filter(|granted| !flight.is_overtaken(granted.key)) {
+            let old = account.registrations.iter().position(|registration| registration.key == granted.key);
+            if granted.granted_s == 0 {
+                old.map(|position| account.registrations.swap_remove(position));
+                continue;
+            }
+            let is_new = old.is_none_or(|position| {
+                account.registrations.get(position).is_none_or(|old| !old.is_held(self.second()))
+            });
+            let ends = entry
+                .valid()
+                .filter(|(_, binding)| granted.key == WHOLE_AOR || binding.numbers.contact_id == granted.key);
+            let last_s = ends.map(|(_, binding)| binding.numbers.expires_s).max();
+            let last_s = last_s.unwrap_or(self.second());
+            let registration = self.registration(register, answer, granted, is_new, last_s);
+            match old.and_then(|position| account.registrations.get_mut(position)) {
+                Some(place) => *place = registration,
+                None => account.registrations.push(registration),
+            }
+        }
+        if matches!(answer.pending.form, Form::Whole { .. }) {
+            let cseq = register.cseq;
+            let is_bound = |id: u64| entry.valid().any(|(_, binding)| binding.numbers.contact_id == id);
+            account.flows.retain(|(id, _)| is_bound(*id));
+            for (_, binding) in entry.valid() {
+                if binding.callid == register.callid && binding.numbers.cseq == cseq {
+                    account.set_flow(binding.numbers.contact_id, answer.pending.flow);
+                }
+            }
+        }
+    }
+
+    fn registration(
+        &self,
+        register: &Register<'_>,
+        answer: &Answer<'_>,
+        granted: &Granted,
+        is_new: bool,
+        last_s: u32,
+    ) -> Registration {
+        let now_s = self.second();
+        let random = answer.pending.source.random ^ granted.key.rotate_left(17);
+        let local_s = last_s.saturating_sub(now_s);
+        let to = name_addr::address(register.message, Name::To).map(|to| to.uri).unwrap_or_default();
+        Registration {
+            key: granted.key,
+            flow: answer.pending.flow,
+            ticket: 0,
+            deadline_s: now_s.saturating_add(granted.granted_s),
+            possible_s: now_s.saturating_add(granted.granted_s),
+            limit_s: limit_s(now_s, granted.granted_s, local_s, is_new, random),
+            accepted_s: now_s,
+            cseq: register.cseq,
+            asked_s: granted.asked_s,
+            due_s: 0,
+            attempt: 0,
+            state: State::Live,
+            throttled: answer.pending.mode != Mode::Mirror,
+            main: self.upstream.main(answer.main),
+            texts: Texts::new(&granted.value, register.callid, to),
+        }
+    }
+
+    /// What has to be set right after an answer: contacts that the main registrar holds and nobody here wants, and
+    /// those of which only it knows whether it holds them.
+    fn follow(&self, shard: &mut Shard, pending: &Pending, flight: &Flight) {
+        let (hash, aor) = (pending.hash, &*pending.aor);
+        let Some(account) = shard.account(hash, aor) else { return };
+        let touched = account.registrations.iter().map(|registration| registration.key);
+        let touched: SmallVec<[u64; 4]> = touched.filter(|key| flight.names(*key)).collect();
+        for key in touched {
+            let Some(last_s) = self.wanted_until_s(aor, key) else {
+                self.leave(shard, hash, aor, key);
+                continue;
+            };
+            let held = shard.account(hash, aor).and_then(|account| account.registration(key));
+            let ends_early = held.is_some_and(|held| held.throttled && held.deadline_s < last_s);
+            if flight.disturbed {
+                self.renew(shard, hash, aor, key, self.second());
+            } else if ends_early && let Some(held) = held {
+                // The main registrar has shortened the one contact that other contacts here rely on.
+                let due_s = held.limit_s.max(self.second().saturating_add(1));
+                self.renew(shard, hash, aor, key, due_s);
+            }
+        }
+        shard.close(hash, aor);
+    }
+
+    /// What the 2xx says about the registrations that the request was about. Only our own contacts are looked at.
+    fn granted(
+        &self,
+        message: &Message,
+        pending: &Pending,
+        response: &Message,
+        place: Place<'_>,
+    ) -> SmallVec<[Granted; 2]> {
+        let mut granted = SmallVec::new();
+        self.each_sent(message, pending, place, |key, value, asked_s| {
+            let found = self.find(key, value, response);
+            // RFC 3261 §10.3 step 8: every contact of a 2xx has its interval. Where one has none after all, the
+            // Expires header field of the answer counts, and then what was asked for.
+            let general_s = || cseq::expires(response).ok().flatten().unwrap_or(asked_s);
+            let granted_s = found.map_or(0, |listed_s| listed_s.unwrap_or_else(general_s));
+            granted.push(Granted { key, granted_s, asked_s, value: value.to_vec() });
+        });
+        granted
+    }
+
+    /// Hands each registration that the request is about to `each`: its key, the Contact value as it was sent, and the
+    /// interval that it asked for.
+    fn each_sent(
+        &self,
+        message: &Message,
+        pending: &Pending,
+        place: Place<'_>,
+        mut each: impl FnMut(u64, &[u8], u32),
+    ) {
+        let keys: SmallVec<[u64; 2]> = match &pending.form {
+            Form::All => return,
+            Form::Whole { .. } => [WHOLE_AOR].into_iter().collect(),
+            Form::Contacts(sent) => sent.iter().filter(|sent| sent.written).map(|sent| sent.id).collect(),
+        };
+        let mut keys = keys.into_iter();
+        pending.values(message, self.settings, self.policy, place, |value, expires_s| {
+            if let Some(key) = keys.next() {
+                each(key, value, expires_s.unwrap_or(self.policy.default_expires_s));
+            }
+        });
+    }
+
+    /// The interval that a 2xx lists for the contact that was sent as `value`.
+    pub(super) fn find(&self, key: u64, value: &[u8], response: &Message) -> Option<Option<u32>> {
+        let sent = name_addr::NameAddr::parse(value).ok()?;
+        let sent = sent.parse_uri().ok()?;
+        let by_id = key != WHOLE_AOR && self.settings.insertion == Insertion::Parameter;
+        let is_it = |uri: &Uri<'_>| {
+            uri.equals(&sent) && (!by_id || contact::contact_id(self.settings, uri) == Some(key))
+        };
+        let listed = contacts(response).take(MAX_LISTED).filter_map(|contact| match contact {
+            Ok(Contact::Address(address)) => Some(address),
+            _ => None,
+        });
+        let mut ours = listed.filter(|address| address.parse_uri().is_ok_and(|uri| is_it(&uri)));
+        let param = |address: name_addr::NameAddr<'_>| {
+            let value = address.param(b"expires").flatten()?;
+            ascii::parse_u32(ascii::strip_quotes(value)).ok()
+        };
+        ours.next().map(param)
+    }
+}
+
+/// The outcome of an answer that binds no contact of its request.
+fn told(changed: bool) -> Outcome {
+    Outcome {
+        status: 200,
+        reason: "OK",
+        reject: None,
+        changed,
+        retransmission: false,
+        expires_s: 0,
+        is_brief: false,
+    }
+}
+
+/// Most contacts of an answer that are looked at: those of the request and those that an address of record may have
+/// besides.
+const MAX_LISTED: usize = crate::limits::MAX_BINDINGS_PER_AOR + MAX_CONTACTS_PER_REQUEST;
+
+impl Answer<'_> {
+    /// The interval granted to a registration; 0 when the main registrar does not hold it.
+    fn granted_to(&self, key: u64) -> u32 {
+        self.granted.iter().find(|granted| granted.key == key).map_or(0, |granted| granted.granted_s)
+    }
+}

@@ -1,0 +1,339 @@
+//! Requests of our own: de-REGISTERs for contacts that are gone, and REGISTERs that make sure or start over
+//! (behaviour §7, "De-REGISTER" and `mid_reg_resync`).
+
+use std::sync::Arc;
+
+use seawall_sip::{Message, ascii};
+
+use super::Mid;
+use super::limits::{ERRANDS_PER_CALL, GUESS_ATTEMPTS, LONGEST_PAUSE_S, RENEWAL_ATTEMPTS};
+use super::registration::{Registration, State, Texts, WHOLE_AOR, limit_s};
+use super::upstream::{Job, Main, Shard};
+
+/// Which request of our own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ErrandKind {
+    /// Takes a contact away.
+    Remove,
+    /// Registers a contact again.
+    Renew,
+}
+
+/// A REGISTER of our own that is to be sent.
+#[derive(Clone, Debug)]
+pub struct Errand {
+    /// What it does.
+    pub kind: ErrandKind,
+    /// Where it goes, by which socket, and its Request-URI.
+    pub main: Arc<Main>,
+    /// The URI of To and From.
+    pub to: Box<[u8]>,
+    /// Call-ID.
+    pub callid: Box<[u8]>,
+    /// CSeq number.
+    pub cseq: u32,
+    /// The Contact value with its `expires`.
+    pub contact: Box<[u8]>,
+    aor: Box<[u8]>,
+    hash: u64,
+    key: u64,
+    ticket: u64,
+}
+
+impl Errand {
+    /// The address of record in its canonical form.
+    #[must_use]
+    pub fn aor(&self) -> &[u8] {
+        &self.aor
+    }
+}
+
+impl Registration {
+    /// Whether a request of our own about it is on its way, and no longer due.
+    pub(super) fn is_sent(&self) -> bool {
+        self.ticket != 0 && self.due_s == 0
+    }
+}
+
+impl Mid<'_> {
+    /// A binding went away here, for whatever reason. What the main registrar holds for it alone is taken away from it.
+    /// The location table must not be locked.
+    pub fn gone(&self, aor: &[u8], contact_id: u64) {
+        let hash = self.upstream.hash(aor);
+        let mut shard = self.upstream.shard(hash);
+        let Some(account) = shard.account_mut(hash, aor) else { return };
+        let own = account.registration(contact_id).map(|registration| registration.key);
+        let whole = account.registration(WHOLE_AOR).map(|registration| registration.key);
+        for key in [own, whole].into_iter().flatten() {
+            if !self.is_wanted(aor, key) {
+                self.leave(&mut shard, hash, aor, key);
+            }
+        }
+        // A refresh that waits for its answer may bring it back.
+        let is_touched = shard.is_touched(hash, contact_id);
+        if let Some(account) = shard.account_mut(hash, aor).filter(|_| !is_touched)
+            && !self.is_wanted(aor, contact_id)
+        {
+            account.flows.retain(|(id, _)| *id != contact_id);
+        }
+        shard.close(hash, aor);
+    }
+
+    /// Registers everything again, or one address of record, because the main registrar may have lost it
+    /// (`mid_reg_resync`). Gives how many registrations that are.
+    pub fn resync(&self, aor: Option<&[u8]>) -> usize {
+        if let Some(aor) = aor {
+            let hash = self.upstream.hash(aor);
+            return self.resync_in(&mut self.upstream.shard(hash), Some(aor));
+        }
+        (0..self.upstream.shard_count())
+            .map(|number| self.resync_in(&mut self.upstream.shard_at(number), None))
+            .sum()
+    }
+
+    fn resync_in(&self, shard: &mut Shard, only: Option<&[u8]>) -> usize {
+        let wanted = |aor: &[u8]| only.is_none_or(|only| only == aor);
+        let accounts = shard.accounts.iter().filter(|account| wanted(&account.aor));
+        let live = accounts.flat_map(|account| {
+            let held = account.registrations.iter().filter(|held| held.state == State::Live);
+            held.map(|held| (account.aor.clone(), held.key))
+        });
+        let all: Vec<(Box<[u8]>, u64)> = live.collect();
+        for (aor, key) in &all {
+            self.renew(shard, self.upstream.hash(aor), aor, *key, self.second());
+        }
+        all.len()
+    }
+
+    /// The requests of our own that are due in one shard, at most `most`; each is to be sent, and its end told by
+    /// [`done`](Mid::done).
+    pub fn due(&self, shard: usize, most: usize, out: &mut Vec<Errand>) {
+        if self.upstream.waiting() == 0 {
+            return;
+        }
+        let mut shard = self.upstream.shard_at(shard);
+        for _ in 0..most.min(ERRANDS_PER_CALL) {
+            let Some(first) = shard.jobs.first_entry().filter(|first| first.key().0 <= self.second()) else {
+                return;
+            };
+            let ((_, ticket), Job { aor, key }) = first.remove_entry();
+            self.upstream.count_waiting(false);
+            out.extend(self.take_up(&mut shard, &aor, key, ticket));
+        }
+    }
+
+    /// Makes the request that is due, unless it is not wanted any more or has to wait for a client's.
+    fn take_up(&self, shard: &mut Shard, aor: &[u8], key: u64, ticket: u64) -> Option<Errand> {
+        let hash = self.upstream.hash(aor);
+        let now_s = self.second();
+        let is_touched = shard.is_touched(hash, key);
+        let registration = shard.account_mut(hash, aor)?.registration_mut(key)?;
+        if registration.ticket != ticket {
+            return None;
+        }
+        if registration.is_over(now_s) {
+            // The main registrar has forgotten it by itself.
+            self.forget(shard, hash, aor, key);
+            return None;
+        }
+        if is_touched {
+            // A client's request about the same is under way, and its answer decides.
+            let (state, attempt) = (registration.state, registration.attempt);
+            self.schedule(shard, hash, aor, key, state, attempt, now_s + 1);
+            return None;
+        }
+        if registration.state == State::Leaving && self.is_wanted(aor, key) {
+            registration.state = State::Live;
+            registration.ticket = 0;
+            return None;
+        }
+        registration.due_s = 0;
+        Some(registration.errand(aor, hash, now_s))
+    }
+
+    /// A request of our own has ended: with this answer, or with none (`status` 408 or 503 then).
+    pub fn done(&self, errand: &Errand, status: u16, response: Option<&Message>) {
+        let mut shard = self.upstream.shard(errand.hash);
+        let listed = response
+            .filter(|_| status < 300)
+            .and_then(|response| self.find(errand.key, &errand.contact, response));
+        let registration = shard
+            .account_mut(errand.hash, &errand.aor)
+            .and_then(|account| account.registration_mut(errand.key));
+        let Some(registration) = registration else { return };
+        if registration.ticket != errand.ticket {
+            // A client's request came in between. If the main registrar has taken the contact away after that, it is
+            // registered again.
+            let lost = errand.kind == ErrandKind::Remove && status < 300 && listed.is_none();
+            if lost && registration.state == State::Live && registration.ticket == 0 {
+                self.renew(&mut shard, errand.hash, &errand.aor, errand.key, self.second());
+            }
+            return;
+        }
+        match (errand.kind, status) {
+            (ErrandKind::Remove, 200..=299 | 404) => {
+                self.forget(&mut shard, errand.hash, &errand.aor, errand.key);
+            }
+            (ErrandKind::Renew, 200..=299) => {
+                registration.renewed(errand, listed, self.second());
+            }
+            _ => self.again(&mut shard, errand, status),
+        }
+    }
+
+    /// Tries again later, twice as much later each time, until the main registrar must have forgotten the contact.
+    fn again(&self, shard: &mut Shard, errand: &Errand, status: u16) {
+        let now_s = self.second();
+        let account = shard.account_mut(errand.hash, &errand.aor);
+        let Some(registration) = account.and_then(|account| account.registration_mut(errand.key)) else {
+            return;
+        };
+        let attempt = registration.attempt.saturating_add(1);
+        if errand.kind == ErrandKind::Remove && registration.accepted_s == 0 && attempt >= GUESS_ATTEMPTS {
+            self.forget(shard, errand.hash, &errand.aor, errand.key);
+            return;
+        }
+        let is_refused = errand.kind == ErrandKind::Renew
+            && ((400..500).contains(&status) && status != 408 || attempt >= RENEWAL_ATTEMPTS);
+        if is_refused {
+            // The client's own refresh finds out what there is; it is not absorbed.
+            registration.limit_s = now_s;
+            registration.state = State::Live;
+            registration.ticket = 0;
+            return;
+        }
+        let pause_s = 1u32.checked_shl(u32::from(attempt)).unwrap_or(LONGEST_PAUSE_S).min(LONGEST_PAUSE_S);
+        let state = registration.state;
+        if registration.is_over(now_s) {
+            self.forget(shard, errand.hash, &errand.aor, errand.key);
+        } else {
+            self.schedule(shard, errand.hash, &errand.aor, errand.key, state, attempt, now_s + pause_s);
+        }
+    }
+
+    /// Whether anybody here wants what the main registrar holds.
+    fn is_wanted(&self, aor: &[u8], key: u64) -> bool {
+        self.wanted_until_s(aor, key).is_some()
+    }
+
+    /// Until when, in Unix seconds, somebody here wants what the main registrar holds.
+    pub(super) fn wanted_until_s(&self, aor: &[u8], key: u64) -> Option<u32> {
+        let entry = self.domain.lock(aor, self.now_s);
+        let wanted =
+            entry.valid().filter(|(_, binding)| key == WHOLE_AOR || binding.numbers.contact_id == key);
+        wanted.map(|(_, binding)| binding.numbers.expires_s).max()
+    }
+
+    /// A registration that nobody here wants: a de-REGISTER is due, unless both end together or it is due already.
+    pub(super) fn leave(&self, shard: &mut Shard, hash: u64, aor: &[u8], key: u64) {
+        let now_s = self.second();
+        let account = shard.account_mut(hash, aor);
+        let Some(registration) = account.and_then(|account| account.registration_mut(key)) else { return };
+        if registration.state == State::Leaving {
+            return;
+        }
+        if !registration.throttled || registration.is_over(now_s) {
+            self.forget(shard, hash, aor, key);
+            return;
+        }
+        self.schedule(shard, hash, aor, key, State::Leaving, 0, now_s);
+    }
+
+    /// A registration that is to be made sure of.
+    pub(super) fn renew(&self, shard: &mut Shard, hash: u64, aor: &[u8], key: u64, due_s: u32) {
+        self.schedule(shard, hash, aor, key, State::Renewing, 0, due_s);
+    }
+
+    /// Enters a request of our own; an older one about the same is void.
+    #[allow(clippy::too_many_arguments)]
+    fn schedule(
+        &self,
+        shard: &mut Shard,
+        hash: u64,
+        aor: &[u8],
+        key: u64,
+        state: State,
+        attempt: u8,
+        due_s: u32,
+    ) {
+        let ticket = self.upstream.ticket();
+        let account = shard.account_mut(hash, aor);
+        let Some(registration) = account.and_then(|account| account.registration_mut(key)) else { return };
+        let old = (registration.due_s, registration.ticket);
+        registration.ticket = ticket;
+        registration.due_s = due_s.max(1);
+        registration.attempt = attempt;
+        registration.state = state;
+        let due_s = registration.due_s;
+        if shard.jobs.remove(&old).is_none() {
+            self.upstream.count_waiting(true);
+        }
+        shard.jobs.insert((due_s, ticket), Job { aor: aor.into(), key });
+    }
+
+    /// Drops a registration, and what was due for it.
+    fn forget(&self, shard: &mut Shard, hash: u64, aor: &[u8], key: u64) {
+        if let Some(account) = shard.account_mut(hash, aor)
+            && let Some(position) = account.registrations.iter().position(|held| held.key == key)
+        {
+            let held = account.registrations.swap_remove(position);
+            if shard.jobs.remove(&(held.due_s, held.ticket)).is_some() {
+                self.upstream.count_waiting(false);
+            }
+        }
+        shard.close(hash, aor);
+    }
+}
+
+impl Registration {
+    /// The request for what is due. A de-REGISTER continues the Call-ID that the main registrar knows; a renewal has a
+    /// Call-ID of its own, because the client goes on counting in its own.
+    fn errand(&self, aor: &[u8], hash: u64, now_s: u32) -> Errand {
+        let mut contact = self.texts.contact().to_vec();
+        contact.extend_from_slice(b";expires=");
+        let (kind, callid, cseq) = match self.state {
+            State::Leaving => {
+                let cseq = self.cseq.saturating_add(1 + u32::from(self.attempt));
+                ascii::write_u32(&mut contact, 0);
+                (ErrandKind::Remove, self.texts.callid().to_vec(), cseq)
+            }
+            State::Live | State::Renewing => {
+                ascii::write_u32(&mut contact, self.asked_s);
+                let callid = format!("renew-{now_s}-{}-{:x}", self.ticket, self.flow);
+                (ErrandKind::Renew, callid.into_bytes(), 1)
+            }
+        };
+        Errand {
+            kind,
+            main: Arc::clone(&self.main),
+            to: self.texts.to().into(),
+            callid: callid.into(),
+            cseq,
+            contact: contact.into(),
+            aor: aor.into(),
+            hash,
+            key: self.key,
+            ticket: self.ticket,
+        }
+    }
+
+    /// A renewal was accepted.
+    fn renewed(&mut self, errand: &Errand, listed: Option<Option<u32>>, now_s: u32) {
+        self.state = State::Live;
+        self.ticket = 0;
+        self.attempt = 0;
+        let Some(granted_s) =
+            listed.map(|listed_s| listed_s.unwrap_or(self.asked_s)).filter(|granted_s| *granted_s > 0)
+        else {
+            // It does not hold the contact: the client's next refresh is forwarded.
+            self.limit_s = now_s;
+            return;
+        };
+        self.texts = Texts::new(self.texts.contact(), &errand.callid, self.texts.to());
+        self.cseq = errand.cseq;
+        self.accepted_s = now_s;
+        self.deadline_s = now_s.saturating_add(granted_s);
+        self.possible_s = self.deadline_s;
+        self.limit_s = limit_s(now_s, granted_s, 0, false, errand.ticket.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    }
+}

@@ -1,0 +1,136 @@
+//! One registration at a main registrar, as plain data.
+
+use std::sync::Arc;
+
+use super::limits::{EARLY_PART, EARLY_PART_NEW, MARGIN_PART, MARGIN_S};
+use super::upstream::Main;
+
+/// `key` of the one registration of an address of record in AoR mode.
+pub(super) const WHOLE_AOR: u64 = 0;
+
+/// How a registration stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Held by the main registrar.
+    Live,
+    /// Not wanted any more: a de-REGISTER is due or on its way.
+    Leaving,
+    /// Held as far as is known, and a REGISTER of our own is due or on its way to make sure.
+    Renewing,
+}
+
+/// What a main registrar holds for us.
+#[derive(Clone, Debug)]
+pub(super) struct Registration {
+    /// The contact id, or [`WHOLE_AOR`].
+    pub(super) key: u64,
+    /// The flow whose REGISTER was accepted, as a keyed hash.
+    pub(super) flow: u64,
+    /// The ticket of the request of our own that is due or on its way; 0 for none.
+    pub(super) ticket: u64,
+    /// Unix second at which the main registrar forgets it.
+    pub(super) deadline_s: u32,
+    /// Unix second until which it may hold it after all, where that is later: the answer to a REGISTER was lost.
+    pub(super) possible_s: u32,
+    /// The last Unix second that a local binding may end in without asking the main registrar again.
+    pub(super) limit_s: u32,
+    /// Unix second of the 2xx.
+    pub(super) accepted_s: u32,
+    /// CSeq number of the REGISTER that was accepted.
+    pub(super) cseq: u32,
+    /// The interval that it asked for.
+    pub(super) asked_s: u32,
+    /// When the request of our own is due; meaningless without a ticket.
+    pub(super) due_s: u32,
+    /// How often it was tried.
+    pub(super) attempt: u8,
+    pub(super) state: State,
+    /// Whether it is taken away from the main registrar when it ends here: not in mirror mode, where both end together.
+    pub(super) throttled: bool,
+    pub(super) main: Arc<Main>,
+    pub(super) texts: Texts,
+}
+
+/// The byte strings of a registration in one allocation.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Texts {
+    bytes: Box<[u8]>,
+    callid_at: u32,
+    to_at: u32,
+}
+
+impl Texts {
+    pub(super) fn new(contact: &[u8], callid: &[u8], to: &[u8]) -> Texts {
+        Texts {
+            bytes: [contact, callid, to].concat().into_boxed_slice(),
+            callid_at: contact.len() as u32,
+            to_at: (contact.len() + callid.len()) as u32,
+        }
+    }
+
+    /// The Contact value as the main registrar got it, without `expires`.
+    pub(super) fn contact(&self) -> &[u8] {
+        self.bytes.get(..self.callid_at as usize).unwrap_or_default()
+    }
+
+    /// The Call-ID of the REGISTER that was accepted.
+    pub(super) fn callid(&self) -> &[u8] {
+        self.bytes.get(self.callid_at as usize..self.to_at as usize).unwrap_or_default()
+    }
+
+    /// The URI of its To.
+    pub(super) fn to(&self) -> &[u8] {
+        self.bytes.get(self.to_at as usize..).unwrap_or_default()
+    }
+}
+
+impl Registration {
+    /// Whether the main registrar must have forgotten it by itself.
+    pub(super) fn is_over(&self, now_s: u32) -> bool {
+        self.deadline_s.max(self.possible_s) <= now_s
+    }
+
+    /// Whether the main registrar holds it at `now_s`, as far as is known.
+    pub(super) fn is_held(&self, now_s: u32) -> bool {
+        self.state != State::Leaving && self.deadline_s > now_s
+    }
+}
+
+/// The last Unix second that a local binding may end in without asking the main registrar again: the deadline less a
+/// margin, less a random time so that registrations which came together do not stay together (behaviour §7, "Absorb").
+///
+/// `granted_s` is what the main registrar gave, `local_s` the longest interval that a client has of it.
+pub(super) fn limit_s(now_s: u32, granted_s: u32, local_s: u32, is_new: bool, random: u64) -> u32 {
+    let margin_s = (granted_s / MARGIN_PART).clamp(1, MARGIN_S);
+    let room_s = granted_s.saturating_sub(margin_s).saturating_sub(local_s);
+    let most_s = u64::from(room_s / if is_new { EARLY_PART_NEW } else { EARLY_PART });
+    let early_s = (random >> 8) % (most_s + 1);
+    now_s.saturating_add(granted_s).saturating_sub(margin_s).saturating_sub(early_s as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_margin_is_small_beside_what_was_granted_and_the_rest_is_spread() {
+        let range = |granted_s, local_s, is_new| {
+            let all = (0..20_000u64).map(|random| limit_s(0, granted_s, local_s, is_new, random << 8));
+            (all.clone().min().unwrap(), all.max().unwrap())
+        };
+        assert_eq!(range(3600, 60, false), (3590 - 3530 / 8, 3590));
+        assert_eq!(range(3600, 60, true), (3590 - 3530 / 2, 3590));
+        assert_eq!(range(120, 2, false), (117 - 115 / 8, 117));
+        // What the client has for itself is as long: nothing can be absorbed, and nothing is spread.
+        assert_eq!(range(60, 60, true), (59, 59));
+        assert_eq!(range(1, 1, true), (0, 0));
+    }
+
+    #[test]
+    fn texts_are_given_back_as_they_were() {
+        let texts = Texts::new(b"<sip:a@h>", b"call", b"sip:alice@example.com");
+        assert_eq!(texts.contact(), b"<sip:a@h>");
+        assert_eq!(texts.callid(), b"call");
+        assert_eq!(texts.to(), b"sip:alice@example.com");
+    }
+}

@@ -1,0 +1,200 @@
+//! `mid_registrar_save()`: what becomes of a REGISTER that a client sent (behaviour §7; mid_registrar 1.6.1).
+
+use seawall_location::{Entry, Sink};
+use seawall_sip::{Message, Name};
+use smallvec::SmallVec;
+
+use super::absorb::{Bound, View, Who};
+use super::pending::{Form, KeptSource, Pending, Sent};
+use super::settings::{Mode, UpstreamDown};
+use super::upstream::{Shard, Touch};
+use super::{Mid, Request};
+use crate::plan::{Fate, Plan, Step};
+use crate::policy::MatchingMode;
+use crate::reject::Reject;
+use crate::request::{Register, Wish};
+use crate::save::{Outcome, Save};
+
+/// What becomes of a REGISTER.
+// A forwarded one is boxed, for it lives as long as its transaction; the outcome is small.
+#[derive(Clone, Debug)]
+pub enum Decision {
+    /// It was answered here, and the header fields of the answer were appended to the reply: absorbed or told the
+    /// bindings (200), or refused.
+    Answered(Outcome),
+    /// It goes to the main registrar. Nothing has changed yet.
+    Forward(Box<Pending>),
+}
+
+/// What a look at both tables has come to.
+enum Verdict {
+    Answered(Outcome),
+    Forward(Form),
+}
+
+impl Mid<'_> {
+    /// Serves a REGISTER as far as that is possible without the main registrar. Header fields of the reply are appended
+    /// to `reply`; `sink` is told of changes.
+    pub fn request(&self, request: &Request<'_>, reply: &mut Vec<u8>, sink: &mut dyn Sink) -> Decision {
+        let save = self.save(request.flags, request.source);
+        let flow = self.upstream.flow(request.source.peer);
+        let who = Who { flow, authenticated: request.authenticated };
+        let read = Register::read(request.message, request.aor, self.policy, request.flags);
+        let served = read.and_then(|mut register| {
+            save.note_flow(&mut register);
+            let verdict =
+                self.serve(&save, &register, who, Bound::Limit, request.outgoing_expires_s, reply, sink)?;
+            Ok((verdict, register.aor))
+        });
+        match served {
+            Err(reject) => Decision::Answered(save.refuse(request.message, reject, reply)),
+            Ok((Verdict::Answered(outcome), _)) => Decision::Answered(outcome),
+            Ok((Verdict::Forward(form), aor)) => Decision::Forward(Box::new(Pending {
+                order: 0,
+                hash: self.upstream.hash(&aor),
+                aor,
+                given_aor: request.aor.map(Box::from),
+                flags: request.flags.clone(),
+                source: KeptSource::new(&request.source),
+                extra: request.extra.into(),
+                flow,
+                authenticated: request.authenticated,
+                mode: self.settings.mode,
+                form,
+                raised: false,
+            })),
+        }
+    }
+
+    /// Answers a forwarded REGISTER from what is known here, because the main registrar does not (`upstream_down`):
+    /// the intervals are those of the client, but end with the main registrar's deadline. `None` when it cannot be:
+    /// the failure is passed on then. To be called after [`unanswered`](Mid::unanswered).
+    pub fn survive(
+        &self,
+        message: &Message,
+        pending: &Pending,
+        reply: &mut Vec<u8>,
+        sink: &mut dyn Sink,
+    ) -> Option<Outcome> {
+        if self.settings.upstream_down != UpstreamDown::Absorb {
+            return None;
+        }
+        let save = self.save(&pending.flags, pending.source.source(self.is_own));
+        let given = pending.given_aor.as_deref();
+        let mut register = Register::read(message, given, self.policy, &pending.flags).ok()?;
+        save.note_flow(&mut register);
+        let who = Who { flow: pending.flow, authenticated: pending.authenticated };
+        match self.serve(&save, &register, who, Bound::Outage, None, reply, sink) {
+            Ok(Verdict::Answered(outcome)) => Some(outcome),
+            Ok(Verdict::Forward(_)) | Err(_) => None,
+        }
+    }
+
+    /// Looks at both tables, and answers if that may be.
+    #[allow(clippy::too_many_arguments)]
+    fn serve(
+        &self,
+        save: &Save<'_>,
+        register: &Register<'_>,
+        who: Who,
+        bound: Bound,
+        outgoing_expires_s: Option<u32>,
+        reply: &mut Vec<u8>,
+        sink: &mut dyn Sink,
+    ) -> Result<Verdict, Reject> {
+        let hash = self.upstream.hash(&register.aor);
+        let mut shard = self.upstream.shard(hash);
+        let mut entry = self.domain.lock(&register.aor, self.now_s);
+        // Expired bindings that the wheel has not come to yet must neither match nor count.
+        if entry.has_expired() {
+            entry.purge(sink);
+        }
+        let mut plan = Plan::default();
+        plan.make(save, register, &entry)?;
+        for step in &plan.steps {
+            save.check_sizes(register, step)?;
+        }
+        let is_local = register.wish == Wish::Fetch || plan.is_retransmission() || {
+            let callid = self.telling_callid(save, register);
+            let view = View { shard: &shard, hash, entry: &entry, register, callid, who, bound };
+            (bound == Bound::Outage || !self.answers_challenge(register, &shard))
+                && self.may_absorb(&view, &mut plan)
+        };
+        if is_local {
+            // An earlier request may be on its way still: its answer must not bring back what goes now.
+            let removed = plan.steps.iter().filter(|step| matches!(step.fate, Fate::Remove(_)));
+            let removed = removed.filter_map(|step| step.stored.map(|stored| stored.contact_id));
+            shard.overtake(hash, u64::MAX, register.wish == Wish::RemoveAll, removed);
+            let outcome = save.carry_out(register, &plan, &mut entry, reply, sink)?;
+            return Ok(Verdict::Answered(outcome));
+        }
+        let outgoing_s = outgoing_expires_s.unwrap_or(self.settings.outgoing_expires_s);
+        Ok(Verdict::Forward(self.form(save, register, &plan, &entry, outgoing_s)))
+    }
+
+    /// Whether the request carries the answer to a challenge of the main registrar: it is for that one to judge.
+    fn answers_challenge(&self, register: &Register<'_>, shard: &Shard) -> bool {
+        let has_answer = [Name::Authorization, Name::ProxyAuthorization]
+            .into_iter()
+            .any(|name| register.message.value(name).is_some());
+        has_answer && shard.is_challenged(self.upstream.hash(register.callid), self.second())
+    }
+
+    /// How the request looks to the main registrar.
+    fn form(
+        &self,
+        save: &Save<'_>,
+        register: &Register<'_>,
+        plan: &Plan<'_, '_>,
+        entry: &Entry<'_>,
+        outgoing_s: u32,
+    ) -> Form {
+        if register.wish == Wish::RemoveAll {
+            return Form::All;
+        }
+        let callid = self.telling_callid(save, register);
+        if self.settings.mode == Mode::Aor {
+            let longest_s = plan.steps.iter().map(|step| step.granted_s).max().unwrap_or(0);
+            let remains = plan.remaining(entry) > 0;
+            return Form::Whole {
+                expires_s: if remains { longest_s.max(outgoing_s) } else { 0 },
+                contacts: plan.steps.iter().map(|step| self.touch(step, entry, callid)).collect(),
+            };
+        }
+        let sent: SmallVec<[Sent; 2]> = plan
+            .steps
+            .iter()
+            .map(|step| {
+                let removes = step.granted_s == 0;
+                let expires_s = match self.settings.mode {
+                    // The client's own, and none where it gave none.
+                    Mode::Mirror => step.asked.expires_is_given.then_some(step.asked.expires_s),
+                    _ if removes => Some(0),
+                    _ => Some(step.granted_s.max(outgoing_s)),
+                };
+                let id = self.touch(step, entry, callid).key;
+                // A contact that another one of the request supersedes has no fate of its own.
+                let written = step.fate != Fate::Nothing || removes;
+                Sent { id, expires_s, written, removes }
+            })
+            .collect();
+        Form::Contacts(sent)
+    }
+
+    /// The Call-ID where it tells contacts apart (`matching-mode=1`), else nothing.
+    fn telling_callid<'m>(&self, save: &Save<'_>, register: &Register<'m>) -> &'m [u8] {
+        match save.flags.matching.as_ref().unwrap_or(&self.policy.matching) {
+            MatchingMode::UriAndCallId => register.callid,
+            MatchingMode::Uri | MatchingMode::Param(_) => b"",
+        }
+    }
+
+    /// The contact that a step is about, by its id: the one that it has, or the one that it will get.
+    fn touch(&self, step: &Step<'_, '_>, entry: &Entry<'_>, callid: &[u8]) -> Touch {
+        let key = match step.stored {
+            Some(stored) => stored.contact_id,
+            None => entry.fresh_contact_id(step.asked.uri, callid),
+        };
+        Touch { key, removes: step.granted_s == 0 }
+    }
+}

@@ -1,0 +1,9 @@
+//! The mid-registrar's core on a virtual clock (behaviour §7): each sentence has its test.
+
+mod absorb;
+mod answers;
+mod crossing;
+mod deregister;
+mod forms;
+mod harness;
+mod lookup;

@@ -38,6 +38,9 @@ pub struct Errand {
     hash: u64,
     key: u64,
     ticket: u64,
+    /// The Contact value without its interval, and that interval.
+    value: Box<[u8]>,
+    asked_s: u32,
 }
 
 impl Errand {
@@ -160,7 +163,10 @@ impl Mid<'_> {
         let registration = shard
             .account_mut(errand.hash, &errand.aor)
             .and_then(|account| account.registration_mut(errand.key));
-        let Some(registration) = registration else { return };
+        let Some(registration) = registration else {
+            drop_renewed(self, &mut shard, errand, status, listed.flatten());
+            return;
+        };
         if registration.ticket != errand.ticket {
             // A client's request came in between. If the main registrar has taken the contact away after that, it is
             // registered again.
@@ -285,6 +291,38 @@ impl Mid<'_> {
     }
 }
 
+/// A renewal whose contact went away meanwhile: if the main registrar has it now, or may have it, it is taken away.
+fn drop_renewed(mid: &Mid<'_>, shard: &mut Shard, errand: &Errand, status: u16, granted_s: Option<u32>) {
+    if errand.kind != ErrandKind::Renew || !matches!(status, 200..=299 | 408) {
+        return;
+    }
+    let now_s = mid.second();
+    let until_s = now_s.saturating_add(granted_s.unwrap_or(errand.asked_s));
+    let registration = Registration {
+        key: errand.key,
+        flow: 0,
+        ticket: 0,
+        deadline_s: if status < 300 { until_s } else { now_s },
+        possible_s: until_s,
+        limit_s: now_s,
+        accepted_s: if status < 300 { now_s } else { 0 },
+        cseq: errand.cseq,
+        asked_s: errand.asked_s,
+        due_s: 0,
+        attempt: 0,
+        state: State::Live,
+        throttled: true,
+        main: Arc::clone(&errand.main),
+        texts: Texts::new(&errand.value, &errand.callid, &errand.to),
+    };
+    shard.open(mid.upstream, errand.hash, &errand.aor).registrations.push(registration);
+    if mid.is_wanted(&errand.aor, errand.key) {
+        mid.renew(shard, errand.hash, &errand.aor, errand.key, now_s);
+    } else {
+        mid.leave(shard, errand.hash, &errand.aor, errand.key);
+    }
+}
+
 impl Registration {
     /// The request for what is due. A de-REGISTER continues the Call-ID that the main registrar knows; a renewal has a
     /// Call-ID of its own, because the client goes on counting in its own.
@@ -304,6 +342,8 @@ impl Registration {
             }
         };
         Errand {
+            value: self.texts.contact().into(),
+            asked_s: self.asked_s,
             kind,
             main: Arc::clone(&self.main),
             to: self.texts.to().into(),

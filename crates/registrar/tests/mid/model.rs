@@ -1,5 +1,6 @@
 //! Random phones, a main registrar that is a registrar of this crate, and a network that delays, reorders and loses. When
 //! everything has been answered, both sides hold the same.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic)] // a test that cannot go on fails
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -29,10 +30,10 @@ enum Step {
 
 /// A message between the two.
 enum Packet {
-    ToMain(usize),
-    FromMain(usize, u16, String),
-    OwnToMain(usize),
-    OwnFromMain(usize, u16, String),
+    Forwarded(usize),
+    Answer(usize, u16, String),
+    OwnRequest(usize),
+    OwnAnswer(usize, u16, String),
 }
 
 struct World {
@@ -89,7 +90,7 @@ impl World {
         let before = self.front.flying.len();
         self.front.send(&format!("Call-ID: {phone}-{call}\nCSeq: {cseq} REGISTER\n{lines}"));
         if self.front.flying.len() > before {
-            self.packets.push(Packet::ToMain(before));
+            self.packets.push(Packet::Forwarded(before));
         }
     }
 
@@ -99,26 +100,26 @@ impl World {
         }
         let packet = self.packets.swap_remove(number % self.packets.len());
         match packet {
-            Packet::ToMain(number) | Packet::FromMain(number, ..) if lost => {
+            Packet::Forwarded(number) | Packet::Answer(number, ..) if lost => {
                 self.front.answer(number, 408, "");
             }
-            Packet::OwnToMain(number) | Packet::OwnFromMain(number, ..) if lost => {
+            Packet::OwnRequest(number) | Packet::OwnAnswer(number, ..) if lost => {
                 self.front.done(number, 408, "");
             }
-            Packet::ToMain(number) => {
+            Packet::Forwarded(number) => {
                 let message = self.front.flying[number].as_ref().unwrap().forwarded.clone();
                 let (status, lines) = self.serve(&message);
-                self.packets.push(Packet::FromMain(number, status, lines));
+                self.packets.push(Packet::Answer(number, status, lines));
             }
-            Packet::OwnToMain(number) => {
+            Packet::OwnRequest(number) => {
                 let message = self.front.own_message(number);
                 let (status, lines) = self.serve(&message);
-                self.packets.push(Packet::OwnFromMain(number, status, lines));
+                self.packets.push(Packet::OwnAnswer(number, status, lines));
             }
-            Packet::FromMain(number, status, lines) => {
+            Packet::Answer(number, status, lines) => {
                 self.front.answer(number, status, &lines);
             }
-            Packet::OwnFromMain(number, status, lines) => self.front.done(number, status, &lines),
+            Packet::OwnAnswer(number, status, lines) => self.front.done(number, status, &lines),
         }
     }
 
@@ -149,7 +150,7 @@ impl World {
         for _ in 0..seconds {
             let before = self.front.errands.len();
             self.front.wait(1);
-            self.packets.extend((before..self.front.errands.len()).map(Packet::OwnToMain));
+            self.packets.extend((before..self.front.errands.len()).map(Packet::OwnRequest));
         }
     }
 

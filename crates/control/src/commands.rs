@@ -4,6 +4,7 @@ pub mod core;
 pub mod location;
 pub mod mid_registrar;
 pub mod nathelper;
+pub mod push;
 pub mod reg_event;
 pub mod statistics;
 pub mod users;
@@ -21,6 +22,7 @@ pub fn all() -> impl Iterator<Item = &'static Command> {
         reg_event::COMMANDS,
         statistics::COMMANDS,
         nathelper::COMMANDS,
+        push::COMMANDS,
         users::COMMANDS,
         core::COMMANDS,
     ];

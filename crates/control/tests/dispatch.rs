@@ -191,6 +191,8 @@ fn uptime_version_ps_and_which_have_their_documented_shapes() {
             "list_statistics",
             "reset_statistics",
             "nh_enable_ping",
+            "push_status",
+            "push_wake",
             "user_add",
             "user_password",
             "user_remove",
@@ -234,6 +236,23 @@ fn subscriptions_are_listed_in_pages() {
         "Contact": "sip:w@192.0.2.1", "Callid": "call\u{fffd}", "Expires": 60, "Notifies": 2
     }] });
     check_call("reg_event:list", json!({ "from": 1001 }), shown);
+}
+
+#[test]
+fn push_status_shows_every_service() {
+    let shown = json!({ "Services": [{ "Name": "apns", "Held": true, "sent": 3, "latency_us": 1500 }] });
+    check_call("push_status", json!({}), shown.clone());
+    check_call("push:status", json!({}), shown);
+    check_call("push_status", json!({ "x": 1 }), invalid_params());
+}
+
+#[test]
+fn push_wake_says_to_how_many_contacts_it_pushes() {
+    check_call("push_wake", json!(["location", "bob@example.org"]), json!({ "Pushes": 1 }));
+    check_call("push:wake", json!(["location", "bob@example.org", "ini-INVITE"]), json!({ "Pushes": 2 }));
+    check_call("push_wake", json!(["location", "carol"]), error(404, "AOR not found"));
+    check_call("push_wake", json!(["elsewhere", "bob"]), error(404, "Table not found"));
+    check_call("push_wake", json!(["location"]), invalid_params());
 }
 
 #[test]

@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 use seawall_control::Server;
 use seawall_control::config::{Config, Datagram, Fifo, Http, Owner};
 use seawall_control::server::{
-    Contact, Domain, Expires, LocationError, NewContact, Process, RecordSink, Registration, State, Statistic,
-    StatisticKind, Subscription,
+    Contact, Domain, Expires, LocationError, NewContact, Process, PushService, RecordSink, Registration,
+    State, Statistic, StatisticKind, Subscription,
 };
 use seawall_location::{self as location, Binding, PERMANENT, Q_NONE, Removal, Sink, Snapshot};
 use seawall_modules::context::Context;
@@ -325,6 +325,7 @@ impl Server for Management {
         self.parameter_statistics(each);
         self.tm_statistics(each);
         self.location_statistics(each);
+        crate::push::statistics(&self.node, each);
         self.registration_statistics(each);
         let doc = "Subscriptions to registrations that stand.";
         each(&Statistic {
@@ -472,6 +473,16 @@ impl Server for Management {
                 notifies: shown.notifies,
             });
         });
+    }
+
+    fn push_wake(&self, domain: &str, aor: &[u8], reason: &[u8]) -> Result<usize, LocationError> {
+        let table = self.domain(domain)?;
+        let name = self.canonical(aor)?;
+        crate::push::wake_all(&self.node, &table, domain, &name, reason).ok_or(LocationError::AorNotFound)
+    }
+
+    fn push_services(&self, each: &mut dyn FnMut(&PushService<'_>)) {
+        crate::push::services(&self.node, each);
     }
 
     fn end_subscription(&self, id: u64) -> bool {

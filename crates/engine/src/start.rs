@@ -133,6 +133,7 @@ impl Engine {
         let _ = links.errands.set(Errands::new(runtime.clone()));
         let running = bound.start(|index| Worker::new(Arc::clone(&node), index, Arc::clone(&links)))?;
         let _ = links.commands.set(running.handle());
+        crate::push::start(&node, runtime, running.handle());
         open_users(&node, runtime);
         let management = Arc::new(Management::new(node, &running, options, wanted, runtime.clone()));
         let server: Arc<dyn control::Server> = Arc::clone(&management) as _;
@@ -263,6 +264,7 @@ fn node(program: Program<Context>, mut sockets: Vec<Socket>, workers: usize) -> 
         storage: seawall_storage::Storage::default(),
         configuration: ArcSwap::from_pointee(configuration),
         counters: Counters::new(workers),
+        push: seawall_modules::push::Link::default(),
         started_s: seawall_net::unix_s(),
         workers,
         pinging: AtomicBool::new(true),
@@ -283,6 +285,7 @@ pub(crate) fn apply(node: &Node, options: &Options) {
             tracing::warn!("{name}: {address} is no socket of this server; pings leave from others");
         }
     }
+    crate::push::apply(node);
     (options.on_log_level)(configuration.log_level.load(Ordering::Relaxed));
     let headers = configuration.settings.server_header.clone().unwrap_or_default();
     for shard in &node.transactions {

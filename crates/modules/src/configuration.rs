@@ -77,6 +77,10 @@ pub struct Settings {
     pub reg_event: RegEventSettings,
     /// `nat_bflag` of `usrloc` as a mask, 0 for none.
     pub nat_flag: u32,
+    /// `push`, when it is loaded.
+    pub push: Option<crate::push::PushSettings>,
+    /// `rest_client`, when it is loaded.
+    pub rest_client: Option<crate::rest_client::RestSettings>,
     /// The value of the Server header, if replies carry one.
     pub server_header: Option<Vec<u8>>,
     /// The User-Agent header line of requests made here, if they carry one.
@@ -224,6 +228,8 @@ impl Settings {
             auth_db: crate::auth_db::AuthDbSettings::new(program),
             reg_event: RegEventSettings::new(program),
             nat_flag: mask(parameters.flag("usrloc", "nat_bflag")),
+            push: crate::push::PushSettings::new(program),
+            rest_client: crate::rest_client::RestSettings::new(program),
             server_header: shown.then(|| header_line("Server", header.as_deref())),
             user_agent_header: shown
                 .then(|| header_line("User-Agent", program.globals.str("user_agent_header").as_deref())),

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicI8, AtomicU64, Ordering};
 use seawall_control::users::{UserError, Users};
 
 use seawall_control::server::{
-    Contact, Domain, Expires, LocationError, NewContact, Process, RecordSink, Registration, Server, State,
-    Statistic, StatisticKind, Subscription,
+    Contact, Domain, Expires, LocationError, NewContact, Process, PushService, RecordSink, Registration,
+    Server, State, Statistic, StatisticKind, Subscription,
 };
 
 /// 1 January 2026, 00:00:00 UTC.
@@ -240,6 +240,17 @@ impl Server for FakeServer {
                 notifies: 2,
             });
         }
+    }
+
+    fn push_wake(&self, domain: &str, aor: &[u8], reason: &[u8]) -> Result<usize, LocationError> {
+        Self::check_table(domain)?;
+        let known = self.table.lock().unwrap().get(aor).map(Vec::len).ok_or(LocationError::AorNotFound)?;
+        // Those who are told why are told twice, so that a test sees the reason.
+        Ok(if reason == b"reg-refresh" { known } else { 2 * known })
+    }
+
+    fn push_services(&self, each: &mut dyn FnMut(&PushService<'_>)) {
+        each(&PushService { name: "apns", held: true, counters: &[("sent", 3), ("latency_us", 1500)] });
     }
 
     fn registrations(

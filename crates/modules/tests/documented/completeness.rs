@@ -27,6 +27,8 @@ const TESTS: &[(&str, &str)] = &[
     ("nathelper", include_str!("pinging.rs")),
     ("proto_tcp", include_str!("management.rs")),
     ("proto_udp", include_str!("management.rs")),
+    ("push", include_str!("push.rs")),
+    ("rest_client", include_str!("rest_client.rs")),
     ("registrar", include_str!("gruu.rs")),
     ("registrar", include_str!("cached.rs")),
     ("registrar", include_str!("examples.rs")),

@@ -29,6 +29,7 @@ mod nat;
 mod operation;
 mod path;
 mod persistent;
+mod push;
 mod reg_event;
 mod register;
 mod routes;

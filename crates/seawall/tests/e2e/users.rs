@@ -171,3 +171,22 @@ fn a_database_that_cannot_be_read_is_told_and_answered_with_500() {
     drop(server);
     std::fs::remove_dir_all(folder).unwrap();
 }
+
+#[test]
+fn the_load_generator_answers_challenges() {
+    let server = start();
+    for user in 0..5 {
+        let name = format!("u{user:08}");
+        mi::result(&server, "user_add", json!({ "user": name, "password": "secret" }));
+    }
+    let target = server.udp().to_string();
+    let bench = |password: &str| {
+        let arguments = ["bench", "refresh", &target, "-n", "50", "--users", "5", "--password", password];
+        let output = seawall().args(arguments).output().unwrap();
+        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let (right, text) = bench("secret");
+    assert!(right && text.contains("50"), "{text}");
+    assert_eq!(mi::statistic(&server, "registrar:accepted_regs"), 60, "{text}");
+    assert!(!bench("guess").0);
+}

@@ -170,6 +170,7 @@ impl Server {
             storage: seawall_storage::Storage::default(),
             configuration: ArcSwap::from_pointee(configuration),
             counters: Counters::new(1),
+            push: seawall_modules::push::Link::default(),
             started_s: START_S,
             workers: 1,
             pinging: AtomicBool::new(true),
@@ -261,6 +262,11 @@ impl Server {
             context.error = Some((code, text));
             server.go(context, Frame::new(route));
         })
+    }
+
+    /// Where the tasks of the control side run; they go on while something is waited for.
+    pub fn runtime(&self) -> tokio::runtime::Handle {
+        self.runtime.handle().clone()
     }
 
     /// Waits for something that the control side does.
@@ -389,6 +395,18 @@ impl Server {
         self.effects.append(&mut context.effects);
         self.run.keep_connection_s.extend(context.keep_connection.drain(..).map(|lease| lease.until_s));
         self.own_requests.append(&mut context.own_requests);
+        for launch in std::mem::take(&mut context.launches) {
+            let Errand::Task(task) = launch.wait.errand else { panic!("only tasks are launched") };
+            let mut started = self.context(RouteKind::Request, context.origin);
+            let answer = (!self.deaf).then(|| self.runtime.block_on(task));
+            let Flow::Value(code) = (launch.wait.resume)(&mut started, answer) else { panic!("a value") };
+            let Some(route) = launch.route else { continue };
+            let mut frame = Frame::new(route);
+            frame.set_return_code(code);
+            launch.parameter.into_iter().for_each(|parameter| frame.parameter(parameter));
+            started.write_outputs(&mut frame);
+            self.go(started, frame);
+        }
         for launched in std::mem::take(&mut context.launched) {
             let mut frame = Frame::new(launched.route);
             frame.set_return_code(launched.code);

@@ -17,6 +17,7 @@ const TESTS: &[(&str, &str)] = &[
     ("httpd", include_str!("management.rs")),
     ("maxfwd", include_str!("maxfwd.rs")),
     ("mi_datagram", include_str!("management.rs")),
+    ("mid_registrar", include_str!("mid_examples.rs")),
     ("mid_registrar", include_str!("mid_registrar.rs")),
     ("mi_fifo", include_str!("management.rs")),
     ("mi_http", include_str!("management.rs")),

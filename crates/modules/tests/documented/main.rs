@@ -17,6 +17,7 @@ mod gruu;
 mod lookup;
 mod management;
 mod maxfwd;
+mod mid_examples;
 mod mid_registrar;
 mod nathelper;
 mod options;

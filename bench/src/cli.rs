@@ -47,6 +47,9 @@ pub struct BenchArgs {
     /// Domain of the users; the server's IP address when not given.
     #[arg(long)]
     pub domain: Option<String>,
+    /// Password of every user (u00000000 and so on), for register and refresh where the server wants one.
+    #[arg(long)]
+    pub password: Option<String>,
     /// Pin the generator to this CPU.
     #[arg(long)]
     pub cpu: Option<usize>,
@@ -83,6 +86,11 @@ pub enum BenchOperation {
 /// system refuses a socket or a CPU.
 pub fn run(args: BenchArgs) -> Result<(), Error> {
     let target = resolve(&args.target)?;
+    if args.password.is_some()
+        && !matches!(args.operation, BenchOperation::Register | BenchOperation::Refresh)
+    {
+        return Err(Error::Usage("--password is for register and refresh".to_owned()));
+    }
     let users = users_of(&args)?;
     let answers = || socket::probe(target, &load::probe_request(target), PROBE_WAIT);
     if !(0..PROBES).any(|_| answers()) {
@@ -95,6 +103,7 @@ pub fn run(args: BenchArgs) -> Result<(), Error> {
         domain: args.domain,
         sockets: args.sockets,
         cpu: args.cpu,
+        password: args.password,
         busy_poll: args.busy_poll,
     })?;
     let prepare =
@@ -150,7 +159,7 @@ fn complain(report: &Report, target: SocketAddr) -> Result<(), Error> {
         None => format!("{target} answered no {operation} at all"),
         Some((status, _)) => format!(
             "{target} refused every {operation}, first with {status}: does it know the domain (--domain), and does it \
-             serve this address without authentication?"
+             serve this address without authentication, or with the password given by --password?"
         ),
     }))
 }

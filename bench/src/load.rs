@@ -1,6 +1,7 @@
 //! The load generator: what to send, how fast, and what came of it.
 
 mod answer;
+mod digest;
 mod flight;
 mod message;
 mod report;
@@ -73,6 +74,8 @@ pub struct Options {
     pub sockets: usize,
     /// The CPU that the generator is pinned to.
     pub cpu: Option<usize>,
+    /// The password of every user, where the server wants one; only REGISTERs are answered for.
+    pub password: Option<String>,
     /// Never sleep. Gives the finest latencies and takes a whole CPU.
     pub busy_poll: bool,
 }
@@ -80,7 +83,7 @@ pub struct Options {
 impl Options {
     /// One source socket, not pinned, not busy-polling.
     pub fn new(target: SocketAddr) -> Self {
-        Options { target, domain: None, sockets: 1, cpu: None, busy_poll: false }
+        Options { target, domain: None, sockets: 1, cpu: None, password: None, busy_poll: false }
     }
 }
 

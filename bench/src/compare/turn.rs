@@ -84,6 +84,7 @@ pub(super) fn options(args: &CompareArgs, server: &Server) -> Options {
         domain: None,
         sockets: args.sockets,
         cpu: Some(args.generator_cpu),
+        password: None,
         busy_poll: true,
     }
 }

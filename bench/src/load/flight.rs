@@ -31,6 +31,8 @@ pub struct Flight {
     pub stage: Stage,
     /// Times the current request was sent.
     pub attempts: u8,
+    /// Whether its request was answered by a challenge once.
+    pub challenged: bool,
     /// When it should have started: latency counts from here.
     pub scheduled_ns: u64,
     /// When the current request was last sent.
@@ -56,6 +58,7 @@ impl Flights {
             cseq: 0,
             stage: Stage::Free,
             attempts: 0,
+            challenged: false,
             scheduled_ns: 0,
             sent_ns: 0,
             bye: Vec::new(),
@@ -89,6 +92,7 @@ impl Flights {
         flight.cseq = cseq;
         flight.stage = Stage::First;
         flight.attempts = 1;
+        flight.challenged = false;
         flight.scheduled_ns = scheduled_ns;
         flight.sent_ns = now_ns;
         Some(slot)

@@ -122,6 +122,11 @@ impl Identity {
         )
     }
 
+    /// The domain of the users.
+    pub fn domain(&self) -> &str {
+        &self.domain
+    }
+
     /// The Request-URI of calls to a user.
     pub fn uri_of(&self, user: u32) -> String {
         format!("sip:u{user:08}@{}", self.domain)

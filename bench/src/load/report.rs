@@ -18,6 +18,8 @@ pub struct Report {
     pub succeeded: u64,
     /// Operations that a final answer of 300 or above ended, by status.
     pub refused: BTreeMap<u16, u64>,
+    /// Challenges that were answered.
+    pub challenged: u64,
     /// Operations that were given up without a final answer.
     pub failed: u64,
     /// Requests or answers that did not come in time; each was sent again, unless the operation was given up.
@@ -43,6 +45,7 @@ impl Report {
             started: 0,
             succeeded: 0,
             refused: BTreeMap::new(),
+            challenged: 0,
             failed: 0,
             lost: 0,
             unexpected: 0,

@@ -7,6 +7,7 @@ use memchr::memmem::Finder;
 use socket2::SockAddr;
 
 use super::answer::{self, Dialog, Received};
+use super::digest::Authorizer;
 use super::flight::{Flights, Stage};
 use super::message::{self, Branch};
 use super::report::Report;
@@ -46,6 +47,7 @@ struct Run<'a> {
     last_scan_ns: u64,
     next: u64,
     flights: Flights,
+    authorizer: Option<Authorizer>,
     report: Report,
     received: ReceiveBatch,
     outgoing: SendBatch,
@@ -56,6 +58,7 @@ struct Run<'a> {
 /// What the final answer to a flight's request asks for.
 enum Next {
     Nothing,
+    Answer { slot: u16 },
     End { slot: u16 },
     HangUp { slot: u16 },
     Acknowledge { slot: u16, user: u32 },
@@ -78,6 +81,7 @@ impl<'a> Run<'a> {
             last_scan_ns: 0,
             next: 0,
             flights: Flights::new(work.in_flight()),
+            authorizer: authorizer(generator, work),
             report: Report::new(work.operation, request_bytes),
             received: ReceiveBatch::default(),
             outgoing: SendBatch::default(),
@@ -147,7 +151,14 @@ impl<'a> Run<'a> {
         let caller = usize::from(slot) % self.templates.len().max(1);
         self.select(Port::Caller(caller));
         if let Some(template) = self.templates.get(caller) {
-            self.outgoing.push(None, |out| template.render(values, out));
+            let authorizer = &mut self.authorizer;
+            self.outgoing.push(None, |out| {
+                let start = out.len();
+                template.render(values, out);
+                if let Some(authorizer) = authorizer {
+                    authorizer.authorize(slot, values.user, start, out);
+                }
+            });
         }
     }
 
@@ -230,6 +241,7 @@ impl<'a> Run<'a> {
         let status = answer::status_of(message).unwrap_or(200);
         match self.settle(message, status) {
             Some(Next::Nothing) => {}
+            Some(Next::Answer { slot }) => self.answer_challenge(slot, message),
             Some(Next::End { slot }) => self.flights.end(slot),
             Some(Next::HangUp { slot }) => self.hang_up(slot, message),
             Some(Next::Acknowledge { slot, user }) => {
@@ -262,6 +274,9 @@ impl<'a> Run<'a> {
             }
             return Some(Next::Nothing);
         }
+        if status == 401 && self.authorizer.is_some() && !flight.challenged {
+            return Some(Next::Answer { slot });
+        }
         self.last_end_ns = self.now_ns;
         if status >= 300 {
             *self.report.refused.entry(status).or_default() += 1;
@@ -278,6 +293,21 @@ impl<'a> Run<'a> {
         }
         self.report.succeeded += 1;
         Some(Next::End { slot })
+    }
+
+    /// Sends a REGISTER again with credentials. CSeq and branch stay: a registrar that challenged has kept nothing.
+    fn answer_challenge(&mut self, slot: u16, response: &[u8]) {
+        let learnt = self.authorizer.as_mut().is_some_and(|authorizer| authorizer.learn(slot, response));
+        let Some(flight) = self.flights.at(slot) else { return };
+        flight.challenged = true;
+        flight.sent_ns = self.now_ns;
+        let (operation, user, cseq) = (flight.operation, flight.user, flight.cseq);
+        if learnt {
+            self.report.challenged += 1;
+            return self.send_first(slot, Values { operation, slot, user, cseq });
+        }
+        *self.report.refused.entry(401).or_default() += 1;
+        self.flights.end(slot);
     }
 
     /// ACK and BYE after the 200 to an INVITE.
@@ -347,6 +377,13 @@ impl<'a> Run<'a> {
         self.select(self.port_in_dialog(slot, direct));
         self.outgoing.push(to, |out| out.extend_from_slice(&bye));
     }
+}
+
+/// What answers challenges, where there is a password and the requests are REGISTERs.
+fn authorizer(generator: &Generator, work: &Work) -> Option<Authorizer> {
+    let password = generator.options.password.clone()?;
+    let registers = matches!(work.operation, Operation::Register | Operation::Unregister);
+    registers.then(|| Authorizer::new(password, generator.identity.domain(), work.in_flight()))
 }
 
 fn endpoint(generator: &Generator, port: Port) -> Option<&Endpoint> {

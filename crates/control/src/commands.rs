@@ -4,8 +4,10 @@ pub mod core;
 pub mod location;
 pub mod mid_registrar;
 pub mod nathelper;
+pub mod push;
 pub mod reg_event;
 pub mod statistics;
+pub mod users;
 
 use crate::command::Command;
 
@@ -20,6 +22,8 @@ pub fn all() -> impl Iterator<Item = &'static Command> {
         reg_event::COMMANDS,
         statistics::COMMANDS,
         nathelper::COMMANDS,
+        push::COMMANDS,
+        users::COMMANDS,
         core::COMMANDS,
     ];
     parts.into_iter().flatten()

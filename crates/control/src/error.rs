@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::server::LocationError;
+use crate::users::UserError;
 
 /// An error as a JSON-RPC 2.0 reply carries it.
 ///
@@ -63,6 +64,22 @@ impl From<LocationError> for MiError {
             LocationError::ContactNotFound => MiError::new(404, "Contact not found"),
             LocationError::Refused(reason) => MiError::new(400, reason),
             LocationError::Failed(reason) => MiError::new(500, reason),
+        }
+    }
+}
+
+impl From<UserError> for MiError {
+    fn from(error: UserError) -> Self {
+        let text = error.to_string();
+        match error {
+            UserError::NoUsers => MiError {
+                data: Some("load auth_db and set its db_url".to_owned()),
+                ..MiError::new(501, text)
+            },
+            UserError::Refused(_) => MiError::new(400, text),
+            UserError::Exists => MiError::new(409, text),
+            UserError::Unknown => MiError::new(404, text),
+            UserError::Failed(reason) => MiError { data: Some(reason), ..MiError::new(500, text) },
         }
     }
 }

@@ -31,6 +31,7 @@ mod reference;
 mod serve;
 pub mod server;
 mod tables;
+pub mod users;
 
 pub use command::{Command, MiParameter, ParameterKind, Params, Reply};
 pub use config::Config;

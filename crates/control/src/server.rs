@@ -144,6 +144,17 @@ pub struct NewContact<'a> {
     pub methods: u32,
 }
 
+/// A push service, borrowed while it is rendered.
+#[derive(Clone, Copy, Debug)]
+pub struct PushService<'a> {
+    /// Its name: `apns`, `fcm`, `webpush` or `http`.
+    pub name: &'a str,
+    /// Whether pushes are held back, because the service failed or asked for it.
+    pub held: bool,
+    /// Its counters by name.
+    pub counters: &'a [(&'a str, u64)],
+}
+
 /// A subscription to a registration, borrowed while it is rendered. Bytes come as the subscriber sent them.
 #[derive(Clone, Copy, Debug)]
 pub struct Subscription<'a> {
@@ -256,6 +267,11 @@ pub trait Server: Send + Sync + 'static {
     /// switch.
     fn set_pinging(&self, on: bool) -> bool;
 
+    /// The users who may log in, where the server keeps some.
+    fn users(&self) -> Option<&dyn crate::users::Users> {
+        None
+    }
+
     /// The location tables.
     fn domains(&self) -> Vec<Domain>;
 
@@ -294,6 +310,15 @@ pub trait Server: Send + Sync + 'static {
 
     /// Shows up to `count` subscriptions to registrations whose number is `from` or higher, by their numbers.
     fn subscriptions(&self, from: u64, count: usize, each: &mut dyn FnMut(&Subscription<'_>));
+
+    /// Pushes to the contacts of an address-of-record, and says to how many: those that a sender takes.
+    ///
+    /// # Errors
+    /// The table or the address-of-record is not known.
+    fn push_wake(&self, domain: &str, aor: &[u8], reason: &[u8]) -> Result<usize, LocationError>;
+
+    /// Shows every push service that is configured.
+    fn push_services(&self, each: &mut dyn FnMut(&PushService<'_>));
 
     /// Ends a subscription. False when there is no such.
     fn end_subscription(&self, id: u64) -> bool;

@@ -191,6 +191,13 @@ fn uptime_version_ps_and_which_have_their_documented_shapes() {
             "list_statistics",
             "reset_statistics",
             "nh_enable_ping",
+            "push_status",
+            "push_wake",
+            "user_add",
+            "user_password",
+            "user_remove",
+            "user_list",
+            "user_flush",
             "uptime",
             "version",
             "ps",
@@ -229,6 +236,23 @@ fn subscriptions_are_listed_in_pages() {
         "Contact": "sip:w@192.0.2.1", "Callid": "call\u{fffd}", "Expires": 60, "Notifies": 2
     }] });
     check_call("reg_event:list", json!({ "from": 1001 }), shown);
+}
+
+#[test]
+fn push_status_shows_every_service() {
+    let shown = json!({ "Services": [{ "Name": "apns", "Held": true, "sent": 3, "latency_us": 1500 }] });
+    check_call("push_status", json!({}), shown.clone());
+    check_call("push:status", json!({}), shown);
+    check_call("push_status", json!({ "x": 1 }), invalid_params());
+}
+
+#[test]
+fn push_wake_says_to_how_many_contacts_it_pushes() {
+    check_call("push_wake", json!(["location", "bob@example.org"]), json!({ "Pushes": 1 }));
+    check_call("push:wake", json!(["location", "bob@example.org", "ini-INVITE"]), json!({ "Pushes": 2 }));
+    check_call("push_wake", json!(["location", "carol"]), error(404, "AOR not found"));
+    check_call("push_wake", json!(["elsewhere", "bob"]), error(404, "Table not found"));
+    check_call("push_wake", json!(["location"]), invalid_params());
 }
 
 #[test]
@@ -503,5 +527,40 @@ proptest! {
         let back: String = serde_json::from_slice(&text).unwrap();
         prop_assert_eq!(back, String::from_utf8_lossy(&bytes));
         prop_assert!(text.iter().all(|byte| *byte >= 0x20 && *byte != 0x7F));
+    }
+}
+
+#[test]
+fn users_are_added_changed_listed_and_removed() {
+    let server = FakeServer { users: Some(std::sync::Mutex::default()), ..FakeServer::default() };
+    let server = Arc::new(server);
+    let dispatcher = Dispatcher::new(Arc::clone(&server) as _);
+    let check = |method: &str, params: Value, expected: Value| {
+        check_call_on(&dispatcher, method, params, expected);
+    };
+    check("user_add", json!(["alice", "wonder"]), json!("OK"));
+    check("user_add", json!({ "user": "bob", "password": "builder" }), json!("OK"));
+    check("user_add", json!(["alice", "x"]), error(409, "There is a user of that name already"));
+    check("user_add", json!(["carol", ""]), error(400, "no password"));
+    check("user_add", json!(["carol", "disk full"]), error(500, "The database fails"));
+    check("user_add", json!(["carol"]), invalid_params());
+    check("user_list", json!([]), json!({ "Users": [{ "User": "alice" }, { "User": "bob" }] }));
+    check("user_list", json!({ "from": 1 }), json!({ "Users": [{ "User": "bob" }] }));
+    check("user_list", json!({ "from": -1 }), invalid_params());
+    check("user_password", json!(["bob", "other"]), json!("OK"));
+    check("user_password", json!(["carol", "other"]), error(404, "User not found"));
+    assert_eq!(server.users.as_ref().unwrap().lock().unwrap()["bob"], "other");
+    check("user_remove", json!(["bob"]), json!("OK"));
+    check("user_remove", json!(["bob"]), error(404, "User not found"));
+    check("user_flush", json!([]), json!("OK"));
+    check("user_flush", json!(["stranger"]), error(404, "User not found"));
+}
+
+#[test]
+fn a_server_without_users_says_so() {
+    for (method, params) in
+        [("user_add", json!(["a", "b"])), ("user_list", json!([])), ("user_flush", json!([]))]
+    {
+        check_call(method, params, error(501, "The script keeps no users"));
     }
 }

@@ -3,15 +3,18 @@
 use std::borrow::Cow;
 
 use seawall_sip::ascii;
-use seawall_sip::digest::Credentials;
 use thiserror::Error;
 
 use crate::algorithm::{Algorithm, Hash};
 use crate::hex::{Ha1, Hex};
+use crate::scan::{self, Scan};
 
 /// Why credentials are no answer that could be checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum BadAnswer {
+    /// It is not a scheme with `name=value` behind it.
+    #[error("the credentials are malformed")]
+    Malformed,
     /// One of username, realm, nonce, uri, response is missing.
     #[error("a parameter of the credentials is missing")]
     Incomplete,
@@ -57,10 +60,11 @@ pub struct Answer<'a> {
     cnonce: &'a [u8],
 }
 
-/// The value inside quotes; backslashes are resolved in the few values that have some.
-fn unquoted(raw: &[u8]) -> Cow<'_, [u8]> {
+/// The value inside quotes; backslashes are resolved in the few values that have some. `is_escaped` says whether any
+/// value of the credentials has.
+fn unquoted(raw: &[u8], is_escaped: bool) -> Cow<'_, [u8]> {
     let inner = ascii::strip_quotes(raw);
-    if !inner.contains(&b'\\') {
+    if !is_escaped || !inner.contains(&b'\\') {
         return Cow::Borrowed(inner);
     }
     let mut out = Vec::with_capacity(raw.len());
@@ -69,26 +73,38 @@ fn unquoted(raw: &[u8]) -> Cow<'_, [u8]> {
 }
 
 impl<'a> Answer<'a> {
-    /// Reads Digest credentials.
+    /// Reads the value of an Authorization or Proxy-Authorization header; nothing for another scheme than Digest.
     ///
     /// # Errors
-    /// What is missing or not known.
-    pub fn read(credentials: &Credentials<'a>) -> Result<Answer<'a>, BadAnswer> {
+    /// What is malformed, missing or not known.
+    pub fn parse(value: &'a [u8]) -> Result<Option<Answer<'a>>, BadAnswer> {
+        let (is_digest, mut scan) = Scan::scheme(value).ok_or(BadAnswer::Malformed)?;
+        if !is_digest {
+            return Ok(None);
+        }
         let mut found: [Option<&'a [u8]>; 9] = [None; 9];
-        for (name, value) in credentials.params.iter() {
+        let mut is_escaped = false;
+        while !scan.is_done() {
+            let pair = scan.pair().ok_or(BadAnswer::Malformed)?;
             // By length first: all but two names differ in it.
-            let place = match name.len() {
-                8 if name.eq_ignore_ascii_case(b"username") => 0,
-                5 if name.eq_ignore_ascii_case(b"realm") => 1,
-                5 if name.eq_ignore_ascii_case(b"nonce") => 2,
-                3 if name.eq_ignore_ascii_case(b"uri") => 3,
-                8 if name.eq_ignore_ascii_case(b"response") => 4,
-                9 if name.eq_ignore_ascii_case(b"algorithm") => 5,
-                3 if name.eq_ignore_ascii_case(b"qop") => 6,
-                2 if name.eq_ignore_ascii_case(b"nc") => 7,
-                6 if name.eq_ignore_ascii_case(b"cnonce") => 8,
+            let place = match (pair.name.len(), pair.key) {
+                (8, key) if key == const { scan::key(b"username") } => 0,
+                (5, key) if key == const { scan::key(b"realm") } => 1,
+                (5, key) if key == const { scan::key(b"nonce") } => 2,
+                (3, key) if key == const { scan::key(b"uri") } => 3,
+                (8, key) if key == const { scan::key(b"response") } => 4,
+                (9, key)
+                    if key == const { scan::key(b"algorithm") } && matches!(pair.name, [b'a' | b'A', ..]) =>
+                {
+                    5
+                }
+                (3, key) if key == const { scan::key(b"qop") } => 6,
+                (2, key) if key == const { scan::key(b"nc") } => 7,
+                (6, key) if key == const { scan::key(b"cnonce") } => 8,
                 _ => continue,
             };
+            is_escaped |= pair.is_escaped;
+            let value = pair.value;
             if let Some(slot) = found.get_mut(place) {
                 slot.get_or_insert(value);
             }
@@ -114,9 +130,9 @@ impl<'a> Answer<'a> {
         if cnonce.is_empty() && (qop != Qop::None || algorithm.session) {
             return Err(BadAnswer::Qop);
         }
-        Ok(Answer {
-            username: unquoted(username),
-            realm: unquoted(realm),
+        Ok(Some(Answer {
+            username: unquoted(username, is_escaped),
+            realm: unquoted(realm, is_escaped),
             nonce: ascii::strip_quotes(nonce),
             uri: ascii::strip_quotes(uri),
             response: ascii::strip_quotes(response),
@@ -125,7 +141,7 @@ impl<'a> Answer<'a> {
             count,
             nc,
             cnonce,
-        })
+        }))
     }
 
     /// The user name before an `@`, and the domain behind it.
@@ -172,10 +188,18 @@ impl<'a> Answer<'a> {
 
 /// Eight hexadecimal digits above 0 (RFC 7616 section 3.4).
 fn nonce_count(text: &[u8]) -> Option<u32> {
-    if text.len() != 8 || !text.iter().all(u8::is_ascii_hexdigit) {
-        return None;
+    let digits: &[u8; 8] = text.try_into().ok()?;
+    let mut count = 0;
+    for digit in digits {
+        let value = match digit {
+            b'0'..=b'9' => digit - b'0',
+            b'a'..=b'f' => digit - b'a' + 10,
+            b'A'..=b'F' => digit - b'A' + 10,
+            _ => return None,
+        };
+        count = count << 4 | u32::from(value);
     }
-    u32::from_str_radix(std::str::from_utf8(text).ok()?, 16).ok().filter(|count| *count > 0)
+    Some(count).filter(|count| *count > 0)
 }
 
 #[cfg(test)]
@@ -183,8 +207,7 @@ mod tests {
     use super::*;
 
     fn check(value: &str, password: &str, method: &str, body: &str, expected: bool) {
-        let credentials = Credentials::parse(value.as_bytes()).unwrap();
-        let answer = Answer::read(&credentials).unwrap();
+        let answer = Answer::parse(value.as_bytes()).unwrap().unwrap();
         let hash = answer.algorithm.hash;
         let ha1 = Ha1::new(hash, &answer.username, &answer.realm, password.as_bytes());
         assert_eq!(answer.is_by(&ha1, method.as_bytes(), body.as_bytes()), expected, "{value}");
@@ -266,9 +289,10 @@ mod tests {
     #[test]
     fn what_cannot_be_checked_is_told() {
         let check = |value: &str, expected: BadAnswer| {
-            let credentials = Credentials::parse(value.as_bytes()).unwrap();
-            assert_eq!(Answer::read(&credentials).unwrap_err(), expected, "{value}");
+            assert_eq!(Answer::parse(value.as_bytes()).unwrap_err(), expected, "{value}");
         };
+        check("", BadAnswer::Malformed);
+        check("Digest username", BadAnswer::Malformed);
         check("Digest username=\"a\", realm=\"b\", nonce=\"c\", uri=\"d\"", BadAnswer::Incomplete);
         check(&RFC_2617.replace("qop=auth", "qop=auth, algorithm=SHA-1"), BadAnswer::Algorithm);
         for nc in ["nc=00000000", "nc=1", "nc=0000000x", "nc=+0000001"] {
@@ -281,8 +305,7 @@ mod tests {
     #[test]
     fn names_are_taken_out_of_their_quotes() {
         let value = RFC_2617.replace("Mufasa", "mu\\\"f@home");
-        let credentials = Credentials::parse(value.as_bytes()).unwrap();
-        let answer = Answer::read(&credentials).unwrap();
+        let answer = Answer::parse(value.as_bytes()).unwrap().unwrap();
         assert_eq!(&*answer.username, b"mu\"f@home");
         assert_eq!(answer.user_and_domain(), (&b"mu\"f"[..], Some(&b"home"[..])));
     }

@@ -15,6 +15,7 @@ mod hex;
 pub mod limits;
 mod nonce;
 mod replays;
+mod scan;
 
 pub use algorithm::{Algorithm, Hash};
 pub use answer::{Answer, BadAnswer, Qop};

@@ -26,6 +26,9 @@ impl Worker {
                 self.run(io, started, frame);
             }
         }
+        if !context.launches.is_empty() {
+            self.launch(io, context);
+        }
         if !context.events.is_empty() {
             let events = std::mem::take(&mut context.events);
             self.raise(io, events);

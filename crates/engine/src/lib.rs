@@ -20,6 +20,7 @@ mod management;
 mod originate;
 mod parked;
 mod pinging;
+mod push;
 mod reload;
 mod request;
 mod resolver;

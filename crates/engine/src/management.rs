@@ -2,6 +2,7 @@
 
 mod add;
 mod upstream;
+mod users;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -11,8 +12,8 @@ use parking_lot::Mutex;
 use seawall_control::Server;
 use seawall_control::config::{Config, Datagram, Fifo, Http, Owner};
 use seawall_control::server::{
-    Contact, Domain, Expires, LocationError, NewContact, Process, RecordSink, Registration, State, Statistic,
-    StatisticKind, Subscription,
+    Contact, Domain, Expires, LocationError, NewContact, Process, PushService, RecordSink, Registration,
+    State, Statistic, StatisticKind, Subscription,
 };
 use seawall_location::{self as location, Binding, PERMANENT, Q_NONE, Removal, Sink, Snapshot};
 use seawall_modules::context::Context;
@@ -37,6 +38,7 @@ pub struct Management {
     net: Arc<Counters>,
     options: Options,
     wanted: Vec<Wanted>,
+    runtime: tokio::runtime::Handle,
     /// One reload at a time.
     reloading: Mutex<()>,
 }
@@ -44,9 +46,15 @@ pub struct Management {
 impl Management {
     /// The management side of a server that runs.
     #[must_use]
-    pub fn new(node: Arc<Node>, running: &Running<Command>, options: Options, wanted: Vec<Wanted>) -> Self {
+    pub fn new(
+        node: Arc<Node>,
+        running: &Running<Command>,
+        options: Options,
+        wanted: Vec<Wanted>,
+        runtime: tokio::runtime::Handle,
+    ) -> Self {
         let (commands, net) = (running.handle(), running.counters());
-        Self { node, commands, net, options, wanted, reloading: Mutex::new(()) }
+        Self { node, commands, net, options, wanted, runtime, reloading: Mutex::new(()) }
     }
 
     /// The shared state.
@@ -317,6 +325,7 @@ impl Server for Management {
         self.parameter_statistics(each);
         self.tm_statistics(each);
         self.location_statistics(each);
+        crate::push::statistics(&self.node, each);
         self.registration_statistics(each);
         let doc = "Subscriptions to registrations that stand.";
         each(&Statistic {
@@ -363,6 +372,11 @@ impl Server for Management {
             self.node.pinging.store(on, Ordering::Relaxed);
         }
         possible
+    }
+
+    fn users(&self) -> Option<&dyn seawall_control::users::Users> {
+        let configuration = self.node.configuration.load();
+        configuration.settings.auth_db.is_some().then_some(self as _)
     }
 
     fn domains(&self) -> Vec<Domain> {
@@ -459,6 +473,16 @@ impl Server for Management {
                 notifies: shown.notifies,
             });
         });
+    }
+
+    fn push_wake(&self, domain: &str, aor: &[u8], reason: &[u8]) -> Result<usize, LocationError> {
+        let table = self.domain(domain)?;
+        let name = self.canonical(aor)?;
+        crate::push::wake_all(&self.node, &table, domain, &name, reason).ok_or(LocationError::AorNotFound)
+    }
+
+    fn push_services(&self, each: &mut dyn FnMut(&PushService<'_>)) {
+        crate::push::services(&self.node, each);
     }
 
     fn end_subscription(&self, id: u64) -> bool {

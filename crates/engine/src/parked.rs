@@ -3,12 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use seawall_modules::context::Context;
+use seawall_modules::context::{Context, Packet};
 use seawall_modules::statistics::Stat;
-use seawall_modules::waiting::{Answer, Resume, Wait};
+use seawall_modules::waiting::{Answer, Launch, Resume, Wait};
 use seawall_modules::{originate, reply};
 use seawall_net::Io;
-use seawall_script::{Flow, Frame, Outcome};
+use seawall_script::{Flow, Frame, Outcome, RouteKind};
 
 use crate::limits::{PARKED_PER_WORKER, PATIENCE_MS};
 use crate::worker::Worker;
@@ -20,8 +20,20 @@ pub struct Parked {
     last_ticket: u64,
 }
 
+/// What follows when a function that waited has finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// Its script goes on.
+    GoOn,
+    /// The frame, which has not begun, runs with the result in `$rc`.
+    Begin,
+    /// Nothing.
+    End,
+}
+
 struct Waiting {
     resume: Resume,
+    then: Then,
     frame: Frame,
     context: Box<Context>,
     until_ms: u64,
@@ -33,10 +45,9 @@ impl Parked {
         self.waiting.is_empty()
     }
 
-    fn add(&mut self, resume: Resume, frame: Frame, context: Box<Context>) -> u64 {
+    fn add(&mut self, waiting: Waiting) -> u64 {
         self.last_ticket += 1;
-        let until_ms = context.now_ms + PATIENCE_MS;
-        self.waiting.insert(self.last_ticket, Waiting { resume, frame, context, until_ms });
+        self.waiting.insert(self.last_ticket, waiting);
         self.last_ticket
     }
 }
@@ -44,7 +55,7 @@ impl Parked {
 impl Worker {
     /// Parks a script whose function has answered "pending".
     pub(crate) fn park(&mut self, io: &mut Io, mut context: Box<Context>, frame: Frame) {
-        let Some(Wait { errand, resume }) = context.waiting.take() else {
+        let Some(wait) = context.waiting.take() else {
             // Nothing says when it would go on: end it rather than keep it for ever.
             self.finish(io, context, frame, Outcome::Error { line: 0 });
             return;
@@ -61,10 +72,44 @@ impl Worker {
         }
         // A message that waits gets a buffer of its own size; the large one goes on receiving.
         context.share_packet();
+        self.launch(io, &mut context);
+        self.keep(io, context, frame, wait, Then::GoOn);
+    }
+
+    fn keep(&mut self, io: &mut Io, context: Box<Context>, frame: Frame, wait: Wait, then: Then) {
+        let Wait { errand, resume, patience_ms } = wait;
         self.node.counters.bump(self.index, Stat::Parked);
-        let ticket = self.parked.add(resume, frame, context);
+        let until_ms = context.now_ms.saturating_add(patience_ms.unwrap_or(PATIENCE_MS));
+        let ticket = self.parked.add(Waiting { resume, then, frame, context, until_ms });
         if !self.links.run(self.index, ticket, errand) {
             self.answered(io, ticket, None);
+        }
+    }
+
+    /// Starts what `launch` asked for. When too much waits already it is not done, and its route runs with -1.
+    pub(crate) fn launch(&mut self, io: &mut Io, context: &mut Context) {
+        for Launch { wait, route, parameter } in std::mem::take(&mut context.launches) {
+            let Some(frame_route) = route.or(self.configuration.routes.main) else { continue };
+            let mut started = self.take_context(io, &context.origin, RouteKind::Request);
+            started.configuration = Arc::clone(&context.configuration);
+            if let Packet::Shared(_) = context.packet {
+                started.packet = Packet::Shared(context.share_packet());
+            }
+            let mut frame = self.take_frame(frame_route);
+            parameter.into_iter().for_each(|parameter| frame.parameter(parameter));
+            let then = if route.is_some() { Then::Begin } else { Then::End };
+            if self.parked.waiting.len() < PARKED_PER_WORKER {
+                self.keep(io, started, frame, wait, then);
+                continue;
+            }
+            self.node.counters.bump(self.index, Stat::ParkedFull);
+            if then == Then::Begin {
+                frame.set_return_code(-1);
+                self.run(io, started, frame);
+            } else {
+                self.recycle_frame(frame);
+                self.recycle(started);
+            }
         }
     }
 
@@ -86,13 +131,18 @@ impl Worker {
 
     /// An errand is done, or given up: its script goes on.
     pub(crate) fn answered(&mut self, io: &mut Io, ticket: u64, answer: Option<Answer>) {
-        let Some(Waiting { resume, mut frame, mut context, .. }) = self.parked.waiting.remove(&ticket) else {
+        let Some(Waiting { resume, then, mut frame, mut context, .. }) = self.parked.waiting.remove(&ticket)
+        else {
             return;
         };
         context.now_ms = io.now_ms();
         context.now_s = io.unix_s();
         let outcome = match resume(&mut context, answer) {
             Flow::Pending => Outcome::Parked,
+            Flow::Value(value) if then != Then::GoOn => {
+                context.write_outputs(&mut frame);
+                return self.begin_launched(io, context, frame, then, value);
+            }
             Flow::Value(value) => {
                 context.write_outputs(&mut frame);
                 let configuration = Arc::clone(&context.configuration);
@@ -106,6 +156,24 @@ impl Worker {
             self.park(io, context, frame);
         } else {
             self.finish(io, context, frame, outcome);
+        }
+    }
+
+    /// What was launched is done with `value`: its route, if it has one, runs now.
+    fn begin_launched(
+        &mut self,
+        io: &mut Io,
+        context: Box<Context>,
+        mut frame: Frame,
+        then: Then,
+        value: i64,
+    ) {
+        if then == Then::Begin {
+            frame.set_return_code(value);
+            self.run(io, context, frame);
+        } else {
+            self.recycle_frame(frame);
+            self.finish_quietly(io, context);
         }
     }
 

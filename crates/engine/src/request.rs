@@ -164,8 +164,10 @@ impl Worker {
         if !context.own_requests.is_empty() {
             self.take_own_requests(&mut context);
         }
-        for lease in context.keep_connection.drain(..) {
-            io.connection_lifetime(lease.connection, lease.holder, lease.until_s);
+        if !context.keep_connection.is_empty() {
+            for lease in context.keep_connection.drain(..) {
+                io.connection_lifetime(lease.connection, lease.holder, lease.until_s);
+            }
         }
         self.recycle(context);
     }

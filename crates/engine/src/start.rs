@@ -133,7 +133,9 @@ impl Engine {
         let _ = links.errands.set(Errands::new(runtime.clone()));
         let running = bound.start(|index| Worker::new(Arc::clone(&node), index, Arc::clone(&links)))?;
         let _ = links.commands.set(running.handle());
-        let management = Arc::new(Management::new(node, &running, options, wanted));
+        crate::push::start(&node, runtime, running.handle());
+        open_users(&node, runtime);
+        let management = Arc::new(Management::new(node, &running, options, wanted, runtime.clone()));
         let server: Arc<dyn control::Server> = Arc::clone(&management) as _;
         let control = match control::serve(http_config, server, runtime) {
             Ok(control) => control,
@@ -184,6 +186,21 @@ impl Engine {
         self.runtime.block_on(self.control.shutdown(Duration::from_secs(1)));
         stats.idle_in_time
     }
+}
+
+/// Opens the database of users now, so that the log tells at the start what is wrong with it.
+fn open_users(node: &Node, runtime: &tokio::runtime::Handle) {
+    let configuration = node.configuration.load();
+    let Some(settings) = &configuration.settings.auth_db else { return };
+    let Some(database) = settings.database(node) else {
+        tracing::warn!("auth_db has no database: set its db_url; until then nobody can log in");
+        return;
+    };
+    runtime.spawn(async move {
+        if let Err(error) = database.open().await {
+            tracing::error!("auth_db: {error}; until it can be opened nobody can log in");
+        }
+    });
 }
 
 /// The number of workers: of the command line, of `udp_workers` in the script, else one for each core.
@@ -247,6 +264,7 @@ fn node(program: Program<Context>, mut sockets: Vec<Socket>, workers: usize) -> 
         storage: seawall_storage::Storage::default(),
         configuration: ArcSwap::from_pointee(configuration),
         counters: Counters::new(workers),
+        push: seawall_modules::push::Link::default(),
         started_s: seawall_net::unix_s(),
         workers,
         pinging: AtomicBool::new(true),
@@ -267,6 +285,7 @@ pub(crate) fn apply(node: &Node, options: &Options) {
             tracing::warn!("{name}: {address} is no socket of this server; pings leave from others");
         }
     }
+    crate::push::apply(node);
     (options.on_log_level)(configuration.log_level.load(Ordering::Relaxed));
     let headers = configuration.settings.server_header.clone().unwrap_or_default();
     for shard in &node.transactions {

@@ -71,12 +71,16 @@ pub struct Settings {
     pub auth: crate::auth::AuthSettings,
     /// `mid_registrar`, when it is loaded.
     pub mid: Option<std::sync::Arc<crate::mid_registrar::MidSettings>>,
-    /// `reg_event`.
-    pub reg_event: RegEventSettings,
     /// `auth_db`; nothing when it is not loaded.
     pub auth_db: Option<crate::auth_db::AuthDbSettings>,
+    /// `reg_event`.
+    pub reg_event: RegEventSettings,
     /// `nat_bflag` of `usrloc` as a mask, 0 for none.
     pub nat_flag: u32,
+    /// `push`, when it is loaded.
+    pub push: Option<crate::push::PushSettings>,
+    /// `rest_client`, when it is loaded.
+    pub rest_client: Option<crate::rest_client::RestSettings>,
     /// The value of the Server header, if replies carry one.
     pub server_header: Option<Vec<u8>>,
     /// The User-Agent header line of requests made here, if they carry one.
@@ -221,9 +225,11 @@ impl Settings {
             nat: NatSettings::new(program),
             auth: crate::auth::AuthSettings::new(program),
             mid: crate::mid_registrar::MidSettings::new(program),
-            reg_event: RegEventSettings::new(program),
             auth_db: crate::auth_db::AuthDbSettings::new(program),
+            reg_event: RegEventSettings::new(program),
             nat_flag: mask(parameters.flag("usrloc", "nat_bflag")),
+            push: crate::push::PushSettings::new(program),
+            rest_client: crate::rest_client::RestSettings::new(program),
             server_header: shown.then(|| header_line("Server", header.as_deref())),
             user_agent_header: shown
                 .then(|| header_line("User-Agent", program.globals.str("user_agent_header").as_deref())),

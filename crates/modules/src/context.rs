@@ -153,6 +153,10 @@ pub struct Context {
     pub added_headers: Vec<u8>,
     /// Routes to run after this one (`launch`).
     pub launched: Vec<crate::host::Launched>,
+    /// Errands that `launch` started and nobody waits for.
+    pub launches: Vec<crate::waiting::Launch>,
+    /// Header fields for the next request over HTTP (`rest_append_hf`).
+    pub http_headers: Vec<(String, String)>,
     /// Contacts that the last lookup found.
     pub targets: seawall_registrar::Targets,
     /// The Date header line of the present second, and that second.
@@ -216,6 +220,8 @@ impl Context {
             timeouts_ms: None,
             added_headers: Vec::new(),
             launched: Vec::new(),
+            launches: Vec::new(),
+            http_headers: Vec::new(),
             targets: seawall_registrar::Targets::default(),
             date: (0, Vec::new()),
             random: seed(),
@@ -260,6 +266,8 @@ impl Context {
         self.timeouts_ms = None;
         self.added_headers.clear();
         self.waiting = None;
+        self.launches.clear();
+        self.http_headers.clear();
         self.outputs.clear();
     }
 

@@ -54,7 +54,6 @@ pub const MODULES: &[LaterModule] = &[
     LaterModule { name: "proto_ws", functions: &[] },
     LaterModule { name: "proto_wss", functions: &[] },
     LaterModule { name: "ratelimit", functions: &["rl_check", "rl_dec_count", "rl_reset_count"] },
-    LaterModule { name: "rest_client", functions: &["rest_get", "rest_post", "rest_put"] },
     LaterModule {
         name: "rtpengine",
         functions: &["rtpengine_offer", "rtpengine_answer", "rtpengine_delete", "rtpengine_manage"],
@@ -66,7 +65,7 @@ pub const MODULES: &[LaterModule] = &[
     LaterModule { name: "statistics", functions: &["update_stat", "reset_stat"] },
     LaterModule { name: "textops", functions: &["search", "subst", "subst_uri", "subst_user", "replace"] },
     LaterModule { name: "registrar (push notifications)", functions: &["pn_process_purr"] },
-    LaterModule { name: "tls_mgm", functions: &[] },
+    LaterModule { name: "tls_mgm", functions: &["rest_init_client_tls"] },
     LaterModule { name: "tls_wolfssl", functions: &[] },
     LaterModule { name: "tls_openssl", functions: &[] },
     LaterModule { name: "uac", functions: &["uac_replace_from", "uac_replace_to", "uac_auth"] },

@@ -31,9 +31,11 @@ pub mod originate;
 pub mod outbox;
 pub mod path;
 pub mod protocols;
+pub mod push;
 pub mod reg_event;
 pub mod registrar;
 pub mod reply;
+pub mod rest_client;
 pub mod rewriting;
 pub mod rr;
 pub mod serial;
@@ -79,7 +81,9 @@ pub static MODULES: &[&Module<Context>] = &[
     &protocols::TCP,
     &protocols::UDP,
     &reg_event::MODULE,
+    &push::MODULE,
     &registrar::MODULE,
+    &rest_client::MODULE,
     &rr::MODULE,
     &signaling::MODULE,
     &sipmsgops::MODULE,

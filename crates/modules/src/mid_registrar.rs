@@ -133,6 +133,7 @@ pub static MODULE: Module<Context> = Module {
         },
     ],
     requires: &["usrloc", "signaling", "tm"],
+    advise: Some(parameters::advise),
     ..Module::new("mid_registrar", "https://docs.opensips.org/modules/devel/mid_registrar/")
 };
 

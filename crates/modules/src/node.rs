@@ -52,6 +52,8 @@ pub struct Node {
     pub configuration: ArcSwap<Configuration>,
     /// Statistics, one set of cells for each worker.
     pub counters: Counters,
+    /// The senders of push notifications.
+    pub push: crate::push::Link,
     /// When the server started, in seconds since the Unix epoch.
     pub started_s: u64,
     /// The number of workers.

@@ -336,8 +336,10 @@ fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
         .bump(context.worker, if accepted { Stat::AcceptedRegs } else { Stat::RejectedRegs });
     if !flags.no_reply {
         context.brief_reply = outcome.is_brief;
-        if outcome.status == 200 && !outcome.is_brief {
-            context.push_date(&mut headers);
+        if outcome.status == 200 {
+            if !outcome.is_brief {
+                context.push_date(&mut headers);
+            }
             headers.extend_from_slice(&context.configuration.settings.registrar.service_route);
         }
         reply::send(context, outcome.status, outcome.reason.as_bytes(), &headers);

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use seawall_script::{Flow, Frame};
+use seawall_script::{Call, Flow, Frame, Mode, RouteId, Value};
 
 use crate::context::Context;
 
@@ -33,7 +33,22 @@ pub struct Wait {
     pub errand: Errand,
     /// What it does then.
     pub resume: Resume,
+    /// How long it waits in milliseconds, if not as long as everybody.
+    pub patience_ms: Option<u64>,
 }
+
+/// What `launch` started: nobody waits for it, and a route of its own is run when it is done.
+pub struct Launch {
+    /// The function that waits.
+    pub wait: Wait,
+    /// The route, if the script named one.
+    pub route: Option<RouteId>,
+    /// Its `$param(1)`.
+    pub parameter: Option<Value>,
+}
+
+/// Errands that one run of a script may launch and that have not been started yet.
+const MAX_LAUNCHES: usize = 64;
 
 impl Context {
     /// Parks the script until the errand is done. Its answer comes to `resume`, whose flow is the function's.
@@ -46,7 +61,34 @@ impl Context {
         errand: Errand,
         resume: impl FnOnce(&mut Context, Option<Answer>) -> Flow + Send + 'static,
     ) -> Flow {
-        self.waiting = Some(Wait { errand, resume: Box::new(resume) });
+        self.waiting = Some(Wait { errand, resume: Box::new(resume), patience_ms: None });
+        Flow::Pending
+    }
+
+    /// As [`Context::wait`], for a function that may also be launched, and with its own patience: in line and in `async`
+    /// the script waits (no longer than the timeout of `async`), after `launch` it goes on. False when too much was launched already.
+    #[must_use]
+    pub fn wait_or_launch(
+        &mut self,
+        call: &Call<'_, Context>,
+        errand: Errand,
+        patience_ms: u64,
+        resume: impl FnOnce(&mut Context, Option<Answer>) -> Flow + Send + 'static,
+    ) -> Flow {
+        let mut wait = Wait { errand, resume: Box::new(resume), patience_ms: Some(patience_ms) };
+        match call.mode() {
+            Mode::Launch { .. } if self.launches.len() >= MAX_LAUNCHES => return Flow::FALSE,
+            Mode::Launch { route } => {
+                let parameter = call.launch_parameter().cloned();
+                self.launches.push(Launch { wait, route, parameter });
+            }
+            Mode::Async { timeout_s: Some(timeout_s) } => {
+                let timeout_ms = u64::try_from(timeout_s).unwrap_or(0).saturating_mul(1000);
+                wait.patience_ms = Some(patience_ms.min(timeout_ms));
+                self.waiting = Some(wait);
+            }
+            Mode::Inline | Mode::Async { timeout_s: None } => self.waiting = Some(wait),
+        }
         Flow::Pending
     }
 

@@ -92,6 +92,27 @@ impl<'m> Register<'m> {
         policy: &Policy,
         flags: &SaveFlags,
     ) -> Result<Register<'m>, Reject> {
+        Register::read_as(message, aor, policy, flags, false)
+    }
+
+    /// Reads a REGISTER that another registrar has accepted. What the request insists on was for that one to judge.
+    pub(crate) fn read_granted(
+        message: &'m Message,
+        aor: Option<&[u8]>,
+        policy: &Policy,
+        flags: &SaveFlags,
+    ) -> Result<Register<'m>, Reject> {
+        Register::read_as(message, aor, policy, flags, true)
+    }
+
+    #[inline]
+    fn read_as(
+        message: &'m Message,
+        aor: Option<&[u8]>,
+        policy: &Policy,
+        flags: &SaveFlags,
+        is_granted: bool,
+    ) -> Result<Register<'m>, Reject> {
         if message.flaw().is_some() {
             return Err(Reject::MessageParse);
         }
@@ -106,7 +127,7 @@ impl<'m> Register<'m> {
             return Err(Reject::NoCSeq);
         }
         let cseq = CSeq::of(message).map_err(|_| Reject::InvalidCSeq)?;
-        let requires = message.value(Name::Require).is_some();
+        let requires = !is_granted && message.value(Name::Require).is_some();
         if requires && validate::unsupported(message, Name::Require, supported(policy)).next().is_some() {
             return Err(Reject::RequireUnsupported);
         }
@@ -124,7 +145,7 @@ impl<'m> Register<'m> {
             flow: None,
             user_agent: user_agent(message),
             methods: methods::allowed(message),
-            is_granted: false,
+            is_granted,
         };
         let given = match aor {
             Some(given) => given,
@@ -200,7 +221,8 @@ impl<'m> Register<'m> {
         let lists = |name| list::lists(message, name, b"outbound");
         self.is_outbound = lists(Name::Supported) || lists(Name::Require);
         let is_removal = self.contacts.iter().all(|asked| asked.expires_s == 0);
-        if self.is_outbound && !is_removal && !self.is_direct() && !self.path.has_outbound_edge() {
+        let has_edge = self.is_granted || self.is_direct() || self.path.has_outbound_edge();
+        if self.is_outbound && !is_removal && !has_edge {
             return Err(Reject::FirstHopLacksOutbound);
         }
         Ok(())

@@ -37,7 +37,7 @@ impl Save<'_> {
         sink: &mut dyn Sink,
     ) -> Outcome {
         let mut unused = Vec::new();
-        let read = Register::read(request, aor, self.policy, self.flags).and_then(|mut register| {
+        let read = Register::read_granted(request, aor, self.policy, self.flags).and_then(|mut register| {
             grant(&mut register, sent, reply)?;
             self.note_flow(&mut register);
             Ok(register)
@@ -51,7 +51,6 @@ impl Save<'_> {
 
 /// Puts the intervals of a 2xx in the place of those that the request asked for.
 fn grant(register: &mut Register<'_>, sent: &[Vec<u8>], reply: &Message) -> Result<(), Reject> {
-    register.is_granted = true;
     if register.contacts.is_empty() {
         return Ok(());
     }

@@ -122,3 +122,15 @@ fn flags_rule_what_is_stored_and_a_malformed_reply_stores_nothing() {
     let stored: Vec<String> = entry.valid().map(|(_, binding)| text(binding.path)).collect();
     assert_eq!(stored, ["<sip:edge@10.9.9.9;lr>"]);
 }
+
+#[test]
+fn what_the_request_insists_on_is_for_the_main_registrar_to_judge() {
+    let mut registrar = Registrar::default();
+    let listed = "Contact: <sip:alice@10.0.0.1>;expires=100\n";
+    let stored = ["sip:alice@10.0.0.1 100s cseq=1 callid=a"];
+    check(&mut registrar, &format!("{ALICE}\nRequire: sec-agree"), &[], listed, &stored);
+    let flow = "CSeq: 2 REGISTER\nVia: SIP/2.0/UDP proxy;branch=z9hG4bK2\nSupported: outbound\n\
+                Contact: <sip:alice@10.0.0.1>;reg-id=1;+sip.instance=\"<urn:uuid:1>\"";
+    let outcome = registrar.cache("", &message(flow), &[], &accepted(listed));
+    assert_eq!(outcome.reject, None);
+}

@@ -44,12 +44,19 @@ pub struct Setup<'a> {
     pub parameters: &'a ModuleParameters,
     /// The names of the loaded modules.
     pub modules: &'a [&'static str],
+    /// The names of the functions that its routes call.
+    pub called: &'a [&'static str],
 }
 
 impl Setup<'_> {
     /// Whether the script loads a module.
     pub fn is_loaded(&self, module: &str) -> bool {
         self.modules.contains(&module)
+    }
+
+    /// Whether any route calls a function.
+    pub fn calls(&self, function: &str) -> bool {
+        self.called.contains(&function)
     }
 }
 

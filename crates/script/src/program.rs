@@ -144,7 +144,8 @@ impl<C: Host> Program<C> {
         text
     }
 
-    /// Writes a variable argument of a call that is pending.
+    /// Writes a variable argument of a call that is pending, into the frame of its script or into one that has not begun
+    /// yet.
     pub fn write_output(
         &self,
         frame: &mut Frame,
@@ -152,6 +153,7 @@ impl<C: Host> Program<C> {
         output: &Output,
         value: Value,
     ) -> Result<(), WriteError> {
+        vm::make_room(self, frame);
         let site = self.code.calls.get(output.call as usize).ok_or(WriteError::NoTarget)?;
         match site.arguments.get(output.argument as usize).map(|argument| &argument.form) {
             Some(ArgumentForm::Variable(variable)) => {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use seawall_engine::Source;
 
-use crate::run::DEFAULT_SCRIPT;
+use crate::data;
 
 /// Arguments of `seawall check`.
 #[derive(Debug, clap::Args)]
@@ -23,7 +23,13 @@ pub struct CheckArguments {
 pub fn check(arguments: &CheckArguments) -> ExitCode {
     let source = match &arguments.file {
         Some(path) => Source::File(path.clone()),
-        None => Source::Text { name: "default.cfg".to_owned(), text: DEFAULT_SCRIPT.to_owned() },
+        None => match data::default_script(&data::default_folder()) {
+            Ok(text) => Source::Text { name: "default.cfg".to_owned(), text },
+            Err(error) => {
+                eprintln!("seawall: {error}");
+                return ExitCode::FAILURE;
+            }
+        },
     };
     let diagnostics = match seawall_engine::check(&source) {
         Ok(diagnostics) => diagnostics,

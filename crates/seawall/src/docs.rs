@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::run::DEFAULT_SCRIPT;
+use crate::data;
 
 /// Arguments of `seawall docs`.
 #[derive(Debug, clap::Args)]
@@ -19,8 +19,16 @@ pub struct DocsArguments {
 /// Writes the reference.
 pub fn docs(arguments: &DocsArguments) -> ExitCode {
     let Some(folder) = &arguments.folder else {
-        print!("{DEFAULT_SCRIPT}");
-        return ExitCode::SUCCESS;
+        return match data::default_script(&data::default_folder()) {
+            Ok(text) => {
+                print!("{text}");
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("seawall: {error}");
+                ExitCode::FAILURE
+            }
+        };
     };
     let mut files = seawall_script::reference::markdown(seawall_modules::MODULES);
     files.push(("mi.md".to_owned(), seawall_control::reference_markdown()));

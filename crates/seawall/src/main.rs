@@ -1,9 +1,12 @@
 //! The Seawall command: `run`, `check`, `ctl`, `bench`, `docs`. Start-up, signals and wiring; nothing else.
 
 mod check;
+mod data;
 mod docs;
 mod logging;
+mod mid;
 mod run;
+mod user;
 
 use std::process::ExitCode;
 
@@ -21,9 +24,12 @@ struct Arguments {
 enum Command {
     /// Serve: with a script, or without one as a registrar for this machine and its private network.
     Run(run::RunArguments),
+    /// Serve in front of a main registrar: take the storm of REGISTERs off it, without a script to write.
+    Mid(mid::MidArguments),
     /// Check a script: everything that is wrong with it, at once. The exit status is 0 or 1.
     Check(check::CheckArguments),
-    /// Talk to a running server; without a command, list the commands.
+    /// Talk to a running server; without a command, list the commands. `user add NAME`, `user password NAME`, `user remove
+    /// NAME` and `user list` are for those who may log in.
     Ctl(CtlArguments),
     /// Load a SIP server and measure it.
     Bench(seawall_bench::cli::BenchArgs),
@@ -43,6 +49,9 @@ struct CtlArguments {
     /// Show the answer as JSON.
     #[arg(long)]
     json: bool,
+    /// Take a password from the first line of the standard input instead of asking for it.
+    #[arg(long)]
+    password_stdin: bool,
     /// A command and its parameters, in order or as name=value; `help COMMAND` explains one.
     #[arg(value_name = "COMMAND", trailing_var_arg = true)]
     words: Vec<String>,
@@ -51,6 +60,7 @@ struct CtlArguments {
 fn main() -> ExitCode {
     match Arguments::parse().command {
         Command::Run(arguments) => run::run(&arguments),
+        Command::Mid(arguments) => mid::mid(&arguments),
         Command::Check(arguments) => check::check(&arguments),
         Command::Ctl(arguments) => ctl(arguments),
         Command::Bench(arguments) => match seawall_bench::cli::run(arguments) {
@@ -66,10 +76,22 @@ fn main() -> ExitCode {
 
 fn ctl(mut arguments: CtlArguments) -> ExitCode {
     // `--json` is as often written behind the command as before it.
-    let before = arguments.words.len();
-    arguments.words.retain(|word| word != "--json");
-    let json = arguments.json || arguments.words.len() != before;
+    let mut behind = |option: &str| {
+        let before = arguments.words.len();
+        arguments.words.retain(|word| word != option);
+        arguments.words.len() != before
+    };
+    let json = behind("--json") || arguments.json;
+    let stdin = behind("--password-stdin") || arguments.password_stdin;
+    let password = if stdin { user::Password::Stdin } else { user::Password::Asked };
+    let words = match user::words(arguments.words, password) {
+        Ok(words) => words,
+        Err(text) => {
+            eprintln!("seawall ctl: {text}");
+            return ExitCode::FAILURE;
+        }
+    };
     let options = seawall_control::ctl::Options { url: arguments.mi, token: arguments.token, json };
     let (mut out, mut err) = (std::io::stdout().lock(), std::io::stderr().lock());
-    ExitCode::from(seawall_control::ctl::run(&options, &arguments.words, &mut out, &mut err))
+    ExitCode::from(seawall_control::ctl::run(&options, &words, &mut out, &mut err))
 }

@@ -50,7 +50,9 @@ impl<'a> AuthParams<'a> {
         for item in Items::new(self.text) {
             let (name, value) = split_pair(item).ok_or(AuthError::Param)?;
             let closed = match value {
-                [b'"', inner @ ..] => ascii::find_closing_quote(inner) == inner.len().checked_sub(1),
+                [b'"', inner @ ..] => {
+                    ascii::find_closing_quote(inner).is_some_and(|end| end + 1 == inner.len())
+                }
                 other => Class::VALUE.has_all(other),
             };
             if !closed || !ascii::is_token(name) {
@@ -220,6 +222,7 @@ mod tests {
         check(b"Digest,", AuthError::Scheme);
         check(b"Digest username", AuthError::Param);
         check(b"Digest username=\"open", AuthError::Param);
+        check(b"Digest username=\"", AuthError::Param);
         check(b"Digest a=1,,b=2", AuthError::Param);
         check(b"Digest =1", AuthError::Param);
     }

@@ -14,6 +14,7 @@ const HOUSE: &[&str] = &[
     "script",
     "storage",
     "push",
+    "http",
     "resolve",
     "registrar",
     "notifier",

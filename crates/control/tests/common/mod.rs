@@ -6,9 +6,11 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI8, AtomicU64, Ordering};
 
+use seawall_control::users::{UserError, Users};
+
 use seawall_control::server::{
-    Contact, Domain, Expires, LocationError, NewContact, Process, RecordSink, Registration, Server, State,
-    Statistic, StatisticKind, Subscription,
+    Contact, Domain, Expires, LocationError, NewContact, Process, PushService, RecordSink, Registration,
+    Server, State, Statistic, StatisticKind, Subscription,
 };
 
 /// 1 January 2026, 00:00:00 UTC.
@@ -49,6 +51,8 @@ pub struct FakeServer {
     pub reload_error: Option<String>,
     /// Whether contacts are pinged; nothing where the script pings nobody.
     pub pinging: Mutex<Option<bool>>,
+    /// Users and their passwords, where the server keeps some.
+    pub users: Option<Mutex<BTreeMap<String, String>>>,
 }
 
 impl FakeServer {
@@ -166,6 +170,10 @@ impl Server for FakeServer {
         self.reload_error.clone().map_or_else(|| Ok("the script is loaded".to_owned()), Err)
     }
 
+    fn users(&self) -> Option<&dyn Users> {
+        self.users.is_some().then_some(self as _)
+    }
+
     fn domains(&self) -> Vec<Domain> {
         vec![Domain { name: "location".to_owned(), hash_size: 512, parts: 4 + self.more_parts }]
     }
@@ -234,6 +242,17 @@ impl Server for FakeServer {
         }
     }
 
+    fn push_wake(&self, domain: &str, aor: &[u8], reason: &[u8]) -> Result<usize, LocationError> {
+        Self::check_table(domain)?;
+        let known = self.table.lock().unwrap().get(aor).map(Vec::len).ok_or(LocationError::AorNotFound)?;
+        // Those who are told why are told twice, so that a test sees the reason.
+        Ok(if reason == b"reg-refresh" { known } else { 2 * known })
+    }
+
+    fn push_services(&self, each: &mut dyn FnMut(&PushService<'_>)) {
+        each(&PushService { name: "apns", held: true, counters: &[("sent", 3), ("latency_us", 1500)] });
+    }
+
     fn registrations(
         &self,
         aor: &[u8],
@@ -278,5 +297,44 @@ impl Server for FakeServer {
 
     fn end_subscription(&self, id: u64) -> bool {
         (1..=SUBSCRIPTIONS).contains(&id)
+    }
+}
+
+impl Users for FakeServer {
+    fn add(&self, name: &str, password: &str) -> Result<(), UserError> {
+        let mut users = self.users.as_ref().ok_or(UserError::NoUsers)?.lock().unwrap();
+        match password {
+            "" => return Err(UserError::Refused("no password")),
+            "disk full" => return Err(UserError::Failed("the disk is full".to_owned())),
+            _ => {}
+        }
+        if users.contains_key(name) {
+            return Err(UserError::Exists);
+        }
+        users.insert(name.to_owned(), password.to_owned());
+        Ok(())
+    }
+
+    fn change(&self, name: &str, password: &str) -> Result<(), UserError> {
+        let mut users = self.users.as_ref().ok_or(UserError::NoUsers)?.lock().unwrap();
+        *users.get_mut(name).ok_or(UserError::Unknown)? = password.to_owned();
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> Result<(), UserError> {
+        let mut users = self.users.as_ref().ok_or(UserError::NoUsers)?.lock().unwrap();
+        users.remove(name).map(drop).ok_or(UserError::Unknown)
+    }
+
+    fn list(&self, from: u32) -> Result<Vec<String>, UserError> {
+        let users = self.users.as_ref().ok_or(UserError::NoUsers)?.lock().unwrap();
+        Ok(users.keys().skip(usize::try_from(from).unwrap()).cloned().collect())
+    }
+
+    fn flush(&self, name: Option<&str>) -> Result<(), UserError> {
+        match name {
+            Some("stranger") => Err(UserError::Unknown),
+            _ => Ok(()),
+        }
     }
 }

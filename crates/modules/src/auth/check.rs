@@ -7,9 +7,8 @@ use std::borrow::Cow;
 
 use seawall_digest::{Answer, Ha1, Nonce, Use};
 use seawall_script::Flow;
-use seawall_sip::digest::Credentials;
 use seawall_sip::message::{Header, Message};
-use seawall_sip::{Method, Name, Uri, name_addr};
+use seawall_sip::{Method, Name, Span, Uri, name_addr};
 
 use crate::context::Context;
 
@@ -52,6 +51,8 @@ impl Kind {
 pub struct Verdict {
     /// The header with the right credentials, by its position and one more; 0 for none.
     header: u32,
+    /// Where the user name stands in the message, when it stands there as it is; `$au` is asked for in every script.
+    username: Option<Span>,
     /// Whether the next challenge says that only the nonce was wrong.
     pub stale: bool,
     /// Whether the users could not be looked up.
@@ -64,6 +65,12 @@ impl Verdict {
     pub fn header<'a>(&self, message: &'a Message) -> Option<Header<'a>> {
         let index = usize::try_from(self.header.checked_sub(1)?).ok()?;
         message.header_at(index)
+    }
+
+    /// The user name of those credentials, without quotes.
+    #[must_use]
+    pub fn username<'a>(&self, message: &'a Message) -> Option<&'a [u8]> {
+        self.username.map(|span| message.slice(span))
     }
 }
 
@@ -84,8 +91,8 @@ pub enum Known {
 /// How credentials were judged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Judged {
-    /// They are right; the header at this position has them.
-    Right(usize),
+    /// They are right; the header at this position has them, and the user name stands there.
+    Right(usize, Option<Span>),
     /// There is nothing to judge: ACK and CANCEL cannot be challenged (RFC 3261 section 22.1).
     Exempt,
     /// They are not; the code for the script.
@@ -156,22 +163,19 @@ pub fn judge(
     if settings.refuses_reuse && is_replay(context, &nonce, &answer) {
         return Judged::Wrong(-3);
     }
-    Judged::Right(header)
+    let username = match &answer.username {
+        Cow::Borrowed(name) => message.span_of(name),
+        Cow::Owned(_) => None,
+    };
+    Judged::Right(header, username)
 }
 
 /// The first Digest credentials for the realm.
 fn find<'a>(message: &'a Message, kind: Kind, realm: &[u8]) -> Result<(usize, Answer<'a>), i64> {
     let mut code = -4;
     for header in message.header_all(kind.credentials()) {
-        let Ok(credentials) = Credentials::parse(header.value) else {
-            code = -5;
-            continue;
-        };
-        if !credentials.is_digest() {
-            continue;
-        }
-        match Answer::read(&credentials) {
-            Ok(answer) if *answer.realm == *realm => return Ok((header.index, answer)),
+        match Answer::parse(header.value) {
+            Ok(Some(answer)) if *answer.realm == *realm => return Ok((header.index, answer)),
             Ok(_) => {}
             Err(_) => code = -5,
         }
@@ -200,7 +204,8 @@ pub fn settle(context: &mut Context, judged: Judged) -> Flow {
     let verdict = &mut context.authentication;
     *verdict = Verdict::default();
     match judged {
-        Judged::Right(index) => {
+        Judged::Right(index, username) => {
+            verdict.username = username;
             verdict.header = u32::try_from(index).map_or(0, |index| index.saturating_add(1));
             Flow::TRUE
         }

@@ -64,7 +64,13 @@ fn look(context: &Context, kind: Kind, realm: &[u8], table: &Identifier, source:
         look.judged = Judged::Unavailable;
         return look;
     };
+    // Where the realm is the domain in question, a user of another domain is not meant, even if the passwords are stored
+    // in a way that would let the hash come out right: alice@b.example is not alice@a.example.
+    let of_domain = settings.use_domain && realm.is_empty();
     let judged = check::judge(context, kind, realm, |answer, realm| {
+        if of_domain && answer.user_and_domain().1.is_some_and(|domain| !domain.eq_ignore_ascii_case(realm)) {
+            return Known::Nobody;
+        }
         let name = Name { table: table.as_str(), realm, username: &answer.username };
         let found = match source {
             Source::Remembered => settings.users.find(hash(context, &name), name, context.now_s),
@@ -90,7 +96,7 @@ fn look(context: &Context, kind: Kind, realm: &[u8], table: &Identifier, source:
 
 /// Keeps the verdict; the columns of `load_credentials` become variables of somebody who is in.
 fn settle(context: &mut Context, look: Look) -> Flow {
-    if let (Judged::Right(_), Some(record)) = (look.judged, look.record) {
+    if let (Judged::Right(..), Some(record)) = (look.judged, look.record) {
         let configuration = Arc::clone(&context.configuration);
         let load = configuration.settings.auth_db.iter().flat_map(|settings| &settings.load);
         for ((name, _), value) in load.zip(&record.values) {
@@ -217,8 +223,7 @@ fn record(settings: &AuthDbSettings, row: Vec<Cell>, username: &[u8], realm: &[u
 /// The credentials that were found right, for the functions that look at them again.
 pub(super) fn authenticated(context: &Context) -> Option<(String, String)> {
     let header = context.authentication.header(context.message())?;
-    let credentials = seawall_sip::digest::Credentials::parse(header.value).ok()?;
-    let answer = Answer::read(&credentials).ok()?;
+    let answer = Answer::parse(header.value).ok()??;
     let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
     let (user, domain) = answer.user_and_domain();
     Some((text(user)?, text(domain.unwrap_or(&answer.realm))?))

@@ -37,12 +37,12 @@ fn user_and_domain(name: &str, settings: &AuthDbSettings) -> Result<(String, Str
     let legal = |text: &str| {
         text.len() <= TEXT_LEN
             && !text.chars().any(|character| {
-                character.is_control() || character.is_whitespace() || "\"\\:@<>".contains(character)
+                character.is_control() || character.is_whitespace() || "\"\\:@<>%".contains(character)
             })
     };
     if user.is_empty() || !legal(user) || !legal(domain) {
         return Err(ManageError::Refused(
-            "a user name has 1 to 64 characters, and no blanks, quotes, colons or angle brackets",
+            "a user name has 1 to 64 characters, and no blanks, quotes, colons, percent signs or angle brackets",
         ));
     }
     if settings.use_domain && domain.is_empty() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use seawall_location::Order;
 use seawall_registrar::mid::{self, Insertion, Mode, OnReject, Trust, UpstreamDown};
 use seawall_registrar::{Gruu, MatchingMode, MinExpiresMode, Policy};
-use seawall_script::{FlagSpace, Parameter, ParameterKind, Program, Value, VariableId};
+use seawall_script::{Diagnostics, FlagSpace, Parameter, ParameterKind, Program, Setup, Value, VariableId};
 
 use crate::context::Context;
 
@@ -206,6 +206,34 @@ pub const ALL: &[Parameter] = &[
     )
     .check(|value| upstream_down(value).map(drop)),
 ];
+
+/// Functions that say who a client is.
+const AUTHORIZE: [&str; 4] = ["www_authorize", "proxy_authorize", "pv_www_authorize", "pv_proxy_authorize"];
+
+/// Said of a script that lets anybody add contacts to anybody without a password, and of one that has GRUU on and leaves
+/// the secret as everybody knows it.
+pub fn advise(setup: &Setup<'_>, diagnostics: &mut Diagnostics) {
+    let parameters = setup.parameters;
+    let is_open = parameters.str(MODULE, "absorb") == Some(b"any")
+        && parameters.int(MODULE, "mode") == 2
+        && !AUTHORIZE.iter().any(|function| setup.calls(function));
+    if let Some(mode) = parameters.all(MODULE, "mode").last().filter(|_| is_open) {
+        diagnostics
+            .warning(
+                mode.span,
+                "in this mode anybody may add a contact to a registered user, without a password",
+            )
+            .help("set `absorb` of mid_registrar to \"verified\", or authorize clients in the script");
+    }
+    let is_on = !parameters.bool(MODULE, "disable_gruu");
+    let is_default = parameters.str(MODULE, "gruu_secret") == Some(b"0p3nS1pS");
+    let switch = parameters.all(MODULE, "disable_gruu").last();
+    if let Some(switch) = switch.filter(|_| is_on && is_default) {
+        diagnostics
+            .warning(switch.span, "GRUU is on with the secret that everybody knows")
+            .help("anybody can forge temporary GRUUs: set `gruu_secret` of mid_registrar");
+    }
+}
 
 /// The parameters in the form in which functions use them.
 #[derive(Debug, Clone)]

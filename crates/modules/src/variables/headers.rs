@@ -104,19 +104,13 @@ pub const VARIABLES: &[Variable<Context>] = &[
         credential(context, b"realm")
     }),
     Variable::<Context>::new("au", "The user name of the credentials, without a domain.", |context, _| {
-        match credential(context, b"username") {
-            Value::Str(name) => Value::str(name.split(|byte| *byte == b'@').next().unwrap_or_default()),
-            other => other,
-        }
+        with_username(context, |name| name.split(|byte| *byte == b'@').next())
     }),
     Variable::<Context>::new("aU", "The user name of the credentials.", |context, _| {
-        credential(context, b"username")
+        with_username(context, |name| Some(name))
     }),
     Variable::<Context>::new("ad", "The domain in the user name of the credentials.", |context, _| {
-        match credential(context, b"username") {
-            Value::Str(name) => Value::optional(name.split(|byte| *byte == b'@').nth(1)),
-            other => other,
-        }
+        with_username(context, |name| name.split(|byte| *byte == b'@').nth(1))
     }),
     Variable::<Context>::new("an", "The nonce of the credentials.", |context, _| {
         credential(context, b"nonce")
@@ -251,6 +245,17 @@ fn named(
     };
     let Some(index) = position(reference, count) else { return Value::Null };
     message.header_named(reference.name).nth(index).map_or(Value::Null, read)
+}
+
+/// A part of the user name of the credentials. That of credentials which were found right is known already.
+fn with_username(context: &Context, part: impl Fn(&[u8]) -> Option<&[u8]>) -> Value {
+    if let Some(name) = context.authentication.username(context.message()) {
+        return Value::optional(part(name));
+    }
+    match credential(context, b"username") {
+        Value::Str(name) => Value::optional(part(&name)),
+        other => other,
+    }
 }
 
 /// A parameter of the credentials: those that an authorize function found right, else those of Authorization, else

@@ -146,8 +146,17 @@ fn use_domain_tells_users_of_two_domains_apart() {
     };
     check("", "alice", "-1");
     check("modparam(\"auth_db\", \"use_domain\", no)", "alice", "1");
-    // The domain in a user name counts before the realm.
-    check("", "alice@other.example", "1");
+    // Where the realm is the domain of the address, a user of another domain is somebody else …
+    check("", "alice@other.example", "-1");
+    // … and where it is a name for all, the domain in the user name counts.
+    let folder = Folder::with(
+        "INSERT INTO subscriber (username, domain, password) VALUES ('alice', 'other.example', 'wonder')",
+    );
+    let plain = "modparam(\"auth_db\", \"calculate_ha1\", 1)\nmodparam(\"auth_db\", \"password_column\", \"password\")";
+    let mut server = Server::new(&script(&folder, plain, WWW));
+    assert_eq!(log_in(&mut server, "alice@other.example", "wonder").log[0], "-1");
+    let mut server = Server::new(&script(&folder, plain, &WWW.replace("\"\"", "\"all\"")));
+    assert_eq!(log_in(&mut server, "alice@other.example", "wonder").log[0], "1");
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Module `mid_registrar`: a registrar in front of a main registrar.
 
 use crate::harness::{
-    Packet, Request, Run, Server, check_loads, check_parameters, check_refused, check_value, reply, route,
-    row,
+    Packet, Request, Run, Server, check_loads, check_parameters, check_quiet, check_refused, check_value,
+    check_warned, reply, route, row,
 };
 
 const PHONE: &str = "<sip:bob@198.51.100.7:5070>;expires=60";
@@ -755,4 +755,25 @@ fn the_parameters_are_those_of_the_document_and_three_more() {
             row("upstream_down", "pass", "\"absorb\"", "\"hide\"", "absorb"),
         ],
     );
+}
+
+#[test]
+fn an_open_aor_mode_and_the_known_gruu_secret_are_warned_about() {
+    let script = |parameters: &str, statements: &str| {
+        route(&format!("mid_registrar_save(\"location\"); {statements}")).replacen(
+            "route {",
+            &format!("{parameters}\nroute {{"),
+            1,
+        )
+    };
+    let open = "modparam(\"mid_registrar\", \"mode\", §2)";
+    check_warned(&script(open, ""), &["anybody may add a contact", "verified"]);
+    let verified =
+        "modparam(\"mid_registrar\", \"mode\", 2)\nmodparam(\"mid_registrar\", \"absorb\", \"verified\")";
+    check_quiet(&script(verified, ""));
+    let unprotected = "modparam(\"mid_registrar\", \"mode\", 2)";
+    check_quiet(&script(unprotected, "if (!pv_www_authorize(\"\")) www_challenge(\"\", \"auth\");"));
+    check_quiet(&script("modparam(\"mid_registrar\", \"mode\", 1)", ""));
+    let known = "modparam(\"mid_registrar\", \"disable_gruu\", §0)";
+    check_warned(&script(known, ""), &["secret that everybody knows"]);
 }

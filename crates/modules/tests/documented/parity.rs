@@ -108,7 +108,7 @@ fn parameter(module: &Module<Context>, fact: &Fact<'_>) {
     let found = module.parameters.iter().find(|parameter| parameter.name == name).expect(name);
     assert_eq!(found.section, section, "{name}");
     let fits = match kind {
-        "integer" => matches!(found.kind, ParameterKind::Int | ParameterKind::Bool),
+        "integer" => matches!(found.kind, ParameterKind::Int | ParameterKind::Bool | ParameterKind::IntOrStr),
         "boolean" => found.kind == ParameterKind::Bool,
         "string" => !matches!(found.kind, ParameterKind::Int | ParameterKind::Bool | ParameterKind::IntOrStr),
         _ => false,
@@ -220,8 +220,17 @@ fn the_registrar_has_what_its_document_has() {
 }
 
 #[test]
+fn the_mid_registrar_has_what_its_document_has() {
+    check(include_str!("parity/mid_registrar.facts"));
+}
+
+#[test]
 fn no_fact_stands_twice_and_the_examples_are_those_of_the_document() {
-    let text = include_str!("parity/registrar.facts");
+    listed_once(include_str!("parity/registrar.facts"), include_str!("parity/registrar.examples"));
+    listed_once(include_str!("parity/mid_registrar.facts"), include_str!("parity/mid_registrar.examples"));
+}
+
+fn listed_once(text: &str, examples: &str) {
     let mut seen = HashMap::new();
     for fact in facts(text) {
         let key = match fact.kind() {
@@ -234,7 +243,7 @@ fn no_fact_stands_twice_and_the_examples_are_those_of_the_document() {
     }
     let listed = facts(text).into_iter().filter(|fact| fact.kind() == "example");
     let listed: Vec<String> = listed.map(|fact| format!("{} {}", fact.section(), fact.fields[2])).collect();
-    let quoted = include_str!("parity/registrar.examples").split("\n=== ").skip(1);
+    let quoted = examples.split("\n=== ").skip(1);
     let quoted: Vec<&str> = quoted.map(|part| part.lines().next().unwrap()).collect();
     assert_eq!(listed, quoted);
 }

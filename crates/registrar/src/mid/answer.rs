@@ -63,10 +63,12 @@ impl Mid<'_> {
         shard.arrive(pending.order);
         let Some((main, place)) = sent_to.filter(|_| pending.mode != Mode::Mirror) else { return };
         let now_s = self.second();
+        let mut unsure = SmallVec::<[u64; 2]>::new();
         if matches!(pending.form, Form::All)
             && let Some(account) = shard.account_mut(pending.hash, &pending.aor)
         {
             account.registrations.iter_mut().for_each(|registration| registration.limit_s = now_s);
+            unsure.extend(account.registrations.iter().map(|registration| registration.key));
         }
         let given = pending.given_aor.as_deref();
         let Ok(register) = Register::read(message, given, self.policy, &pending.flags) else { return };
@@ -79,7 +81,10 @@ impl Mid<'_> {
         self.each_sent(message, pending, place, |key, value, asked_s| {
             let account = shard.account_mut(pending.hash, &pending.aor);
             match account.and_then(|account| account.registration_mut(key)) {
-                Some(registration) if asked_s == 0 => registration.limit_s = now_s,
+                Some(registration) if asked_s == 0 => {
+                    registration.limit_s = now_s;
+                    unsure.push(key);
+                }
                 Some(registration) => {
                     let possible_s = now_s.saturating_add(asked_s);
                     registration.possible_s = registration.possible_s.max(possible_s);
@@ -90,10 +95,16 @@ impl Mid<'_> {
                 None => unknown.push(Granted { key, granted_s: 0, asked_s, value: value.to_vec() }),
             }
         });
+        for key in unsure {
+            // What is bound here still is registered there again, if it was removed: the client was not told so.
+            if self.wanted_until_s(&pending.aor, key).is_some() {
+                self.renew(&mut shard, pending.hash, &pending.aor, key, now_s);
+            }
+        }
         let answer = Answer { pending, main, granted: SmallVec::new() };
         for granted in unknown {
-            let is_touched = shard.is_touched(pending.hash, granted.key);
-            if !is_touched && self.upstream.waiting() < GUESSES {
+            // While another request about it is under way, the de-REGISTER waits for that one's answer.
+            if self.upstream.waiting() < GUESSES {
                 let guess = Registration {
                     deadline_s: now_s,
                     sure_s: now_s,
@@ -299,10 +310,10 @@ impl Mid<'_> {
         entry: &Entry<'_>,
     ) {
         if register.wish == Wish::RemoveAll {
-            // A registration may have crossed it and been served after it: what may be held is taken away once more.
             for registration in &mut account.registrations {
                 registration.count_cseq(register.callid, register.cseq);
             }
+            // Of one that crossed others nobody knows which of them came last.
             let stays = |key: u64| flight.disturbed || flight.is_overtaken(key);
             account.registrations.retain(|registration| stays(registration.key));
             return;
@@ -312,13 +323,16 @@ impl Mid<'_> {
                 known.count_cseq(register.callid, register.cseq);
             }
             let old = account.registrations.iter().position(|registration| registration.key == granted.key);
-            let is_overtaken = flight.is_overtaken(granted.key);
-            if is_overtaken && (old.is_some() || granted.granted_s == 0) {
+            // What a later request has decided stays. If that has removed it, the main registrar holds it all the same
+            // by this answer: it has to be taken away once more.
+            if flight.is_overtaken(granted.key) && (old.is_some() || granted.granted_s == 0) {
+                continue;
+            }
+            if granted.granted_s == 0 && granted.asked_s == 0 && flight.disturbed {
                 continue;
             }
             if granted.granted_s == 0 {
-                // As with `*`: a registration that crossed it may have been served after it.
-                old.filter(|_| !flight.disturbed).map(|position| account.registrations.swap_remove(position));
+                old.map(|position| account.registrations.swap_remove(position));
                 continue;
             }
             let is_new = old.is_none_or(|position| {

@@ -6,9 +6,8 @@ use std::sync::Arc;
 use seawall_sip::{Message, ascii};
 
 use super::Mid;
-use super::limits::{ERRANDS_PER_CALL, GUESS_ATTEMPTS, GUESSES, LONGEST_PAUSE_S, RENEWAL_ATTEMPTS};
+use super::limits::{ERRANDS_PER_CALL, GUESS_ATTEMPTS, LONGEST_PAUSE_S, RENEWAL_ATTEMPTS};
 use super::registration::{Registration, State, Texts, WHOLE_AOR, limit_s};
-use super::settings::Mode;
 use super::upstream::{Job, Main, Shard};
 
 /// Which request of our own.
@@ -39,7 +38,8 @@ pub struct Errand {
     hash: u64,
     key: u64,
     ticket: u64,
-    /// The interval that it asks for.
+    /// The Contact value without its interval, and that interval.
+    value: Box<[u8]>,
     asked_s: u32,
     /// Unix second in which it was made.
     made_s: u32,
@@ -165,15 +165,13 @@ impl Mid<'_> {
         let registration = shard
             .account_mut(errand.hash, &errand.aor)
             .and_then(|account| account.registration_mut(errand.key));
-        // A renewal that is void may have been served after the removal that made it so.
-        let may_have_renewed = errand.kind == ErrandKind::Renew && (status == 408 || listed.is_some());
         let Some(registration) = registration else {
-            if may_have_renewed {
-                self.take_back(&mut shard, errand);
-            }
+            drop_renewed(self, &mut shard, errand, status, listed.flatten());
             return;
         };
         if registration.ticket != errand.ticket {
+            // A renewal that is void may have been served after the removal that made it so.
+            let may_have_renewed = errand.kind == ErrandKind::Renew && (status == 408 || listed.is_some());
             if may_have_renewed && registration.state == State::Leaving {
                 let possible_s = self.second().saturating_add(errand.asked_s);
                 registration.possible_s = registration.possible_s.max(possible_s);
@@ -207,36 +205,6 @@ impl Mid<'_> {
             }
             _ => self.again(&mut shard, errand, status),
         }
-    }
-
-    /// Takes away what a renewal may have registered after it was taken away.
-    fn take_back(&self, shard: &mut Shard, errand: &Errand) {
-        if self.settings.mode == Mode::Mirror || self.upstream.waiting() >= GUESSES {
-            return;
-        }
-        let now_s = self.second();
-        let end = errand.contact.windows(9).rposition(|part| part == b";expires=");
-        let contact = errand.contact.get(..end.unwrap_or(errand.contact.len())).unwrap_or_default();
-        let registration = Registration {
-            key: errand.key,
-            flow: 0,
-            ticket: 0,
-            deadline_s: now_s,
-            possible_s: now_s.saturating_add(errand.asked_s),
-            sure_s: now_s,
-            limit_s: now_s,
-            accepted_s: 0,
-            cseq: errand.cseq,
-            asked_s: errand.asked_s,
-            due_s: 0,
-            attempt: 0,
-            state: State::Live,
-            throttled: true,
-            main: Arc::clone(&errand.main),
-            texts: Texts::new(contact, &errand.callid, &errand.to),
-        };
-        shard.open(self.upstream, errand.hash, &errand.aor).registrations.push(registration);
-        self.leave(shard, errand.hash, &errand.aor, errand.key);
     }
 
     /// Tries again later, twice as much later each time, until the main registrar must have forgotten the contact.
@@ -343,6 +311,39 @@ impl Mid<'_> {
     }
 }
 
+/// A renewal whose contact went away meanwhile: if the main registrar has it now, or may have it, it is taken away.
+fn drop_renewed(mid: &Mid<'_>, shard: &mut Shard, errand: &Errand, status: u16, granted_s: Option<u32>) {
+    if errand.kind != ErrandKind::Renew || !matches!(status, 200..=299 | 408) {
+        return;
+    }
+    let now_s = mid.second();
+    let until_s = now_s.saturating_add(granted_s.unwrap_or(errand.asked_s));
+    let registration = Registration {
+        key: errand.key,
+        flow: 0,
+        ticket: 0,
+        deadline_s: if status < 300 { until_s } else { now_s },
+        possible_s: until_s,
+        sure_s: now_s,
+        limit_s: now_s,
+        accepted_s: if status < 300 { now_s } else { 0 },
+        cseq: errand.cseq,
+        asked_s: errand.asked_s,
+        due_s: 0,
+        attempt: 0,
+        state: State::Live,
+        throttled: true,
+        main: Arc::clone(&errand.main),
+        texts: Texts::new(&errand.value, &errand.callid, &errand.to),
+    };
+    shard.open(mid.upstream, errand.hash, &errand.aor).registrations.push(registration);
+    if mid.is_wanted(&errand.aor, errand.key) {
+        mid.renew(shard, errand.hash, &errand.aor, errand.key, now_s);
+    } else {
+        mid.leave(shard, errand.hash, &errand.aor, errand.key);
+    }
+}
+
 impl Registration {
     /// The request for what is due. A de-REGISTER continues the Call-ID that the main registrar knows; a renewal has a
     /// Call-ID of its own, because the client goes on counting in its own.
@@ -362,6 +363,8 @@ impl Registration {
             }
         };
         Errand {
+            value: self.texts.contact().into(),
+            asked_s: self.asked_s,
             kind,
             main: Arc::clone(&self.main),
             to: self.texts.to().into(),
@@ -372,7 +375,6 @@ impl Registration {
             hash,
             key: self.key,
             ticket: self.ticket,
-            asked_s: self.asked_s,
             made_s: now_s,
         }
     }

@@ -306,6 +306,18 @@ impl Front {
         lines.into_iter().map(|line| self.shown(&line)).collect()
     }
 
+    /// A request of our own, as it is sent.
+    pub fn own_message(&self, number: usize) -> Message {
+        let errand = self.errands[number].as_ref().unwrap();
+        message(&format!(
+            "To: <{}>\nCall-ID: {}\nCSeq: {} REGISTER\nContact: {}",
+            text(&errand.to),
+            text(&errand.callid),
+            errand.cseq,
+            text(&errand.contact)
+        ))
+    }
+
     /// A request of our own is answered.
     pub fn done(&mut self, number: usize, status: u16, lines: &str) {
         let errand = self.errands[number].take().unwrap();

@@ -7,3 +7,4 @@ mod deregister;
 mod forms;
 mod harness;
 mod lookup;
+mod model;

@@ -61,8 +61,10 @@ pub(crate) fn compile<C: Host>(
     compiler.check_events(items);
     let mut module_names: Vec<&'static str> = compiler.modules.iter().map(|module| module.name).collect();
     module_names.dedup();
+    let called: Vec<&'static str> = compiler.code.calls.iter().map(|site| site.function.name).collect();
     for advise in compiler.modules.iter().filter_map(|module| module.advise) {
-        advise(&Setup { parameters: &compiler.parameters, modules: &module_names }, compiler.diagnostics);
+        let setup = Setup { parameters: &compiler.parameters, modules: &module_names, called: &called };
+        advise(&setup, compiler.diagnostics);
     }
     compiler.diagnostics.sort();
     if compiler.diagnostics.has_errors() {

@@ -136,6 +136,20 @@ pub(super) fn escape_param(input: &[u8], _: &[Value]) -> Value {
     percent(input, b"-_.!~*'()[]/:&+$")
 }
 
+/// RFC 3986 section 2.3: only unreserved characters stay.
+pub(super) fn escape_url(input: &[u8], _: &[Value]) -> Value {
+    let mut out = Bytes::new();
+    for byte in input {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(byte) {
+            out.push(&[*byte]);
+        } else {
+            // In upper case, as RFC 3986 section 2.1 wants it.
+            out.push(format!("%{byte:02X}").as_bytes());
+        }
+    }
+    Value::Str(out)
+}
+
 pub(super) fn unescape_percent(input: &[u8], _: &[Value]) -> Value {
     let mut out = Bytes::new();
     let mut rest = input;

@@ -43,7 +43,7 @@ pub enum Outcome {
 
 /// Starts a frame, and runs it until it ends or parks.
 pub fn run<C: Host>(program: &Program<C>, frame: &mut Frame, host: &mut C) -> Outcome {
-    frame.vars.resize(program.slots.len(), variables::UNSET);
+    make_room(program, frame);
     frame.params.extend(frame.named.iter().map(|(_, value)| value.clone()));
     let start = frame.start;
     let outcome = match enter(program, frame, start, None, 0) {
@@ -51,6 +51,11 @@ pub fn run<C: Host>(program: &Program<C>, frame: &mut Frame, host: &mut C) -> Ou
         false => Outcome::Error { line: 0 },
     };
     finish(frame, outcome)
+}
+
+/// Makes room in a frame for the variables of a program.
+pub(crate) fn make_room<C: Host>(program: &Program<C>, frame: &mut Frame) {
+    frame.vars.resize(program.slots.len(), variables::UNSET);
 }
 
 /// Goes on with a parked frame; `value` is what the pending function returned. A frame that is not parked is left alone and

@@ -1,7 +1,7 @@
 //! Cached registrations: one server in front of another, as example 1.18 of the registrar's document has it.
 
-use crate::harness::call::talk;
-use crate::harness::scripts::{EXCHANGE, MODULES, exchange};
+use crate::harness::call::{invite, talk};
+use crate::harness::scripts::{EXCHANGE, MODULES, example, exchange};
 use crate::harness::{Phone, Server, mi};
 
 /// The server in front: it forwards REGISTERs to `main` and keeps what was granted.
@@ -70,4 +70,34 @@ fn an_ownership_tag_is_shown_by_mi() {
     let server = Server::start(&script);
     Phone::udp(&server, "alice").register();
     assert_eq!(mi::contacts(&server, "alice@127.0.0.1")[0]["Shtag"], "vip");
+}
+
+#[test]
+fn the_example_caches_and_calls_one_phone_after_the_other() {
+    let main = Server::start(&exchange());
+    let script = example("cache.cfg").replace("192.0.2.10:5060", &main.udp().to_string());
+    let front = Server::start_with(&script, &[]);
+    let mut caller = Phone::udp(&front, "alice");
+    let mut phones = [Phone::udp(&front, "bob"), Phone::udp(&front, "bob"), Phone::udp(&front, "bob")];
+    for (phone, q) in phones.iter_mut().zip(["0.2", "0.9", "0.9"]) {
+        let contact = format!("Contact: <{}>;q={q};expires=600", phone.contact());
+        assert_eq!(phone.ask(&phone.register_request().with(contact)).status(), 200);
+    }
+    assert_eq!(mi::contacts(&front, "bob@127.0.0.1").len(), 3);
+
+    let call = invite(&caller, &phones[0].aor());
+    caller.send(&call.bytes());
+    // The two that are preferred ring together, and decline.
+    let [last, first, second] = &mut phones;
+    let invites = [first.expect_request("INVITE"), second.expect_request("INVITE")];
+    last.expect_silence();
+    first.send(&invites[0].reply(486, "Busy Here", "first", "", ""));
+    second.send(&invites[1].reply(480, "Away", "second", "", ""));
+    // Then it is the turn of the last, which answers.
+    let received = last.expect_request("INVITE");
+    assert_eq!(received.uri(), last.contact());
+    let contact = format!("Contact: <{}>\r\n", last.contact());
+    last.send(&received.reply(200, "OK", "last", &contact, ""));
+    while caller.answer_to(&call).status() < 200 {}
+    assert_eq!(mi::statistic(&main, "core:rcv_requests"), 3);
 }

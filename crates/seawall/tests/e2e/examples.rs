@@ -1,15 +1,28 @@
 //! Each script in examples/ passes the check, and does what its first lines promise.
 
-use crate::harness::call::talk;
+use crate::harness::call::{self, talk};
+use crate::harness::digest;
 use crate::harness::scripts::example;
 use crate::harness::server::{run, seawall, temporary_folder};
 use crate::harness::{Phone, Server, mi};
 use std::collections::BTreeSet;
 use std::fs;
 
-/// The examples that the tests below drive, and those in `gruu.rs`, `nat.rs` and `path.rs`.
-const DRIVEN: &[&str] =
-    &["edge.cfg", "gruu.cfg", "minimal.cfg", "nat.cfg", "reg-event.cfg", "registrar.cfg", "residential.cfg"];
+/// The examples that the tests below drive, and those in `cached.rs`, `gruu.rs`, `mid_ready.rs`, `nat.rs` and `path.rs`.
+const DRIVEN: &[&str] = &[
+    "authenticated.cfg",
+    "cache.cfg",
+    "edge.cfg",
+    "gruu.cfg",
+    "mid-aor.cfg",
+    "mid-contact.cfg",
+    "mid-mirror.cfg",
+    "minimal.cfg",
+    "nat.cfg",
+    "reg-event.cfg",
+    "registrar.cfg",
+    "residential.cfg",
+];
 
 fn start(name: &str) -> Server {
     Server::start_with(&example(name), &[])
@@ -122,6 +135,58 @@ fn the_embedded_default_tells_what_it_can_do() {
         (200, "application/sdp", "outbound")
     );
     assert!(answer.need("Allow").contains("INVITE"), "{}", answer.need("Allow"));
+}
+
+#[test]
+fn authenticated_lets_users_be_themselves_and_nobody_else() {
+    let folder = temporary_folder();
+    let script = example("authenticated.cfg").replace("/var/lib/seawall", &folder.display().to_string());
+    let server = Server::start_with(&script, &[]);
+    server.add_user("alice@127.0.0.1", "wonder");
+    server.add_user("bob@127.0.0.1", "builder");
+    let (mut alice, mut bob) = (Phone::udp(&server, "alice"), Phone::tcp(&server, "bob"));
+
+    // Both algorithms are offered, the strong one first; a password alone is not enough for another's address.
+    let register = alice.register_for(600);
+    let challenged = alice.ask(&register);
+    let offers: Vec<_> = challenged.all("WWW-Authenticate").into_iter().map(str::to_owned).collect();
+    assert!(offers.len() == 2 && offers[0].contains("SHA-256") && offers[1].contains("MD5"), "{offers:?}");
+    assert_eq!(digest::ask_as(&mut alice, &register, "bob", "builder").status(), 403);
+    server.wait_for_log("bob tried to register sip:alice@127.0.0.1");
+    assert_eq!(digest::ask_as(&mut alice, &register, "alice", "builder").status(), 401);
+    assert_eq!(digest::ask(&mut alice, &register, "wonder").status(), 200);
+    let theirs = bob.register_for(600);
+    assert_eq!(digest::ask(&mut bob, &theirs, "builder").status(), 200);
+    let mut foreign = alice.register_for(600);
+    foreign.to = "<sip:alice@elsewhere.test>".to_owned();
+    assert_eq!(alice.ask(&foreign).status(), 403);
+
+    // A call: challenged, proven, and free of credentials behind the proxy.
+    let first = call::invite(&alice, &bob.aor());
+    let challenged = alice.ask(&first);
+    assert_eq!(challenged.status(), 407);
+    let mut ack = first.clone();
+    (ack.method, ack.to) = ("ACK".to_owned(), challenged.need("To").to_owned());
+    alice.send(&ack.bytes());
+    let proven = digest::answered(&challenged, &first, "alice", "wonder");
+    let call = call::establish_with(&mut alice, &mut bob, proven);
+    assert_eq!(call.received.header("Proxy-Authorization"), None);
+    call.hang_up(&mut alice, &mut bob);
+
+    // Calling under another's name, and strangers.
+    let message = alice.request("MESSAGE", "sip:bob@127.0.0.1");
+    assert_eq!(digest::ask_as(&mut alice, &message, "bob", "builder").status(), 403);
+    let mut stranger = alice.request("MESSAGE", "sip:x@192.0.2.1");
+    stranger.from = "<sip:x@elsewhere.test>;tag=1".to_owned();
+    assert_eq!(alice.ask(&stranger).status(), 403);
+    let mut visitor = alice.request("MESSAGE", "sip:bob@127.0.0.1");
+    visitor.from = "<sip:x@elsewhere.test>;tag=1".to_owned();
+    alice.send(&visitor.bytes());
+    let received = bob.expect_request("MESSAGE");
+    bob.send(&received.reply(200, "OK", "t", "", ""));
+    assert_eq!(alice.answer_to(&visitor).status(), 200);
+    drop(server);
+    fs::remove_dir_all(folder).unwrap();
 }
 
 #[test]

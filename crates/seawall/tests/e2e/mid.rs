@@ -43,7 +43,7 @@ fn front_script(main: SocketAddr, parameters: &str) -> String {
 
 /// A front for a main registrar in a mode.
 fn front(main: SocketAddr, mode: u8, parameters: &str) -> Server {
-    Server::start(&front_script(main, &format!("\"mode\", {mode}\n{parameters}").trim_end()))
+    Server::start(&front_script(main, format!("\"mode\", {mode}\n{parameters}").trim_end()))
 }
 
 /// A main registrar that takes short lives.

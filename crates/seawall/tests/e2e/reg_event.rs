@@ -148,7 +148,7 @@ fn a_subscription_is_refreshed_listed_and_ended_by_its_watcher() {
     assert_eq!(state(&watcher.notified()), "terminated;reason=timeout");
     let late = watcher.request.clone().with("Expires: 60");
     assert_eq!(watcher.phone.ask(&late).status(), 481);
-    assert_eq!(mi::statistic(&server, "reg_event:subscriptions"), 0);
+    mi::wait_for_statistic(&server, "reg_event:subscriptions", 0);
 }
 
 #[test]
@@ -211,8 +211,8 @@ fn a_watcher_that_does_not_know_the_dialog_is_forgotten() {
     let mut alice = Phone::udp(&server, "alice");
     alice.register();
     watcher.phone.expect_silence();
-    assert_eq!(mi::statistic(&server, "reg_event:subscriptions"), 0);
-    assert_eq!(mi::statistic(&server, "reg_event:failed_notifies"), 1);
+    mi::wait_for_statistic(&server, "reg_event:subscriptions", 0);
+    mi::wait_for_statistic(&server, "reg_event:failed_notifies", 1);
 }
 
 #[test]

@@ -122,7 +122,8 @@ impl MainRegistrar {
 
     /// Serves what is due.
     pub fn work(&mut self, now_ms: u64, out: &mut Outbox) {
-        while let Some((_, packet)) = self.queue.pop_front_if(|(at_ms, _)| *at_ms <= now_ms) {
+        while self.queue.front().is_some_and(|(at_ms, _)| *at_ms <= now_ms) {
+            let Some((_, packet)) = self.queue.pop_front() else { return };
             let Some(request) = text::parse(&packet.bytes) else { continue };
             let branch = text::branch(&request);
             let (status, lines) = self.serve(now_ms, &request);

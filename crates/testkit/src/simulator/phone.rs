@@ -174,7 +174,7 @@ impl Phone {
         let source = self.source;
         if let Some((_, purpose, bytes, retry)) = &mut self.waits {
             match retry.ring(now_ms) {
-                Ring::No => return,
+                Ring::No => {}
                 Ring::Again => {
                     let bytes = bytes.clone();
                     out.wakes.push((retry.due_ms(), Wake::Phone(self.index)));

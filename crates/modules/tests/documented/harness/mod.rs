@@ -7,6 +7,7 @@ mod log;
 mod message;
 mod parameters;
 mod server;
+mod web;
 
 pub use client::{Client, hash};
 pub use database::Folder;
@@ -14,6 +15,7 @@ pub use load::{check_loads, check_quiet, check_refused, check_warned, program, r
 pub use message::{Request, reply};
 pub use parameters::{check_parameters, row};
 pub use server::{Packet, Run, Server};
+pub use web::{Web, answer_text, full_port};
 
 /// Every module that a script can load.
 pub const ALL_MODULES: &str = "\
@@ -31,9 +33,11 @@ loadmodule \"mid_registrar.so\"
 loadmodule \"nathelper.so\"
 loadmodule \"acc.so\"
 loadmodule \"auth.so\"
-loadmodule \"reg_event.so\"
 loadmodule \"auth_db.so\"
 loadmodule \"db_sqlite.so\"
+loadmodule \"push.so\"
+loadmodule \"rest_client.so\"
+loadmodule \"reg_event.so\"
 loadmodule \"httpd.so\"
 loadmodule \"mi_http.so\"
 loadmodule \"mi_fifo.so\"

@@ -20,7 +20,7 @@ use seawall_modules::reg_event::{self, Watchers};
 use seawall_modules::statistics::{COUNTED, Counters};
 use seawall_modules::tm::relay;
 use seawall_modules::tm::state::TransactionState;
-use seawall_modules::waiting::{Errand, Resume, Wait};
+use seawall_modules::waiting::{Answer, Errand, Resume};
 use seawall_net::{ConnectionId, Origin, Transport};
 use seawall_script::{Flow, Frame, Outcome, RouteId, RouteKind};
 use seawall_sip::{Method, Name, NameAddr};
@@ -81,10 +81,10 @@ pub struct Run {
     pub lines: Vec<Line>,
     /// Events of the location table and of the script, whether or not a route waits for them.
     pub events: Vec<EventParameters>,
-    /// Until when its contacts want the connection to be kept, one by one; 0 where they let go.
-    pub keep_connection_s: Vec<u64>,
     /// How often a script waited for something that the runtime did.
     pub waits: usize,
+    /// Until when its contacts want the connection to be kept, one by one; 0 where they let go.
+    pub keep_connection_s: Vec<u64>,
     /// The host name that the script waits for.
     pub waiting_for: Option<String>,
 }
@@ -170,6 +170,7 @@ impl Server {
             storage: seawall_storage::Storage::default(),
             configuration: ArcSwap::from_pointee(configuration),
             counters: Counters::new(1),
+            push: seawall_modules::push::Link::default(),
             started_s: START_S,
             workers: 1,
             pinging: AtomicBool::new(true),
@@ -263,6 +264,11 @@ impl Server {
         })
     }
 
+    /// Where the tasks of the control side run; they go on while something is waited for.
+    pub fn runtime(&self) -> tokio::runtime::Handle {
+        self.runtime.handle().clone()
+    }
+
     /// Waits for something that the control side does.
     pub fn block_on<T>(&self, task: impl Future<Output = T>) -> T {
         self.runtime.block_on(task)
@@ -313,54 +319,52 @@ impl Server {
 
     fn go(&mut self, mut context: Box<Context>, mut frame: Frame) {
         let configuration = Arc::clone(&context.configuration);
-        let mut outcome = seawall_script::run(&configuration.program, &mut frame, &mut *context);
-        while let (Outcome::Parked, Some(Wait { errand: Errand::Task(_), .. })) = (&outcome, &context.waiting)
-        {
-            let Some(Wait { errand: Errand::Task(task), resume }) = context.waiting.take() else { break };
-            self.run.waits += 1;
-            context.share_packet();
-            let answer = (!self.deaf).then(|| self.runtime.block_on(task));
-            outcome = match resume(&mut context, answer) {
-                Flow::Pending => Outcome::Parked,
-                Flow::Value(value) => {
-                    context.write_outputs(&mut frame);
-                    seawall_script::resume(&configuration.program, &mut frame, &mut *context, value)
-                }
-                other => panic!("{other:?} after a wait"),
-            };
-        }
+        let outcome = seawall_script::run(&configuration.program, &mut frame, &mut *context);
         match outcome {
             Outcome::Parked => self.park(context, frame),
             _ => self.leave(context),
         }
     }
 
-    /// Keeps a script that waits, until [`Server::resolved`].
+    /// Does what a script waits for; a host name only when the test tells it by [`Server::resolved`].
     fn park(&mut self, mut context: Box<Context>, frame: Frame) {
         let wait = context.waiting.take().expect("something to wait for");
-        self.run.waiting_for = match wait.errand {
-            Errand::Host(host) => Some(host),
-            Errand::Task(_) => None,
-        };
-        self.parked = Some((context, frame, wait.resume));
+        match wait.errand {
+            Errand::Host(host) => {
+                self.run.waiting_for = Some(host);
+                self.parked = Some((context, frame, wait.resume));
+            }
+            Errand::Task(task) => {
+                self.run.waits += 1;
+                context.share_packet();
+                let answer = (!self.deaf).then(|| self.runtime.block_on(task));
+                self.go_on(context, frame, wait.resume, answer);
+            }
+        }
+    }
+
+    /// Lets a script that waited go on.
+    fn go_on(&mut self, mut context: Box<Context>, mut frame: Frame, resume: Resume, answer: Option<Answer>) {
+        match resume(&mut context, answer) {
+            Flow::Pending => self.park(context, frame),
+            Flow::Value(value) => {
+                context.write_outputs(&mut frame);
+                let configuration = Arc::clone(&context.configuration);
+                let program = &configuration.program;
+                match seawall_script::resume(program, &mut frame, &mut *context, value) {
+                    Outcome::Parked => self.park(context, frame),
+                    _ => self.leave(context),
+                }
+            }
+            Flow::Exit | Flow::Drop | Flow::Error => self.leave(context),
+        }
     }
 
     /// Tells the script that waits what its name was resolved to.
     pub fn resolved(&mut self, addresses: &[&str]) -> Run {
-        let (mut context, mut frame, resume) = self.parked.take().expect("a script that waits");
+        let (context, frame, resume) = self.parked.take().expect("a script that waits");
         let addresses: Vec<IpAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        self.watch(|server| match resume(&mut context, Some(Box::new(addresses))) {
-            Flow::Pending => server.park(context, frame),
-            Flow::Value(value) => {
-                let configuration = Arc::clone(&context.configuration);
-                let program = &configuration.program;
-                match seawall_script::resume(program, &mut frame, &mut *context, value) {
-                    Outcome::Parked => server.park(context, frame),
-                    _ => server.leave(context),
-                }
-            }
-            Flow::Exit | Flow::Drop | Flow::Error => server.leave(context),
-        })
+        self.watch(|server| server.go_on(context, frame, resume, Some(Box::new(addresses))))
     }
 
     /// Carries out what a route decided.
@@ -391,6 +395,18 @@ impl Server {
         self.effects.append(&mut context.effects);
         self.run.keep_connection_s.extend(context.keep_connection.drain(..).map(|lease| lease.until_s));
         self.own_requests.append(&mut context.own_requests);
+        for launch in std::mem::take(&mut context.launches) {
+            let Errand::Task(task) = launch.wait.errand else { panic!("only tasks are launched") };
+            let mut started = self.context(RouteKind::Request, context.origin);
+            let answer = (!self.deaf).then(|| self.runtime.block_on(task));
+            let Flow::Value(code) = (launch.wait.resume)(&mut started, answer) else { panic!("a value") };
+            let Some(route) = launch.route else { continue };
+            let mut frame = Frame::new(route);
+            frame.set_return_code(code);
+            launch.parameter.into_iter().for_each(|parameter| frame.parameter(parameter));
+            started.write_outputs(&mut frame);
+            self.go(started, frame);
+        }
         for launched in std::mem::take(&mut context.launched) {
             let mut frame = Frame::new(launched.route);
             frame.set_return_code(launched.code);

@@ -28,6 +28,11 @@ pub fn invite(caller: &Phone, to: &str) -> Request {
 /// Calls, rings, is answered and acknowledged.
 pub fn establish(caller: &mut Phone, callee: &mut Phone) -> Call {
     let invite = invite(caller, &callee.aor());
+    establish_with(caller, callee, invite)
+}
+
+/// Calls with this INVITE, rings, is answered and acknowledged.
+pub fn establish_with(caller: &mut Phone, callee: &mut Phone, invite: Request) -> Call {
     caller.send(&invite.bytes());
     let trying = caller.answer_to(&invite);
     assert_eq!(trying.status(), 100);

@@ -4,6 +4,7 @@ use super::{PATIENCE, Server};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::time::Instant;
 
 /// Sends a JSON-RPC request over HTTP and gives the whole response object.
 pub fn call(server: &Server, method: &str, params: Value) -> Value {
@@ -33,6 +34,14 @@ pub fn error(server: &Server, method: &str, params: Value) -> i64 {
 pub fn statistic(server: &Server, name: &str) -> u64 {
     let values = result(server, "get_statistics", json!({"statistics": [name]}));
     values[name].as_u64().unwrap_or_else(|| panic!("no {name} in {values}"))
+}
+
+/// Waits until a statistic has a value: what another worker counts may come a moment later.
+pub fn wait_for_statistic(server: &Server, name: &str, value: u64) {
+    let deadline = Instant::now() + PATIENCE;
+    while statistic(server, name) != value {
+        assert!(Instant::now() < deadline, "{name} is {}, not {value}", statistic(server, name));
+    }
 }
 
 /// The contacts of one address of record in the table `location`.

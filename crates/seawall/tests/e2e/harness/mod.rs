@@ -1,6 +1,7 @@
 //! What all end-to-end tests drive the server with.
 
 pub mod call;
+pub mod digest;
 pub mod kamailio;
 pub mod message;
 pub mod mi;
@@ -9,6 +10,7 @@ pub mod nat;
 pub mod phone;
 pub mod scripts;
 pub mod server;
+pub mod web;
 
 pub use message::{Message, Request};
 pub use phone::Phone;

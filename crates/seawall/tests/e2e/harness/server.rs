@@ -2,7 +2,7 @@
 
 use super::{PATIENCE, unique};
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -43,8 +43,39 @@ impl Server {
 
     /// Runs `seawall run` without a script.
     pub fn start_default(arguments: &[&str]) -> Server {
+        let folder = temporary_folder();
+        let mut command = seawall();
+        command.arg("run").arg("--data").arg(folder.join("data")).args(arguments);
+        Server::spawn(command, folder)
+    }
+
+    /// Runs `seawall run` with these arguments and no others.
+    pub fn start_as_told(arguments: &[&str]) -> Server {
         let mut command = seawall();
         command.arg("run").args(arguments);
+        Server::spawn(command, temporary_folder())
+    }
+
+    /// Runs `seawall ctl` with words and what it reads from its standard input.
+    pub fn ctl(&self, words: &[&str], input: &str) -> Output {
+        let mut command = seawall();
+        command.args(["ctl", "--mi", &format!("http://{}/mi", self.http())]).args(words);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+        child.wait_with_output().unwrap()
+    }
+
+    /// Adds a user, who has to be new.
+    pub fn add_user(&self, name: &str, password: &str) {
+        let output = self.ctl(&["user", "add", name, "--password-stdin"], &format!("{password}\n"));
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Runs another command that serves.
+    pub fn start_command(name: &str, arguments: &[&str]) -> Server {
+        let mut command = seawall();
+        command.arg(name).args(arguments);
         Server::spawn(command, temporary_folder())
     }
 

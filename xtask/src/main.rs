@@ -46,7 +46,7 @@ const CHORES: &[Chore] = &[
     },
     Chore {
         name: "simulate",
-        help: "run the mid-registrar under disorder: --seeds N (10000), --from S, --phones N",
+        help: "run the mid-registrar under disorder: --seeds N (10000), --from S, --phones N, --watch SEED",
         run: simulate::run,
     },
     Chore { name: "fuzz-check", help: "compile the fuzz targets", run: fuzz::run },

@@ -1,9 +1,10 @@
-//! `cargo xtask simulate [--seeds N] [--from S] [--phones N]`: the mid-registrar under disorder, seed by seed.
+//! `cargo xtask simulate [--seeds N] [--from S] [--phones N] [--watch SEED]`: the mid-registrar under disorder, seed by
+//! seed, or all packets of one seed.
 
 use std::process::ExitCode;
 use std::time::Instant;
 
-use seawall_testkit::simulator::{Fault, Script, check};
+use seawall_testkit::simulator::{Fault, Script, check, watch};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -14,8 +15,12 @@ fn main() -> ExitCode {
             (Some("--seeds"), Some(value)) => seeds = value,
             (Some("--from"), Some(value)) => from = value,
             (Some("--phones"), Some(value)) => phones = usize::try_from(value).ok(),
+            (Some("--watch"), Some(value)) => {
+                let outcome = watch(&Script::new(value), &mut |line| println!("{line}\n"));
+                return ExitCode::from(u8::from(outcome.inspect_err(|broken| println!("{broken}")).is_err()));
+            }
             _ => {
-                eprintln!("usage: simulate [--seeds N] [--from S] [--phones N]");
+                eprintln!("usage: simulate [--seeds N] [--from S] [--phones N] [--watch SEED]");
                 return ExitCode::from(2);
             }
         }

@@ -136,7 +136,8 @@ impl Mid<'_> {
         if registration.ticket != ticket {
             return None;
         }
-        if registration.is_over(now_s) {
+        let is_renewing = registration.state == State::Renewing && self.is_wanted(aor, key);
+        if registration.is_over(now_s) && !is_renewing {
             // The main registrar has forgotten it by itself.
             self.forget(shard, hash, aor, key);
             return None;
@@ -190,7 +191,8 @@ impl Mid<'_> {
             }
             // A client's request came in between. If the main registrar has taken the contact away after that, it is
             // registered again.
-            let lost = errand.kind == ErrandKind::Remove && status < 300 && listed.is_none();
+            let is_served = status < 300 && listed.is_none() || status == 408;
+            let lost = errand.kind == ErrandKind::Remove && is_served;
             if lost && registration.state != State::Leaving {
                 self.renew(&mut shard, errand.hash, &errand.aor, errand.key, self.second());
             }
@@ -202,8 +204,21 @@ impl Mid<'_> {
             }
             (ErrandKind::Renew, 200..=299) => {
                 registration.renewed(errand, listed, self.second());
+                self.renew_in_time(&mut shard, errand);
             }
             _ => self.again(&mut shard, errand, status),
+        }
+    }
+
+    /// A renewal that was shortened below what clients were promised is repeated before it ends.
+    fn renew_in_time(&self, shard: &mut Shard, errand: &Errand) {
+        let held =
+            shard.account(errand.hash, &errand.aor).and_then(|account| account.registration(errand.key));
+        let Some((sure_s, limit_s)) = held.map(|held| (held.sure_s, held.limit_s)) else { return };
+        let last_s = self.wanted_until_s(&errand.aor, errand.key);
+        if sure_s > self.second() && last_s.is_some_and(|last_s| last_s > sure_s) {
+            let due_s = limit_s.max(self.second().saturating_add(1));
+            self.renew(shard, errand.hash, &errand.aor, errand.key, due_s);
         }
     }
 
@@ -230,7 +245,7 @@ impl Mid<'_> {
         }
         let pause_s = 1u32.checked_shl(u32::from(attempt)).unwrap_or(LONGEST_PAUSE_S).min(LONGEST_PAUSE_S);
         let state = registration.state;
-        if registration.is_over(now_s) {
+        if state == State::Leaving && registration.is_over(now_s) {
             self.forget(shard, errand.hash, &errand.aor, errand.key);
         } else {
             self.schedule(shard, errand.hash, &errand.aor, errand.key, state, attempt, now_s + pause_s);

@@ -102,7 +102,7 @@ impl Witness {
         if front.settings.mode != Mode::Mirror {
             self.check_stale(now_ms, user, front, main, &leads)?;
         }
-        check_records(now_ms, user, front, &leads)
+        check_records(now_ms, user, front, main, &leads)
     }
 
     fn check_reachable(
@@ -123,9 +123,7 @@ impl Witness {
         let is_reached = |uri: &Vec<u8>| leads.iter().any(|(_, reached)| reached.contains(uri));
         for (uri, until_s) in promised.iter().filter(|(uri, _)| !is_reached(uri)) {
             // What the main registrar has dropped or refuses by itself nobody can know before it is asked.
-            let its_own = main.denied.contains(user)
-                || main.cut.contains_key(user)
-                || main.lost.iter().any(|(lost, _)| lost == user);
+            let its_own = has_its_own_way(user, main);
             let mends = front.is_busy(user)
                 || front.upstream.show(&aor_of(user)).iter().any(|shown| shown.state == State::Renewing);
             let is_excused = !main.is_up || !is_quiet && its_own || mends;
@@ -180,8 +178,21 @@ impl Witness {
     }
 }
 
+/// Whether the main registrar has dropped, shortened or refused something of a user by itself, and Seawall cannot know.
+fn has_its_own_way(user: &str, main: &MainRegistrar) -> bool {
+    main.denied.contains(user)
+        || main.cut.contains_key(user)
+        || main.lost.iter().any(|(lost, _)| lost == user)
+}
+
 /// (c): nothing is there twice, and what is there here is known to be there.
-fn check_records(now_ms: u64, user: &str, front: &Front, leads: &[Lead<'_>]) -> Result<(), Violation> {
+fn check_records(
+    now_ms: u64,
+    user: &str,
+    front: &Front,
+    main: &MainRegistrar,
+    leads: &[Lead<'_>],
+) -> Result<(), Violation> {
     let aor = aor_of(user);
     let wrong = |what: String| Err(Violation { kind: Kind::Contradiction, at_ms: now_ms, what });
     let shown = front.upstream.show(&aor);
@@ -197,7 +208,9 @@ fn check_records(now_ms: u64, user: &str, front: &Front, leads: &[Lead<'_>]) -> 
             return wrong(format!("{user}: {} is bound twice", text::text(uri)));
         }
         let key = (front.settings.mode != Mode::Aor).then_some(*id);
-        if !keys.contains(&key) {
+        // What the main registrar has given up, or let run out while it was down, it is not known to hold.
+        let is_excused = has_its_own_way(user, main) || !main.is_up || front.is_busy(user);
+        if !keys.contains(&key) && !is_excused {
             return wrong(format!(
                 "{user}: {} is bound here, and nothing is known of it there",
                 text::text(uri)

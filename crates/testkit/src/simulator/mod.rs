@@ -91,6 +91,14 @@ pub fn happen(script: &Script, fault: Fault) -> Result<Summary, Violation> {
     world::run(script, fault)
 }
 
+/// As [`happen`], and tells of every packet that arrives.
+///
+/// # Errors
+/// The first thing that must not be.
+pub fn watch(script: &Script, tell: &mut dyn FnMut(String)) -> Result<Summary, Violation> {
+    world::run_told(script, Fault::None, tell)
+}
+
 /// As [`happen`], and makes a script that fails short.
 ///
 /// # Errors

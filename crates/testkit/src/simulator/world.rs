@@ -41,6 +41,7 @@ struct World<'a> {
     witness: Witness,
     summary: Summary,
     is_quiet: bool,
+    tell: &'a mut dyn FnMut(String),
 }
 
 /// Lets a script happen.
@@ -48,6 +49,14 @@ struct World<'a> {
 /// # Errors
 /// The first thing that must not be.
 pub fn run(script: &Script, fault: Fault) -> Result<Summary, Violation> {
+    run_told(script, fault, &mut |_| {})
+}
+
+/// As [`run`], and tells of every packet that arrives.
+///
+/// # Errors
+/// The first thing that must not be.
+pub fn run_told(script: &Script, fault: Fault, tell: &mut dyn FnMut(String)) -> Result<Summary, Violation> {
     let seed = script.seed;
     let mut world = World {
         script,
@@ -63,6 +72,7 @@ pub fn run(script: &Script, fault: Fault) -> Result<Summary, Violation> {
         witness: Witness::default(),
         summary: Summary::default(),
         is_quiet: false,
+        tell,
     };
     for (number, (at_ms, _)) in script.deeds.iter().enumerate() {
         world.wake_at(*at_ms, Wake::Deed(number));
@@ -140,6 +150,8 @@ impl World<'_> {
 
     fn deliver(&mut self, packet: Packet, out: &mut Outbox) {
         let main = front::MAIN.into();
+        let (at_s, text) = (self.now_ms as f64 / 1000.0, text::text(&packet.bytes));
+        (self.tell)(format!("{at_s:.3} {} -> {}\n{}", packet.from, packet.to, text.trim_end()));
         if packet.to == main {
             self.main.receive(self.now_ms, packet, out);
         } else if packet.to == front::ADDRESS.into() {

@@ -27,7 +27,7 @@ fn nothing_is_broken_in_two_hundred_runs() {
 /// Some run notices the fault, and by this invariant.
 #[track_caller]
 fn is_noticed(fault: Fault, kinds: &[Kind]) {
-    let noticed = (0..100).find_map(|seed| happen(&Script::new(seed), fault).err());
+    let noticed = (0..200).find_map(|seed| happen(&Script::new(seed), fault).err());
     let violation = noticed.unwrap_or_else(|| panic!("{fault:?} is not noticed"));
     assert!(kinds.contains(&violation.kind), "{violation}");
 }

@@ -67,7 +67,7 @@ impl Mid<'_> {
         if matches!(pending.form, Form::All)
             && let Some(account) = shard.account_mut(pending.hash, &pending.aor)
         {
-            account.registrations.iter_mut().for_each(|registration| registration.limit_s = now_s);
+            account.registrations.iter_mut().for_each(|registration| registration.rely_until(now_s));
             unsure.extend(account.registrations.iter().map(|registration| registration.key));
         }
         let given = pending.given_aor.as_deref();
@@ -82,7 +82,7 @@ impl Mid<'_> {
             let account = shard.account_mut(pending.hash, &pending.aor);
             match account.and_then(|account| account.registration_mut(key)) {
                 Some(registration) if asked_s == 0 => {
-                    registration.limit_s = now_s;
+                    registration.rely_until(now_s);
                     unsure.push(key);
                 }
                 Some(registration) => {
@@ -192,6 +192,10 @@ impl Mid<'_> {
             .unwrap_or_else(|| Flight { departed_s: self.second(), ..pending.flight() });
         shard.overtake(flight.hash, flight.order, flight.all, flight.keys.iter().map(|touch| touch.key));
         let granted = self.granted(message, pending, response, place);
+        let held = granted.iter().map(|granted| granted.granted_s).filter(|granted_s| *granted_s > 0);
+        if let Some(granted_s) = held.min() {
+            shard.grants(&flight, flight.departed_s.saturating_add(granted_s));
+        }
         let given = pending.given_aor.as_deref();
         let register = match Register::read(message, given, self.policy, &pending.flags) {
             Ok(mut register) => {
@@ -326,6 +330,16 @@ impl Mid<'_> {
             // What a later request has decided stays. If that has removed it, the main registrar holds it all the same
             // by this answer: it has to be taken away once more.
             if flight.is_overtaken(granted.key) && (old.is_some() || granted.granted_s == 0) {
+                // It may have been served last all the same, unless its CSeq number would have been refused then.
+                let is_ordered = |known: &Registration| {
+                    known.texts.callid() == register.callid && known.cseq > register.cseq
+                };
+                if let Some(known) = account.registration_mut(granted.key)
+                    && granted.granted_s > 0
+                    && !is_ordered(known)
+                {
+                    known.rely_until(flight.departed_s.saturating_add(granted.granted_s));
+                }
                 continue;
             }
             if granted.granted_s == 0 && granted.asked_s == 0 && flight.disturbed {
@@ -344,7 +358,8 @@ impl Mid<'_> {
             let last_s = ends.map(|(_, binding)| binding.numbers.expires_s).max();
             let last_s = last_s.unwrap_or(self.second());
             let times = (flight.departed_s, last_s);
-            let registration = self.registration(register, answer, granted, is_new, times);
+            let mut registration = self.registration(register, answer, granted, is_new, times);
+            registration.rely_until(registration.sure_s.min(flight.least_s));
             match old.and_then(|position| account.registrations.get_mut(position)) {
                 Some(place) => *place = registration,
                 None => account.registrations.push(registration),
@@ -404,6 +419,10 @@ impl Mid<'_> {
         let touched = account.registrations.iter().map(|registration| registration.key);
         let touched: SmallVec<[u64; 4]> = touched.filter(|key| flight.names(*key)).collect();
         for key in touched {
+            let known = shard.account_mut(hash, aor).and_then(|account| account.registration_mut(key));
+            if let Some(known) = known.filter(|_| flight.disturbed) {
+                known.rely_until(self.second());
+            }
             let Some(last_s) = self.wanted_until_s(aor, key) else {
                 self.leave(shard, hash, aor, key);
                 continue;

@@ -148,7 +148,8 @@ impl Mid<'_> {
             self.schedule(shard, hash, aor, key, state, attempt, now_s + 1);
             return None;
         }
-        if registration.state == State::Leaving && self.is_wanted(aor, key) && registration.attempt == 0 {
+        let is_sure = registration.attempt == 0 && registration.sure_s > now_s;
+        if registration.state == State::Leaving && self.is_wanted(aor, key) && is_sure {
             registration.state = State::Live;
             registration.ticket = 0;
             return None;
@@ -194,6 +195,7 @@ impl Mid<'_> {
             let is_served = status < 300 && listed.is_none() || status == 408;
             let lost = errand.kind == ErrandKind::Remove && is_served;
             if lost && registration.state != State::Leaving {
+                registration.rely_until(self.second());
                 self.renew(&mut shard, errand.hash, &errand.aor, errand.key, self.second());
             }
             return;
@@ -216,7 +218,7 @@ impl Mid<'_> {
             shard.account(errand.hash, &errand.aor).and_then(|account| account.registration(errand.key));
         let Some((sure_s, limit_s)) = held.map(|held| (held.sure_s, held.limit_s)) else { return };
         let last_s = self.wanted_until_s(&errand.aor, errand.key);
-        if sure_s > self.second() && last_s.is_some_and(|last_s| last_s > sure_s) {
+        if last_s.is_some_and(|last_s| last_s > sure_s) {
             let due_s = limit_s.max(self.second().saturating_add(1));
             self.renew(shard, errand.hash, &errand.aor, errand.key, due_s);
         }

@@ -218,6 +218,7 @@ impl Pending {
             overtaken: SmallVec::new(),
             all_overtaken: false,
             disturbed: false,
+            least_s: u32::MAX,
         }
     }
 

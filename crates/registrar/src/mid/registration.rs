@@ -100,6 +100,12 @@ impl Registration {
         }
     }
 
+    /// The main registrar may hold it for no longer than this Unix second after all, and perhaps not at all by then.
+    pub(super) fn rely_until(&mut self, until_s: u32) {
+        self.sure_s = self.sure_s.min(until_s);
+        self.limit_s = self.limit_s.min(until_s.saturating_sub(1));
+    }
+
     /// Whether the main registrar holds it at `now_s`, as far as is known.
     pub(super) fn is_held(&self, now_s: u32) -> bool {
         self.state != State::Leaving && self.deadline_s > now_s

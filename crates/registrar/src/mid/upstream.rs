@@ -85,6 +85,9 @@ pub(super) struct Flight {
     /// Whether a removal of the same was under way at the same time, so that only the main registrar knows which of
     /// both came last.
     pub(super) disturbed: bool,
+    /// Unix second at which the shortest interval ends that was granted to another request about the same while this one
+    /// was under way: that one may have been served last.
+    pub(super) least_s: u32,
 }
 
 /// A registration that a request is about.
@@ -302,6 +305,15 @@ impl Shard {
                 if other.names(key) && !other.overtaken.contains(&key) {
                     other.overtaken.push(key);
                 }
+            }
+        }
+    }
+
+    /// Tells the requests that cross this one for how long it was granted what they are about.
+    pub(super) fn grants(&mut self, flight: &Flight, until_s: u32) {
+        for other in self.flights.iter_mut().filter(|other| other.hash == flight.hash) {
+            if flight.keys.iter().any(|touch| other.names(touch.key)) {
+                other.least_s = other.least_s.min(until_s);
             }
         }
     }

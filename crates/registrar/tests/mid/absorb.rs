@@ -331,3 +331,18 @@ fn an_outage_is_survived_as_long_as_the_main_registrar_holds_the_contact_for_cer
         front.check_answer(1, 503, "", "200 | Contact: <sip:a@10.0.0.1>;expires=30");
     }
 }
+
+#[test]
+fn an_outage_is_not_survived_on_what_a_removal_without_an_answer_may_have_taken_away() {
+    for mode in [Mode::Contact, Mode::Aor] {
+        let mut front = Front::new(mode);
+        front.settings.upstream_down = UpstreamDown::Absorb;
+        front.register("Contact: <sip:a@10.0.0.1>;expires=60");
+        front.send("Call-ID: z\nContact: *\nExpires: 0");
+        front.settings.upstream_down = UpstreamDown::Pass;
+        front.check_answer(1, 408, "", "408");
+        front.settings.upstream_down = UpstreamDown::Absorb;
+        assert!(front.send("CSeq: 2 REGISTER\nContact: <sip:a@10.0.0.1>;expires=60").starts_with("-> "));
+        front.check_answer(2, 503, "", "503");
+    }
+}

@@ -160,3 +160,31 @@ fn a_de_register_waits_for_the_answer_to_a_refresh_that_is_under_way() {
         assert_eq!(front.wait(1).len(), 1, "{mode:?}");
     }
 }
+
+#[test]
+fn of_two_registrations_that_cross_the_shorter_one_is_relied_on() {
+    // The first was sent again until the second had been served, and came last.
+    let mut front = Front::new(Mode::Aor);
+    front.settings.outgoing_expires_s = 40;
+    assert!(front.send("Contact: <sip:a@10.0.0.1>;expires=20").starts_with("-> "));
+    assert!(front.send("Call-ID: b\nContact: <sip:b@10.0.0.2>;expires=90").starts_with("-> "));
+    front.grant_to(1);
+    assert_eq!(front.held(), ["Live 90"]);
+    front.grant_to(0);
+    // Bob was promised 90 seconds, and is registered again before 40 are over.
+    assert_eq!(front.bindings(), ["sip:b@10.0.0.2 90", "sip:a@10.0.0.1 20"]);
+    let due = front.wait(39);
+    assert!(due.len() == 1 && due[0].starts_with("Renew "), "{due:?}");
+}
+
+#[test]
+fn a_star_that_crossed_a_registration_takes_it_away_once_more() {
+    let mut front = Front::new(Mode::Contact);
+    assert!(front.send(ALICE).starts_with("-> "));
+    assert!(front.send("Call-ID: y\nContact: *\nExpires: 0").starts_with("-> "));
+    front.grant_to(0);
+    front.answer(1, 200, "");
+    assert_eq!(front.bindings(), NOTHING);
+    let due = front.wait(1);
+    assert!(due.len() == 1 && due[0].starts_with("Remove "), "{due:?}");
+}

@@ -1,6 +1,6 @@
 //! What is taken away from the main registrar, and what is registered there again (behaviour §7, "De-REGISTER").
 
-use seawall_registrar::mid::{Mode, State};
+use seawall_registrar::mid::{Mode, State, Trust};
 
 use crate::harness::{Front, START_S};
 
@@ -254,5 +254,70 @@ fn after_a_removal_whose_answer_was_lost_nothing_is_absorbed() {
             front.check_answer(1, 408, "", "408");
             assert!(front.send("CSeq: 9 REGISTER\nContact: <sip:a@10.0.0.1>;expires=60").starts_with("-> "));
         }
+    }
+}
+
+#[test]
+fn it_counts_on_from_the_highest_number_that_may_have_been_served() {
+    // A main registrar refuses a number that it has seen (RFC 3261 section 10.3 step 7).
+    let mut front = Front::new(Mode::Contact);
+    front.register("CSeq: 7 REGISTER\nContact: <sip:a@10.0.0.1>;expires=60");
+    front.settings.outgoing_expires_s = 7200;
+    front.wait(50);
+    front.port = 5080;
+    front.settings.trust = Trust::Verified;
+    assert!(front.send("CSeq: 9 REGISTER\nContact: <sip:a@10.0.0.1>;expires=60").starts_with("-> "));
+    front.answer(1, 408, "");
+    let due = front.wait(10);
+    assert!(due.len() == 1 && due[0].contains(" a 10 to "), "{due:?}");
+}
+
+#[test]
+fn a_renewal_that_is_shortened_below_what_was_promised_is_repeated() {
+    for mode in [Mode::Mirror, Mode::Contact, Mode::Aor] {
+        let mut front = Front::new(mode);
+        front.register("Contact: <sip:a@10.0.0.1>;expires=600");
+        front.resync(None);
+        let due = front.due();
+        let contact = due[0].split(' ').nth(1).unwrap().split(";expires").next().unwrap().to_owned();
+        front.done(0, 200, &format!("Contact: {contact};expires=30"));
+        assert_eq!(front.held(), ["Renewing 30"], "{mode:?}");
+        let due = front.wait(29);
+        assert!(due.len() == 1 && due[0].starts_with("Renew "), "{mode:?} {due:?}");
+    }
+}
+
+#[test]
+fn a_void_renewal_that_was_served_late_is_taken_back_while_the_removal_is_under_way() {
+    let mut front = Front::new(Mode::Contact);
+    front.register("Contact: <sip:a@10.0.0.1>;expires=60");
+    front.resync(None);
+    let renewal = front.due();
+    let contact = renewal[0].split(' ').nth(1).unwrap().to_owned();
+    front.remove_all();
+    assert!(front.due()[0].starts_with("Remove "));
+    // The answer to the renewal comes first; nobody knows which was served first.
+    front.done(0, 200, &format!("Contact: {contact}"));
+    assert!(front.due()[0].starts_with("Remove "));
+    front.done(1, 200, "");
+    assert_eq!(front.held().len(), 1, "the removal that counts is the second one");
+    front.done(2, 200, "");
+    assert!(front.upstream.is_empty());
+}
+
+#[test]
+fn a_void_removal_without_an_answer_makes_sure_of_who_came_back() {
+    for mode in [Mode::Contact, Mode::Aor] {
+        let mut front = Front::new(mode);
+        front.register("Contact: <sip:a@10.0.0.1>;expires=60");
+        assert_eq!(front.wait(60).len(), 1);
+        front.register("Call-ID: z\nContact: <sip:a@10.0.0.1>;expires=60");
+        // The renewal because of the crossing is answered first, then the removal times out.
+        let renewal = front.wait(1);
+        let contact = renewal[0].split(' ').nth(1).unwrap().to_owned();
+        front.done(1, 200, &format!("Contact: {contact}"));
+        front.done(0, 408, "");
+        let due = front.wait(1);
+        assert!(due.len() == 1 && due[0].starts_with("Renew "), "{mode:?} {due:?}");
     }
 }

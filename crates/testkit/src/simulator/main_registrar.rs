@@ -142,6 +142,14 @@ impl MainRegistrar {
         }
     }
 
+    /// Whether a request is a repetition that outlived the transactions of a registrar that was restarted.
+    fn has_served(&self, user: &str, request: &Message) -> bool {
+        let callid = request.value(Name::CallId).unwrap_or_default();
+        let number = cseq::CSeq::of(request).map_or(0, |cseq| cseq.number);
+        let same = |held: &Held| held.callid == callid && held.cseq == number;
+        self.bindings.get(user).is_some_and(|all| all.iter().any(same))
+    }
+
     /// RFC 3261 §10.3, steps 3 to 8.
     fn serve(&mut self, now_ms: u64, request: &Message) -> (u16, String) {
         let user = text::user(request);
@@ -152,6 +160,7 @@ impl MainRegistrar {
         }
         if let Some((status, per_mille)) = self.conduct.refuses
             && registers
+            && !self.has_served(&user, request)
             && self.random.chance(per_mille)
         {
             self.denied.insert(user.clone());
@@ -188,9 +197,9 @@ impl MainRegistrar {
                         let granted_s = asked_s.min(self.conduct.longest_s.unwrap_or(asked_s));
                         let epoch = epoch(text::branch(request));
                         let ends_ms = now_ms + u64::from(granted_s) * 1000;
-                        self.lost.remove(&(user.clone(), uri.clone()));
+                        let was_lost = self.lost.remove(&(user.clone(), uri.clone()));
                         self.denied.remove(&user);
-                        if old_ms.is_some_and(|old_ms| old_ms > ends_ms) {
+                        if was_lost || old_ms.is_some_and(|old_ms| old_ms > ends_ms) {
                             self.cut.insert(user.clone(), text::branch(request));
                         } else {
                             self.cut.remove(&user);

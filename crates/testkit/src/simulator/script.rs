@@ -9,10 +9,10 @@ use crate::network::Faults;
 use crate::random::Random;
 
 /// How long the disorder lasts, in milliseconds. What follows is quiet, and at its end everything must be in order.
-pub const DISORDER_MS: u64 = 400_000;
+pub const DISORDER_MS: u64 = 300_000;
 
 /// How long the quiet lasts: the longest pause between two attempts, two transactions that time out, and a refresh.
-pub const QUIET_MS: u64 = 220_000;
+pub const QUIET_MS: u64 = 160_000;
 
 /// Something that happens from outside.
 #[derive(Clone, Debug, PartialEq, Eq)]

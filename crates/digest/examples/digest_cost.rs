@@ -1,8 +1,8 @@
 //! What it costs to check credentials of a user whose hash is known, and to make a challenge.
 //!
 //! ```text
-//! cargo run --release -p seawall-digest --example cost -- 1000000
-//! valgrind --tool=callgrind --toggle-collect='*check_one*' target/release/examples/cost 10000
+//! cargo run --release -p seawall-digest --example digest_cost -- 1000000
+//! valgrind --tool=callgrind --toggle-collect='*check_one*' target/release/examples/digest_cost 10000
 //! ```
 //!
 //! Each check is that of another request: reading the header, the nonce, the response, the nonce count, and the

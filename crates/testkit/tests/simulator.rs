@@ -1,6 +1,9 @@
 //! The mid-registrar under disorder: a few hundred seeds, and a proof that the simulator sees mistakes.
 //! `cargo xtask simulate` runs as many seeds as one likes.
 
+// In a test a panic is the verdict.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
 use seawall_testkit::simulator::{Fault, Kind, Script, check, happen};
 
 #[test]

@@ -32,17 +32,7 @@ impl<'a> Scan<'a> {
     /// The next `name=value`, with the comma behind it. `None` when there is something else.
     #[inline]
     pub(crate) fn pair(&mut self) -> Option<Pair<'a>> {
-        let mut key = 0;
-        let mut len = 0;
-        for byte in self.rest {
-            let small = class(*byte) & NAME;
-            if small == 0 {
-                break;
-            }
-            key = key << 8 | u64::from(small);
-            len += 1;
-        }
-        let (name, rest) = self.rest.split_at_checked(len).filter(|(name, _)| !name.is_empty())?;
+        let (name, key, rest) = self.name()?;
         let rest = skip_space(skip_space(rest).strip_prefix(b"=")?);
         let mut is_escaped = false;
         let len = match rest {
@@ -69,6 +59,42 @@ impl<'a> Scan<'a> {
     }
 }
 
+impl<'a> Scan<'a> {
+    /// The name of the next parameter, its key, and what follows it.
+    #[inline]
+    fn name(&self) -> Option<(&'a [u8], u64, &'a [u8])> {
+        // As nearly all are written: at most eight letters, and the equals sign at once. Eight bytes at a time.
+        if let Some(first) = self.rest.first_chunk::<8>() {
+            let word = u64::from_be_bytes(*first);
+            let marks = zeros(word ^ (LOW * b'=' as u64));
+            let len = if marks == 0 { 8 } else { marks.leading_zeros() / 8 };
+            // Setting the bit that makes letters small makes no other byte a letter.
+            let key = (word | LOW * 0x20).checked_shr(64 - 8 * len).unwrap_or(0);
+            let (name, rest) = self.rest.split_at_checked(len as usize)?;
+            if is_letters(key, len) && rest.first() == Some(&b'=') {
+                return Some((name, key, rest));
+            }
+        }
+        self.any_name()
+    }
+
+    #[inline(never)]
+    fn any_name(&self) -> Option<(&'a [u8], u64, &'a [u8])> {
+        let mut key = 0;
+        let mut len = 0;
+        for byte in self.rest {
+            let small = class(*byte) & NAME;
+            if small == 0 {
+                break;
+            }
+            key = key << 8 | u64::from(small);
+            len += 1;
+        }
+        let (name, rest) = self.rest.split_at_checked(len).filter(|(name, _)| !name.is_empty())?;
+        Some((name, key, rest))
+    }
+}
+
 /// A parameter.
 pub(crate) struct Pair<'a> {
     /// Its name as it was written.
@@ -91,6 +117,27 @@ pub(crate) const fn key(name: &[u8]) -> u64 {
     key
 }
 
+/// One in each byte.
+const LOW: u64 = 0x0101_0101_0101_0101;
+
+/// The high bit of each byte that is zero, and perhaps of one above such a byte that is one.
+#[inline]
+fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(LOW) & !word & (LOW << 7)
+}
+
+/// Whether the lowest `len` bytes, one at least, are small letters.
+#[inline]
+fn is_letters(word: u64, len: u32) -> bool {
+    const HIGH: u64 = LOW << 7;
+    let Some(high) = HIGH.checked_shr(64 - 8 * len) else { return false };
+    // Nothing carries: bytes with a high bit are found by it.
+    let low = word & !HIGH;
+    let from_a = low + LOW * u64::from(0x80 - b'a');
+    let above_z = low + LOW * u64::from(0x7f - b'z');
+    word & HIGH == 0 && from_a & !above_z & high == high
+}
+
 /// Passes white space, of which there is none in most places.
 #[inline]
 fn skip_space(bytes: &[u8]) -> &[u8] {
@@ -103,9 +150,6 @@ fn skip_space(bytes: &[u8]) -> &[u8] {
 /// Where the quote is that ends a quoted string, and whether a backslash comes before it. Eight bytes at a time.
 #[inline]
 fn closing_quote(inner: &[u8]) -> Option<(usize, bool)> {
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    // The high bit of a byte that is zero; those above the lowest may be wrong.
-    let zeros = |word: u64| word.wrapping_sub(LOW) & !word & (LOW << 7);
     let mut at = 0;
     let (words, _) = inner.as_chunks::<8>();
     for bytes in words {

@@ -38,7 +38,8 @@ fn main() {
         .collect();
     let mut memo = Memo::default();
     let start = Instant::now();
-    let used = headers.iter().filter(|header| server.check_one(header, &mut memo) == Some(Use::First)).count();
+    let used =
+        headers.iter().filter(|header| server.check_one(header, &mut memo) == Some(Use::First)).count();
     let checked_ns = start.elapsed().as_nanos() as u64 / u64::from(count.max(1));
     let start = Instant::now();
     let mut out = Vec::new();

@@ -1,27 +1,34 @@
 //! Credentials, taken apart in one pass: every authenticated request pays for this. `sip::digest` reads the same grammar
 //! for everything else, and a test holds the two together.
 
+use memchr::memchr;
 use seawall_sip::ascii;
 
 /// The rest of a header value. All methods leave white space behind what they took.
 pub(crate) struct Scan<'a> {
     rest: &'a [u8],
+    /// Whether there is a backslash anywhere, as there is in next to none.
+    has_backslash: bool,
 }
 
 impl<'a> Scan<'a> {
+    fn new(rest: &'a [u8]) -> Scan<'a> {
+        Scan { rest, has_backslash: memchr(b'\\', rest).is_some() }
+    }
+
     /// Begins with the scheme: whether it is Digest, and what follows it. `None` when there is no scheme.
     pub(crate) fn scheme(value: &'a [u8]) -> Option<(bool, Scan<'a>)> {
         let value = ascii::trim(value);
         if let Some(rest) = value.strip_prefix(b"Digest ") {
             // As nearly everybody writes it.
-            return Some((true, Scan { rest: skip_space(rest) }));
+            return Some((true, Scan::new(skip_space(rest))));
         }
         let end = value.iter().position(|byte| ascii::is_lws(*byte)).unwrap_or(value.len());
         let (scheme, rest) = value.split_at_checked(end)?;
         if !ascii::is_token(scheme) {
             return None;
         }
-        Some((scheme.eq_ignore_ascii_case(b"Digest"), Scan { rest: ascii::trim_start(rest) }))
+        Some((scheme.eq_ignore_ascii_case(b"Digest"), Scan::new(ascii::trim_start(rest))))
     }
 
     /// Whether everything was taken.
@@ -37,8 +44,13 @@ impl<'a> Scan<'a> {
         let mut is_escaped = false;
         let len = match rest {
             [b'"', inner @ ..] => {
-                let (len, has_backslash) = closing_quote(inner)?;
-                is_escaped = has_backslash;
+                let len = if self.has_backslash {
+                    let len = ascii::find_closing_quote(inner)?;
+                    is_escaped = inner.get(..len)?.contains(&b'\\');
+                    len
+                } else {
+                    memchr(b'"', inner)?
+                };
                 len + 2
             }
             plain => plain.iter().position(|byte| class(*byte) & VALUE == 0).unwrap_or(plain.len()),
@@ -145,29 +157,6 @@ fn skip_space(bytes: &[u8]) -> &[u8] {
         Some(byte) if *byte <= b' ' => ascii::trim_start(bytes),
         _ => bytes,
     }
-}
-
-/// Where the quote is that ends a quoted string, and whether a backslash comes before it. Eight bytes at a time.
-#[inline]
-fn closing_quote(inner: &[u8]) -> Option<(usize, bool)> {
-    let mut at = 0;
-    let (words, _) = inner.as_chunks::<8>();
-    for bytes in words {
-        let word = u64::from_le_bytes(*bytes);
-        let marks = zeros(word ^ (LOW * b'"' as u64)) | zeros(word ^ (LOW * b'\\' as u64));
-        if marks != 0 {
-            at += marks.trailing_zeros() as usize / 8;
-            break;
-        }
-        at += 8;
-    }
-    let rest = inner.get(at..)?;
-    if rest.first() == Some(&b'"') {
-        return Some((at, false));
-    }
-    // Near the end, or with a backslash.
-    let len = at + ascii::find_closing_quote(rest)?;
-    Some((len, inner.get(at..len)?.contains(&b'\\')))
 }
 
 /// Of a class: the byte as it stands in a [`key`] when it may stand in a name, else 0.

@@ -112,21 +112,23 @@ impl NonceKey {
     #[must_use]
     pub fn fingerprint(&self, parts: &[&[u8]]) -> u64 {
         let [first, second] = self.fingerprint;
-        let mut state = first;
+        // Two chains, since a multiplication waits for the one before it.
+        let (mut state, mut other) = (first, second);
         for part in parts {
-            let (pairs, rest) = part.as_chunks::<16>();
-            for pair in pairs {
-                state = fold(word(pair.first_chunk()) ^ state, word(pair.last_chunk()) ^ second);
+            let (fours, rest) = part.as_chunks::<32>();
+            for four in fours {
+                let &[a, b, c, d] = four.as_chunks::<8>().0 else { continue };
+                state = fold(u64::from_le_bytes(a) ^ state, u64::from_le_bytes(b) ^ second);
+                other = fold(u64::from_le_bytes(c) ^ other, u64::from_le_bytes(d) ^ first);
             }
-            let mut last = [0; 16];
+            let mut last = [0; 32];
             last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-            let len = u64::try_from(part.len()).unwrap_or(u64::MAX);
-            state = fold(
-                word(last.first_chunk()) ^ state,
-                word(last.last_chunk()) ^ second ^ len.rotate_left(48),
-            );
+            let &[a, b, c, d] = last.as_chunks::<8>().0 else { continue };
+            let len = u64::try_from(part.len()).unwrap_or(u64::MAX).rotate_left(48);
+            state = fold(u64::from_le_bytes(a) ^ state, u64::from_le_bytes(b) ^ second ^ len);
+            other = fold(u64::from_le_bytes(c) ^ other, u64::from_le_bytes(d) ^ first ^ len);
         }
-        fold(state ^ second, first)
+        fold(state ^ second, other ^ first)
     }
 
     fn proof(&self, content: u64) -> u64 {

@@ -49,7 +49,7 @@ impl<'a> Scan<'a> {
                     is_escaped = inner.get(..len)?.contains(&b'\\');
                     len
                 } else {
-                    memchr(b'"', inner)?
+                    quote(inner)?
                 };
                 len + 2
             }
@@ -81,7 +81,7 @@ impl<'a> Scan<'a> {
             let marks = zeros(word ^ (LOW * b'=' as u64));
             let len = if marks == 0 { 8 } else { marks.leading_zeros() / 8 };
             // Setting the bit that makes letters small makes no other byte a letter.
-            let key = (word | LOW * 0x20).checked_shr(64 - 8 * len).unwrap_or(0);
+            let key = (word | (LOW * 0x20)).checked_shr(64 - 8 * len).unwrap_or(0);
             let (name, rest) = self.rest.split_at_checked(len as usize)?;
             if is_letters(key, len) && rest.first() == Some(&b'=') {
                 return Some((name, key, rest));
@@ -136,6 +136,20 @@ const LOW: u64 = 0x0101_0101_0101_0101;
 #[inline]
 fn zeros(word: u64) -> u64 {
     word.wrapping_sub(LOW) & !word & (LOW << 7)
+}
+
+/// Where the next quote is. Eight bytes at a time, since it is seldom far.
+#[inline]
+fn quote(inner: &[u8]) -> Option<usize> {
+    let (words, _) = inner.as_chunks::<8>();
+    for (index, bytes) in words.iter().enumerate() {
+        let marks = zeros(u64::from_le_bytes(*bytes) ^ (LOW * b'"' as u64));
+        if marks != 0 {
+            return Some(8 * index + marks.trailing_zeros() as usize / 8);
+        }
+    }
+    let at = words.as_flattened().len();
+    Some(at + inner.get(at..)?.iter().position(|byte| *byte == b'"')?)
 }
 
 /// Whether the lowest `len` bytes, one at least, are small letters.

@@ -115,18 +115,26 @@ impl NonceKey {
         // Two chains, since a multiplication waits for the one before it.
         let (mut state, mut other) = (first, second);
         for part in parts {
-            let (fours, rest) = part.as_chunks::<32>();
-            for four in fours {
-                let &[a, b, c, d] = four.as_chunks::<8>().0 else { continue };
+            let (blocks, _) = part.as_chunks::<32>();
+            for block in blocks {
+                let &[a, b, c, d] = block.as_chunks::<8>().0 else { continue };
                 state = fold(u64::from_le_bytes(a) ^ state, u64::from_le_bytes(b) ^ second);
                 other = fold(u64::from_le_bytes(c) ^ other, u64::from_le_bytes(d) ^ first);
             }
-            let mut last = [0; 32];
-            last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
+            // What is left, and what comes before it, up to a block; the length tells how much of it is new.
+            let mut padded = [0; 32];
+            let last = part.last_chunk().unwrap_or_else(|| {
+                if let Some(start) = padded.get_mut(..part.len()) {
+                    start.copy_from_slice(part);
+                }
+                &padded
+            });
             let &[a, b, c, d] = last.as_chunks::<8>().0 else { continue };
             let len = u64::try_from(part.len()).unwrap_or(u64::MAX).rotate_left(48);
             state = fold(u64::from_le_bytes(a) ^ state, u64::from_le_bytes(b) ^ second ^ len);
-            other = fold(u64::from_le_bytes(c) ^ other, u64::from_le_bytes(d) ^ first ^ len);
+            if part.len() > 16 {
+                other = fold(u64::from_le_bytes(c) ^ other, u64::from_le_bytes(d) ^ first ^ len);
+            }
         }
         fold(state ^ second, other ^ first)
     }

@@ -91,6 +91,7 @@ impl Management {
             listens,
             watchers,
             fronts: &self.node.fronts,
+            subscriptions: &self.node.subscriptions,
             now_s: unix_s(),
         });
         if !events.is_empty() {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use seawall_modules::context::{Context, Packet};
 use seawall_modules::statistics::Stat;
-use seawall_modules::waiting::{Answer, Launch, Resume, Wait};
+use seawall_modules::waiting::{Answer, Errand, Launch, Resume, Wait};
 use seawall_modules::{originate, reply};
 use seawall_net::Io;
 use seawall_script::{Flow, Frame, Outcome, RouteKind};
@@ -45,9 +45,8 @@ impl Parked {
         self.waiting.is_empty()
     }
 
-    fn add(&mut self, waiting: Waiting) -> u64 {
+    fn ticket(&mut self) -> u64 {
         self.last_ticket += 1;
-        self.waiting.insert(self.last_ticket, waiting);
         self.last_ticket
     }
 }
@@ -76,12 +75,18 @@ impl Worker {
         self.keep(io, context, frame, wait, Then::GoOn);
     }
 
-    fn keep(&mut self, io: &mut Io, context: Box<Context>, frame: Frame, wait: Wait, then: Then) {
+    fn keep(&mut self, io: &mut Io, mut context: Box<Context>, frame: Frame, wait: Wait, then: Then) {
         let Wait { errand, resume, patience_ms } = wait;
         self.node.counters.bump(self.index, Stat::Parked);
         let until_ms = context.now_ms.saturating_add(patience_ms.unwrap_or(PATIENCE_MS));
-        let ticket = self.parked.add(Waiting { resume, then, frame, context, until_ms });
-        if !self.links.run(self.index, ticket, errand) {
+        let ticket = self.parked.ticket();
+        let errand = match errand {
+            Errand::Event(awaited) => Err(self.wait_for(io, &mut context, ticket, awaited)),
+            errand => Ok(errand),
+        };
+        self.parked.waiting.insert(ticket, Waiting { resume, then, frame, context, until_ms });
+        let waits = errand.map_or_else(|waits| waits, |errand| self.links.run(self.index, ticket, errand));
+        if !waits {
             self.answered(io, ticket, None);
         }
     }

@@ -41,7 +41,8 @@ fn remove(node: &Node, commands: &CommandSender<Command>, dead: &DeadContact) {
     let listens = node.configuration.load().routes.location_events;
     let (names, watchers) = (node.location.names(), &node.watchers);
     let (fronts, now_s) = (&node.fronts, unix_s());
-    let mut sink = Gather { events: &mut events, names, listens, watchers, fronts, now_s };
+    let subscriptions = &node.subscriptions;
+    let mut sink = Gather { events: &mut events, names, listens, watchers, fronts, subscriptions, now_s };
     // A phone that has registered in between with another token has another contact, which stays.
     let which = |_: usize, binding: &Binding<'_>| {
         (binding.contact == dead.contact).then_some(Removal::Administrative)

@@ -264,6 +264,8 @@ fn node(program: Program<Context>, mut sockets: Vec<Socket>, workers: usize) -> 
         storage: seawall_storage::Storage::default(),
         configuration: ArcSwap::from_pointee(configuration),
         counters: Counters::new(workers),
+        subscriptions: seawall_modules::event_routing::Subscriptions::default(),
+        outstanding: seawall_modules::registrar::outstanding::Outstanding::default(),
         push: seawall_modules::push::Link::default(),
         started_s: seawall_net::unix_s(),
         workers,

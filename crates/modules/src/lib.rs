@@ -18,6 +18,7 @@ pub mod configuration;
 pub mod context;
 pub mod core;
 pub mod db_sqlite;
+pub mod event_routing;
 pub mod events;
 pub mod forward;
 pub mod host;
@@ -69,6 +70,7 @@ pub static MODULES: &[&Module<Context>] = &[
     &auth::MODULE,
     &auth_db::MODULE,
     &db_sqlite::MODULE,
+    &event_routing::MODULE,
     &management::HTTPD,
     &management::MI_DATAGRAM,
     &management::MI_FIFO,

@@ -5,9 +5,13 @@ mod expression;
 pub(crate) mod flags;
 mod keeping;
 mod onreply;
+pub mod outstanding;
 pub(crate) mod ownership;
 mod parameters;
+pub(crate) mod purr;
+pub(crate) mod push;
 mod removal;
+pub mod waking;
 
 use std::sync::{Arc, OnceLock};
 
@@ -137,7 +141,8 @@ pub static MODULE: Module<Context> = Module {
         )
         .section("1.4.4")
         .returns(&[
-            (1, "Contacts were found."),
+            (1, "Contacts were found. Those that have to be woken are being woken."),
+            (2, "All contacts that were found are being woken: the request needs no t_relay()."),
             (-1, "There is no contact."),
             (-2, "There are contacts, but none supports the method."),
             (-3, "Internal error: the address of record cannot be read."),
@@ -203,6 +208,22 @@ pub static MODULE: Module<Context> = Module {
         )
         .section("1.4.8")
         .returns(&[(1, "It will be added."), (-1, "The name is no header name.")]),
+        Function::<Context>::new(
+            "pn_process_purr",
+            &[DOMAIN],
+            Routes::REQUEST,
+            "Wakes the phone that a request inside a dialog is for, by the PURR in the Request-URI or a Route, and waits for \
+             its registration, for pn_refresh_timeout at most.",
+            purr::process,
+        )
+        .section("1.5.1")
+        .returns(&[
+            (1, "The phone was woken; it may not have registered in time."),
+            (2, "It was not: there is no PURR of this server, or its contact is awake or not registered."),
+            (-1, "Internal error."),
+        ])
+        .prepare(prepare_domain)
+        .only_asynchronous(),
     ],
     statistics: &[
         Statistic { name: "max_expires", doc: "The parameter max_expires.", resettable: false },
@@ -228,6 +249,7 @@ impl Table {
             return Some(domain);
         }
         let declared = context.node.location.declare(&self.name)?;
+        declared.set_refresh_before(context.configuration.refresh_before_s());
         Some(self.domain.get_or_init(|| declared))
     }
 }
@@ -394,6 +416,7 @@ fn run_save(
         listens,
         watchers: &node.watchers,
         fronts: &node.fronts,
+        subscriptions: &node.subscriptions,
         now_s: context.now_s,
     };
     let kept = context.origin.connection.filter(|_| context.flags & settings.tcp_persistent_flag != 0);
@@ -460,7 +483,10 @@ fn lookup(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     let given = call.str(2).map(<[u8]>::to_vec);
     let old_branches = if plan.flags.branch { std::mem::take(&mut context.branches) } else { Vec::new() };
     let uri = given.unwrap_or_else(|| context.request_uri().to_vec());
+    let push = context.configuration.settings.registrar.policy.push.clone();
+    let awoken = context.wakes.len();
     let found = find(context, &domain, plan, &uri);
+    waking::note(context, &domain, push.as_ref());
     let mut place = Place::new(plan);
     let attribute = context.configuration.settings.registrar.attribute_name.clone();
     if matches!(found, Ok(Found::Contacts(_))) {
@@ -468,7 +494,9 @@ fn lookup(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     }
     let mut extra = false;
     for branch in old_branches {
-        if matches!(find(context, &domain, plan, &branch.uri), Ok(Found::Contacts(_))) {
+        let found = find(context, &domain, plan, &branch.uri);
+        waking::note(context, &domain, push.as_ref());
+        if matches!(found, Ok(Found::Contacts(_))) {
             place.take(context, &attribute);
             extra = true;
         }
@@ -476,7 +504,11 @@ fn lookup(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     match found {
         _ if extra => Flow::TRUE,
         Ok(Found::Contacts(_)) => Flow::TRUE,
-        Ok(Found::Waking) => Flow::Value(2),
+        _ if context.wakes.len() > awoken => {
+            waking::note_nobody(context);
+            Flow::Value(2)
+        }
+        Ok(Found::Waking) => Flow::FALSE,
         Ok(Found::Nothing) => Flow::FALSE,
         Ok(Found::NoMethod) => Flow::Value(-2),
         Err(_) => Flow::Value(-3),

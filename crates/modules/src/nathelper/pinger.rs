@@ -106,6 +106,7 @@ impl Pinger {
                     listens,
                     watchers: &node.watchers,
                     fronts: &node.fronts,
+                    subscriptions: &node.subscriptions,
                     now_s: now.now_s,
                 };
                 let mut removed = 0;

@@ -76,6 +76,7 @@ pub fn save(
         listens,
         watchers: &node.watchers,
         fronts: &node.fronts,
+        subscriptions: &node.subscriptions,
         now_s: context.now_s,
     };
     let reply = context.packet.message();

@@ -129,6 +129,7 @@ fn with_sink(context: &mut Context, act: impl FnOnce(u64, &mut Gather<'_>)) {
             listens,
             watchers: &node.watchers,
             fronts: &node.fronts,
+            subscriptions: &node.subscriptions,
             now_s,
         },
     );

@@ -35,6 +35,7 @@ mod register;
 mod routes;
 mod script;
 mod sipp;
+mod sleeping;
 mod tcp;
 mod torture;
 mod users;

@@ -31,6 +31,7 @@ pub(crate) use keeping::Keeping;
 pub use keeping::Lease;
 
 use crate::branch::{Branch, NO_Q};
+use crate::configuration::Overload;
 use crate::context::Context;
 use crate::events::Gather;
 use crate::reply;
@@ -231,6 +232,12 @@ pub static MODULE: Module<Context> = Module {
         Statistic { name: "defaults_expires", doc: "The parameter default_expires.", resettable: false },
         Statistic { name: "accepted_regs", doc: "Registrations accepted.", resettable: true },
         Statistic { name: "rejected_regs", doc: "Registrations rejected.", resettable: true },
+        Statistic {
+            name: "shed_regs",
+            doc: "Registrations of new contacts that were rejected because too many requests waited; counted as \
+                  rejected too. Not in OpenSIPS.",
+            resettable: true,
+        },
     ],
     requires: &["usrloc", "signaling"],
     advise: Some(parameters::advise),
@@ -348,15 +355,28 @@ fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     if is_reply {
         return onreply::save(context, domain, flags, call.str(2), tag);
     }
+    let overload = context.configuration.settings.registrar.overload;
+    let strict;
+    let flags = if context.is_behind && overload != Overload::Serve {
+        strict = SaveFlags { known_only: true, ..flags.clone() };
+        &strict
+    } else {
+        flags
+    };
     let mut headers = std::mem::take(&mut context.scratch);
     headers.clear();
     let outcome = run_save(context, domain, flags, (call.str(2), tag), &mut headers);
     let accepted = outcome.reject.is_none();
+    let is_shed = matches!(outcome.reject, Some(Reject::Overloaded(_)));
+    if is_shed {
+        context.node.counters.bump(context.worker, Stat::ShedRegs);
+    }
     context
         .node
         .counters
         .bump(context.worker, if accepted { Stat::AcceptedRegs } else { Stat::RejectedRegs });
-    if !flags.no_reply {
+    let is_silent = flags.no_reply || is_shed && overload == Overload::Drop;
+    if !is_silent {
         context.brief_reply = outcome.is_brief;
         if outcome.status == 200 {
             if !outcome.is_brief {

@@ -74,6 +74,8 @@ pub enum Reject {
     PushUnsupported,
     /// A list of contacts that is too long for somebody who has not proven who he is (`max_reply_percent`).
     ReplyTooLong,
+    /// A new binding while the server cannot keep up; it may be asked for again after so many seconds.
+    Overloaded(u32),
 }
 
 impl Reject {
@@ -107,6 +109,7 @@ impl Reject {
             Reject::TooManyContacts => (503, "Too many registered contacts"),
             Reject::PushParamEmpty => (400, "Empty pn- param in contact"),
             Reject::PushUnsupported => (555, "Push provider not supported"),
+            Reject::Overloaded(_) => (503, "Too many requests, come back later"),
             Reject::ReplyTooLong => (403, "Too many contacts to list without authentication over UDP"),
         };
         let reason = match status {
@@ -126,8 +129,12 @@ impl Reject {
     pub fn write_headers(self, message: &Message, policy: &Policy, out: &mut Vec<u8>) {
         let (status, _, text) = self.answer();
         line(out, b"P-Registrar-Error", text.as_bytes());
-        if status >= 500 && policy.retry_after_s > 0 {
-            number_line(out, b"Retry-After", policy.retry_after_s);
+        match self {
+            Reject::Overloaded(retry_after_s) => number_line(out, b"Retry-After", retry_after_s),
+            _ if status >= 500 && policy.retry_after_s > 0 => {
+                number_line(out, b"Retry-After", policy.retry_after_s);
+            }
+            _ => {}
         }
         match self {
             Reject::IntervalTooBrief(min_s) => number_line(out, b"Min-Expires", min_s),

@@ -21,6 +21,7 @@ mod flags;
 mod gruu;
 mod hostile;
 mod ipv6;
+mod many_sleepers;
 mod masquerade;
 mod mi;
 mod mid;

@@ -43,7 +43,8 @@ impl Entry<'_> {
             find(binding.numbers.contact_id).is_none().then_some(Removal::Administrative)
         });
         let Some(bytes) = &image.0 else { return };
-        let new: Vec<(u64, bool)> = self.bindings().map(|now| (now.numbers.contact_id, known(&old, &now))).collect();
+        let new: Vec<(u64, bool)> =
+            self.bindings().map(|now| (now.numbers.contact_id, known(&old, &now))).collect();
         if new.is_empty() {
             self.tell(sink, Change::AorInsert);
         }

@@ -2,7 +2,9 @@
 
 #![allow(clippy::unwrap_used)] // a test that cannot go on fails
 
-use seawall_location::{Binding, Change, Domain, Image, Location, Numbers, RecordView, Removal, Settings, Sink};
+use seawall_location::{
+    Binding, Change, Domain, Image, Location, Numbers, RecordView, Removal, Settings, Sink,
+};
 
 const NOW_S: u64 = 1_800_000_000;
 
@@ -42,7 +44,8 @@ impl Sink for Store {
 
 fn contents(domain: &Domain) -> Vec<(String, u32)> {
     let entry = domain.lock(b"alice", NOW_S);
-    let shown = |binding: Binding<'_>| (String::from_utf8_lossy(binding.contact).into_owned(), binding.numbers.cseq);
+    let shown =
+        |binding: Binding<'_>| (String::from_utf8_lossy(binding.contact).into_owned(), binding.numbers.cseq);
     entry.bindings().map(shown).collect()
 }
 

@@ -2,6 +2,7 @@
 
 use seawall_sip::{Message, Name, ascii, validate};
 
+use crate::limits::STORE_RETRY_AFTER_S;
 use crate::policy::Policy;
 
 /// The extensions that a REGISTER may insist on with Require.
@@ -70,6 +71,10 @@ pub enum Reject {
     TooManyContacts,
     /// A list of contacts that is too long for somebody who has not proven who he is (`max_reply_percent`).
     ReplyTooLong,
+    /// The store of bindings did not take the change.
+    StoreFailed,
+    /// The store of bindings has more to do than it can.
+    StoreFull,
 }
 
 impl Reject {
@@ -101,6 +106,8 @@ impl Reject {
             Reject::ContactForbidden => (403, "Contact not allowed"),
             Reject::IntervalTooBrief(_) => (423, "Interval too brief"),
             Reject::TooManyContacts => (503, "Too many registered contacts"),
+            Reject::StoreFailed => (500, "Location store failed"),
+            Reject::StoreFull => (503, "Location store is overloaded"),
             Reject::ReplyTooLong => (403, "Too many contacts to list without authentication over UDP"),
         };
         let reason = match status {
@@ -119,8 +126,13 @@ impl Reject {
     pub fn write_headers(self, message: &Message, policy: &Policy, out: &mut Vec<u8>) {
         let (status, _, text) = self.answer();
         line(out, b"P-Registrar-Error", text.as_bytes());
-        if status >= 500 && policy.retry_after_s > 0 {
-            number_line(out, b"Retry-After", policy.retry_after_s);
+        match policy.retry_after_s {
+            0 if matches!(self, Reject::StoreFailed | Reject::StoreFull) => {
+                number_line(out, b"Retry-After", STORE_RETRY_AFTER_S);
+            }
+            0 => {}
+            after_s if status >= 500 => number_line(out, b"Retry-After", after_s),
+            _ => {}
         }
         match self {
             Reject::IntervalTooBrief(min_s) => number_line(out, b"Min-Expires", min_s),

@@ -68,7 +68,9 @@ impl Statements {
             ),
             delete: format!("DELETE FROM {table} WHERE {id} = ?1"),
             of_user: format!("{select} WHERE {user} = ?1 ORDER BY {id}"),
-            of_user_and_domain: format!("{select} WHERE {user} = ?1 AND coalesce({domain}, '') = ?2 ORDER BY {id}"),
+            of_user_and_domain: format!(
+                "{select} WHERE {user} = ?1 AND coalesce({domain}, '') = ?2 ORDER BY {id}"
+            ),
             first_page: format!("{select} ORDER BY {id} LIMIT ?1"),
             next_page: format!("{select} WHERE {id} > ?2 ORDER BY {id} LIMIT ?1"),
             count: format!("SELECT count(*) FROM {table}"),

@@ -40,6 +40,9 @@ pub trait Sink {
     /// Shown what `aor` holds, nothing when it has no bindings, before each change of it: a store that may have to take
     /// a change back copies an [`Image`](crate::Image). Called under the same lock as the change, if anybody listens.
     fn before(&mut self, _domain: &str, _aor: &[u8], _record: Option<RecordView<'_>>) {}
+    /// Takes a binding that should have been refreshed by now ([`Domain::set_refresh_before`](crate::Domain)). It
+    /// stays as it is. Told whether or not [`listens`](Sink::listens).
+    fn refresh_due(&mut self, _domain: &str, _aor: &[u8], _binding: &Binding<'_>) {}
 }
 
 impl Sink for () {

@@ -403,6 +403,7 @@ fn look_up(context: &mut Context, domain: &Domain, plan: &LookupPlan, uri: &[u8]
     match found {
         _ if extra => Flow::TRUE,
         Ok(Found::Contacts(_)) => Flow::TRUE,
+        Ok(Found::Waking) => Flow::Value(2),
         Ok(Found::Nothing) => Flow::FALSE,
         Ok(Found::NoMethod) => Flow::Value(-2),
         Err(_) => Flow::Value(-3),

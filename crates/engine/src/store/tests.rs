@@ -160,7 +160,7 @@ impl Bench {
     }
 
     fn register(&self, aor: &str, contact: &str) -> Drafted {
-        self.change(aor, |entry, gather| drop(entry.insert(&binding(contact), gather).unwrap()))
+        self.change(aor, |entry, gather| assert!(entry.insert(&binding(contact), gather).is_ok()))
     }
 
     /// Writes until everything is decided.

@@ -4,6 +4,7 @@
 
 mod compare;
 mod conformance;
+mod crash;
 mod docs;
 mod fuzz;
 mod parity;
@@ -54,6 +55,11 @@ const CHORES: &[Chore] = &[
         name: "sleepers",
         help: "call phones that sleep, all at nearly the same time: [PHONES (10000) [CALLS A SECOND (1200)]]",
         run: sleepers::run,
+    },
+    Chore {
+        name: "crash",
+        help: "kill the server under load and compare: --kills N (50), --answers N between two of them (20000)",
+        run: crash::run,
     },
     Chore { name: "fuzz-check", help: "compile the fuzz targets", run: fuzz::run },
     Chore {

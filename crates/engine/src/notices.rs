@@ -24,6 +24,7 @@ impl Worker {
                     self.links.send(worker, Command::Answered { ticket, answer });
                 }
                 Delivery::Inject(wait) => self.arrived(io, &wait, event),
+                Delivery::Datagram(to) => self.node.datagrams.send(&to, event),
                 Delivery::Settle(id) => self.node.outstanding.finish(id),
             }
         }

@@ -18,6 +18,7 @@ pub mod configuration;
 pub mod context;
 pub mod core;
 pub mod db_sqlite;
+pub mod event_datagram;
 pub mod event_routing;
 pub mod events;
 pub mod forward;
@@ -44,6 +45,7 @@ pub mod signaling;
 pub mod sipmsgops;
 pub mod sl;
 pub mod statistics;
+pub mod store;
 pub mod tm;
 pub mod uris;
 pub mod usrloc;
@@ -70,6 +72,7 @@ pub static MODULES: &[&Module<Context>] = &[
     &auth::MODULE,
     &auth_db::MODULE,
     &db_sqlite::MODULE,
+    &event_datagram::MODULE,
     &event_routing::MODULE,
     &management::HTTPD,
     &management::MI_DATAGRAM,

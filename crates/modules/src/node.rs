@@ -46,6 +46,8 @@ pub struct Node {
     pub keys: Keys,
     /// Makes nonces and knows which were used.
     pub authentication: crate::auth::Nonces,
+    /// The bindings' database.
+    pub store: crate::store::Store,
     /// The databases.
     pub storage: seawall_storage::Storage,
     /// What is in force now: the script and the module parameters.
@@ -54,6 +56,8 @@ pub struct Node {
     pub counters: Counters,
     /// Who waits for events.
     pub subscriptions: crate::event_routing::Subscriptions,
+    /// What tells programs outside of events.
+    pub datagrams: crate::event_datagram::Datagrams,
     /// Which phones are being woken.
     pub outstanding: crate::registrar::outstanding::Outstanding,
     /// The senders of push notifications.

@@ -17,6 +17,7 @@ use seawall_transaction::TransactionId;
 use super::pattern::Pattern;
 use crate::configuration::Configuration;
 use crate::context::EventParameters;
+use crate::event_datagram::Destination;
 use crate::registrar::waking::Wait;
 use crate::tm::state::TransactionState;
 use crate::usrloc::event;
@@ -108,6 +109,8 @@ pub enum Then {
     Inject(Arc<Wait>),
     /// The phone that was to refresh itself has done so: the number of the attempt to wake it.
     Settle(u64),
+    /// A program outside is told, each time.
+    Datagram(Arc<Destination>),
 }
 
 /// The route that an event runs, and what it has of its subscriber.
@@ -135,6 +138,8 @@ pub enum Delivery {
     Inject(Arc<Wait>),
     /// End an attempt to wake a phone.
     Settle(u64),
+    /// Tell a program outside.
+    Datagram(Arc<Destination>),
 }
 
 /// The subscriptions of a server.
@@ -257,12 +262,48 @@ impl Subscriptions {
                 Then::Resume { worker, ticket } => Delivery::Resume { worker: *worker, ticket: *ticket },
                 Then::Inject(wait) => Delivery::Inject(Arc::clone(wait)),
                 Then::Settle(id) => Delivery::Settle(*id),
+                Then::Datagram(to) => Delivery::Datagram(Arc::clone(to)),
             });
-            if !matches!(kept.subscription.then, Then::Route(_)) {
+            if !matches!(kept.subscription.then, Then::Route(_) | Then::Datagram(_)) {
                 self.take(&mut inner, id);
             }
         }
         deliveries
+    }
+
+    /// The subscription of a program outside to an event, and how many there are of such.
+    pub(crate) fn outside(&self, event: &str, to: &Destination) -> (Option<u64>, usize) {
+        let inner = self.inner.lock();
+        let is_it = |kept: &Kept| {
+            kept.subscription.wanted.event() == event
+                && matches!(&kept.subscription.then, Then::Datagram(known) if **known == *to)
+        };
+        let of_event = inner.others.get(event).into_iter().flatten();
+        let known = of_event.copied().find(|id| inner.by_id.get(id).is_some_and(is_it));
+        let all = inner.others.values().flatten().filter_map(|id| inner.by_id.get(id));
+        (known, all.filter(|kept| matches!(kept.subscription.then, Then::Datagram(_))).count())
+    }
+
+    /// The programs outside that are told of events: the event, where to, and until when.
+    #[must_use]
+    pub fn all_outside(&self) -> Vec<(String, Arc<Destination>, u64)> {
+        let inner = self.inner.lock();
+        let mut all: Vec<(u64, &Kept)> = inner.by_id.iter().map(|(id, kept)| (*id, kept)).collect();
+        all.sort_unstable_by_key(|(id, _)| *id);
+        let shown = |(_, kept): (u64, &Kept)| match &kept.subscription.then {
+            Then::Datagram(to) => {
+                let event = kept.subscription.wanted.event().to_owned();
+                Some((event, Arc::clone(to), kept.subscription.until_ms))
+            }
+            _ => None,
+        };
+        all.into_iter().filter_map(shown).collect()
+    }
+
+    /// Whether somebody may wait for an event of this name about no certain address of record.
+    #[must_use]
+    pub fn wants_event(&self, name: &str) -> bool {
+        !self.is_empty() && self.inner.lock().others.contains_key(name)
     }
 
     fn take(&self, inner: &mut Inner, id: u64) -> Option<Subscription> {

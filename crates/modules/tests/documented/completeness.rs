@@ -10,6 +10,7 @@ const TESTS: &[(&str, &str)] = &[
     ("auth_db", include_str!("auth_db.rs")),
     ("db_sqlite", include_str!("auth_db.rs")),
     ("core", include_str!("core.rs")),
+    ("core", include_str!("event_routing.rs")),
     ("core", include_str!("serial.rs")),
     ("core", include_str!("variables.rs")),
     ("core", include_str!("tm.rs")),

@@ -1,4 +1,4 @@
-//! Module `event_routing`, and the functions of `tm` that go with it.
+//! Modules `event_routing` and `event_datagram`, and the functions of `tm` and the core that go with them.
 
 use crate::harness::{Request, Run, Server, check_loads, check_refused, reply, route};
 
@@ -222,4 +222,29 @@ fn what_is_injected_while_the_route_runs_waits_for_its_end() {
     let run = server.receive(&register(1, "carol", "<sip:carol@203.0.113.20>"));
     assert_eq!(invites(&run), ["sip:late@203.0.113.30"]);
     assert_eq!(run.request("INVITE").header("X-Late"), "1");
+}
+
+#[test]
+fn subscribe_event_tells_a_program_outside_each_time() {
+    let outside = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    outside.set_read_timeout(Some(std::time::Duration::from_secs(10))).unwrap();
+    let to = outside.local_addr().unwrap();
+    let statements = format!(
+        "subscribe_event(\"E_UL_CONTACT_INSERT\", \"udp:{to}\", 20); xlog(\"$rc\");\n\
+         subscribe_event(\"E_UL_CONTACT_INSERT\", \"tcp:{to}\"); xlog(\"$rc\"); subscribe_event(\"no name\", \"udp:{to}\"); xlog(\"$rc\");"
+    );
+    let mut server = server(&statements, "");
+    assert_eq!(server.receive(&Request::new("MESSAGE sip:x@example.com")).log, ["1", "-1", "-1"]);
+    server.receive(&register(1, "bob", "<sip:b@h>;q=0.5"));
+    let mut buffer = [0; 4096];
+    let length = outside.recv(&mut buffer).unwrap();
+    let text = String::from_utf8(buffer[..length].to_vec()).unwrap();
+    let start = "{\"jsonrpc\":\"2.0\",\"method\":\"E_UL_CONTACT_INSERT\",\"params\":{\"domain\":\"location\",\"aor\":\"bob@example.com\",\"uri\":\"sip:b@h\"";
+    assert!(text.starts_with(start), "{text}");
+    server.pass(20);
+    assert!(server.node.subscriptions.is_empty());
+    let plain = route("subscribe_event(\"E_X\", \"udp:127.0.0.1:9\"); xlog(\"$rc\");");
+    let mut without = Server::new(&plain.replace("loadmodule \"event_datagram.so\"\n", ""));
+    assert_eq!(without.receive(&Request::new("MESSAGE sip:x@example.com")).log, ["-1"]);
+    check_refused("§subscribe_event(\"E_X\");", &["needs its argument `socket`"]);
 }

@@ -1,9 +1,10 @@
 //! Many phones that sleep and are called at nearly the same time. `cargo xtask sleepers` runs it with 10 000.
 
+use std::collections::HashMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use crate::harness::scripts::MODULES;
@@ -92,14 +93,72 @@ fn call_id(text: &str, prefix: char) -> Option<usize> {
     line.trim().strip_prefix(prefix)?.parse().ok()
 }
 
-/// Answers what reaches the phones that have woken, until nothing does any more. Counts their INVITEs.
-fn answer_calls(socket: &UdpSocket, invited: &[AtomicUsize]) {
-    let own = socket.local_addr().unwrap();
-    let mut buffer = [0; 8192];
-    while let Ok((length, from)) = socket.recv_from(&mut buffer) {
-        let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-        let Some(call) = call_id(&text, 'c').filter(|_| text.starts_with("INVITE ")) else { continue };
-        invited[call].fetch_add(1, Ordering::Relaxed);
+/// How long anybody waits before he says a thing again: datagrams get lost under load (T1 of RFC 3261).
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// What was said and has to be said again until it is answered, by the number of the call.
+#[derive(Default)]
+struct Repeated(Mutex<HashMap<usize, Said>>);
+
+/// Words, to whom, and when for the last time.
+type Said = (Vec<u8>, SocketAddr, Instant);
+
+impl Repeated {
+    /// Says something, and goes on until it is [`heard`](Repeated::heard).
+    fn say(&self, socket: &UdpSocket, call: usize, bytes: Vec<u8>, to: SocketAddr) {
+        socket.send_to(&bytes, to).unwrap();
+        self.0.lock().unwrap().insert(call, (bytes, to, Instant::now()));
+    }
+
+    fn heard(&self, call: usize) {
+        self.0.lock().unwrap().remove(&call);
+    }
+
+    fn again(&self, socket: &UdpSocket) {
+        for (bytes, to, said) in self.0.lock().unwrap().values_mut() {
+            if said.elapsed() >= AGAIN {
+                socket.send_to(bytes, *to).unwrap();
+                *said = Instant::now();
+            }
+        }
+    }
+}
+
+/// The phones that have woken: one socket for all.
+struct Awake {
+    socket: UdpSocket,
+    registers: Repeated,
+    answers: Repeated,
+    /// How often each was called.
+    invited: Vec<AtomicUsize>,
+}
+
+impl Awake {
+    /// A phone wakes: it registers from an address that it did not have before.
+    fn wake(&self, phone: usize, server: SocketAddr) {
+        let own = self.socket.local_addr().unwrap();
+        self.registers.say(&self.socket, phone, register(phone, 2, own), server);
+    }
+
+    /// Answers what comes, until nothing does any more.
+    fn run(&self) {
+        let mut buffer = [0; 8192];
+        while let Ok((length, from)) = self.socket.recv_from(&mut buffer) {
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if let Some(phone) = call_id(&text, 'r') {
+                assert!(text.starts_with("SIP/2.0 200 "), "{text}");
+                self.registers.heard(phone);
+            } else if text.starts_with("ACK ") {
+                self.answers.heard(call_id(&text, 'c').unwrap());
+            } else if text.starts_with("INVITE ") {
+                self.take(&text, from);
+            }
+        }
+    }
+
+    fn take(&self, text: &str, from: SocketAddr) {
+        let call = call_id(text, 'c').unwrap();
+        self.invited[call].fetch_add(1, Ordering::Relaxed);
         let mut reply = String::from("SIP/2.0 200 OK\r\n");
         for line in text.lines() {
             match line.split(':').next().unwrap() {
@@ -110,8 +169,9 @@ fn answer_calls(socket: &UdpSocket, invited: &[AtomicUsize]) {
                 _ => {}
             }
         }
+        let own = self.socket.local_addr().unwrap();
         reply.push_str(&format!("Contact: <sip:u{call}@{own}>\r\nContent-Length: 0\r\n\r\n"));
-        socket.send_to(reply.as_bytes(), from).unwrap();
+        self.answers.say(&self.socket, call, reply.into_bytes(), from);
     }
 }
 
@@ -140,18 +200,21 @@ fn put_to_sleep(server: SocketAddr, phones: usize) {
 fn many_phones_that_sleep_are_called_at_once_and_all_take_their_calls() {
     let phones = number("SEAWALL_SLEEPERS", PHONES);
     let rate = number("SEAWALL_SLEEPERS_RATE", RATE);
-    let awake = Arc::new(UdpSocket::bind((HERE, 0)).unwrap());
-    awake.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let invited: Arc<Vec<AtomicUsize>> = Arc::new((0..phones).map(|_| AtomicUsize::new(0)).collect());
-    let target: Arc<std::sync::OnceLock<SocketAddr>> = Arc::default();
+    let socket = UdpSocket::bind((HERE, 0)).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let awake = Arc::new(Awake {
+        socket,
+        registers: Repeated::default(),
+        answers: Repeated::default(),
+        invited: (0..phones).map(|_| AtomicUsize::new(0)).collect(),
+    });
+    let target: Arc<OnceLock<SocketAddr>> = Arc::default();
     let pushes = Arc::new(AtomicUsize::new(0));
     let port = {
         let (awake, target, pushes) = (Arc::clone(&awake), Arc::clone(&target), Arc::clone(&pushes));
-        // The phone wakes: it registers from an address that it did not have before.
         gateway(move |phone| {
             pushes.fetch_add(1, Ordering::Relaxed);
-            let own = awake.local_addr().unwrap();
-            awake.send_to(&register(phone, 2, own), *target.get().unwrap()).unwrap();
+            awake.wake(phone, *target.get().unwrap());
         })
     };
     let modules = MODULES.replace(
@@ -168,20 +231,36 @@ fn many_phones_that_sleep_are_called_at_once_and_all_take_their_calls() {
     target.set(server.udp()).unwrap();
     put_to_sleep(server.udp(), phones);
     let answering = {
-        let (awake, invited) = (Arc::clone(&awake), Arc::clone(&invited));
-        std::thread::spawn(move || answer_calls(&awake, &invited))
+        let awake = Arc::clone(&awake);
+        std::thread::spawn(move || awake.run())
     };
     let caller = Arc::new(UdpSocket::bind((HERE, 0)).unwrap());
     caller.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    let calls = Arc::new(Repeated::default());
+    let is_over = Arc::new(AtomicBool::new(false));
     let began = Instant::now();
     let calling = {
-        let (caller, to) = (Arc::clone(&caller), server.udp());
+        let (caller, calls, awake, is_over) =
+            (Arc::clone(&caller), Arc::clone(&calls), Arc::clone(&awake), Arc::clone(&is_over));
+        let to = server.udp();
         std::thread::spawn(move || {
             let own = caller.local_addr().unwrap();
+            let repeat = || {
+                calls.again(&caller);
+                awake.registers.again(&awake.socket);
+                awake.answers.again(&awake.socket);
+            };
             for phone in 0..phones {
                 let due = Duration::from_secs_f64(phone as f64 / rate as f64);
                 std::thread::sleep(due.saturating_sub(began.elapsed()));
-                caller.send_to(&invite(phone, own, "INVITE", ""), to).unwrap();
+                calls.say(&caller, phone, invite(phone, own, "INVITE", ""), to);
+                if phone % 64 == 0 {
+                    repeat();
+                }
+            }
+            while !is_over.load(Ordering::Relaxed) {
+                std::thread::sleep(Duration::from_millis(20));
+                repeat();
             }
         })
     };
@@ -192,6 +271,8 @@ fn many_phones_that_sleep_are_called_at_once_and_all_take_their_calls() {
         let Ok((length, from)) = caller.recv_from(&mut buffer) else { break };
         let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
         let call = call_id(&text, 'c').expect("a call of ours");
+        // It is heard with the 100 already.
+        calls.heard(call);
         if text.starts_with("SIP/2.0 200 ") {
             caller.send_to(&invite(call, own, "ACK", &format!(";tag=p{call}")), from).unwrap();
             taken[call] = true;
@@ -200,11 +281,13 @@ fn many_phones_that_sleep_are_called_at_once_and_all_take_their_calls() {
         }
     }
     let took = began.elapsed();
+    is_over.store(true, Ordering::Relaxed);
     calling.join().unwrap();
     let missed = taken.iter().filter(|taken| !**taken).count();
     assert_eq!(missed, 0, "of {phones} calls");
     assert_eq!(pushes.load(Ordering::Relaxed), phones, "each phone is pushed to once");
     assert_eq!(mi::statistic(&server, "push:accepted"), phones as u64);
+    assert!(awake.invited.iter().all(|calls| calls.load(Ordering::Relaxed) > 0));
     println!("{phones} sleeping phones took their calls within {:.2} s", took.as_secs_f64());
     drop(answering);
 }

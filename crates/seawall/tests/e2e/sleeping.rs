@@ -1,12 +1,14 @@
 //! Phones that sleep: they close their socket, hear nothing but a push, and register again from somewhere else before they
 //! can take a call (registrar 1.1.3, RFC 8599).
 
+use std::net::UdpSocket;
+
 use serde_json::{Value, json};
 
 use crate::harness::call::{Call, invite};
-use crate::harness::scripts::{MODULES, example};
+use crate::harness::scripts::{MODULES, example, exchange};
 use crate::harness::web::{Asked, Web};
-use crate::harness::{Message, Phone, Request, Server, mi, unique};
+use crate::harness::{Message, PATIENCE, Phone, Request, Server, mi, unique};
 
 /// What a script needs for phones that sleep, with a gateway of the test's own.
 fn modules(web: &Web, parameters: &str) -> String {
@@ -333,4 +335,65 @@ fn the_example_with_a_gateway_of_ones_own_does_what_it_says() {
     let (mut phone, _) = bob.wake(&server);
     let contact = phone.contact();
     answer(&mut alice, &call, &mut phone, &contact);
+}
+
+#[test]
+fn a_program_outside_hears_that_a_phone_has_to_be_woken() {
+    let web = Web::start();
+    let script = format!("loadmodule \"event_datagram.so\"\n{}{ROUTING}", modules(&web, ""));
+    let server = Server::start(&script);
+    let outside = UdpSocket::bind("127.0.0.1:0").unwrap();
+    outside.set_read_timeout(Some(PATIENCE)).unwrap();
+    let to = format!("udp:{}", outside.local_addr().unwrap());
+    mi::result(&server, "evi:subscribe", json!(["E_UL_CONTACT_REFRESH", to, 600]));
+    let shown = mi::result(&server, "evi:subscribers", json!({}));
+    assert_eq!(shown["Events"][0]["subscribers"][0]["socket"], json!(to));
+    let mut alice = Phone::udp(&server, "alice");
+    let (bob, _) = Sleeper::new(&server, "bob");
+    let call = invite(&alice, "sip:bob@127.0.0.1");
+    alice.send(&call.bytes());
+    bob.pushed(&web, "ini-INVITE").answer(200, "");
+    let mut buffer = [0; 8192];
+    let length = outside.recv(&mut buffer).unwrap();
+    let told: Value = serde_json::from_slice(&buffer[..length]).unwrap();
+    assert_eq!((&told["jsonrpc"], &told["method"]), (&json!("2.0"), &json!("E_UL_CONTACT_REFRESH")));
+    let params = &told["params"];
+    assert_eq!((&params["aor"], &params["reason"]), (&json!("bob@127.0.0.1"), &json!("ini-INVITE")));
+    assert_eq!(params["req_callid"], json!(call.call_id));
+    assert!(params["uri"].as_str().unwrap().contains("pn-prid=token-bob"), "{told}");
+    mi::result(&server, "evi:subscribe", json!(["E_UL_CONTACT_REFRESH", to, 0]));
+    assert_eq!(mi::result(&server, "evi:subscribers", json!({})), json!({ "Events": [] }));
+}
+
+#[test]
+fn a_phone_behind_a_mid_registrar_wakes_for_calls_of_the_main_registrar() {
+    let main = Server::start(&exchange());
+    for mode in 0..3 {
+        let web = Web::start();
+        let module =
+            modules(&web, "").replace("modparam(\"registrar\", \"pn_", "modparam(\"mid_registrar\", \"pn_");
+        let module = module.replace(
+            "loadmodule \"push.so\"",
+            &format!("loadmodule \"mid_registrar.so\"\nmodparam(\"mid_registrar\", \"mode\", {mode})\nloadmodule \"push.so\""),
+        );
+        let address = main.udp();
+        let routing = ROUTING
+            .replace(
+                "save(\"location\"); exit;",
+                &format!("if (mid_registrar_save(\"location\") == 1) {{ $ru = \"sip:{address}\"; t_relay(); }} exit;"),
+            )
+            .replace("lookup(\"location\");", "mid_registrar_lookup(\"location\");");
+        let front = Server::start(&format!("{module}{routing}"));
+        let mut alice = Phone::udp(&main, "alice");
+        let user = format!("bob{mode}");
+        let (mut bob, _) = Sleeper::new(&front, &user);
+        assert_eq!(mi::contacts(&main, &format!("{user}@127.0.0.1")).len(), 1);
+        let call = invite(&alice, &format!("sip:{user}@127.0.0.1"));
+        alice.send(&call.bytes());
+        bob.pushed(&web, "ini-INVITE").answer(200, "");
+        let (mut phone, _) = bob.wake(&front);
+        let contact = phone.contact();
+        answer(&mut alice, &call, &mut phone, &contact);
+        assert_eq!(mi::contacts(&main, &format!("{user}@127.0.0.1")).len(), 1, "{mode}");
+    }
 }

@@ -177,10 +177,12 @@ impl Server {
             transactions: transactions.map(Mutex::new).collect(),
             keys,
             authentication: seawall_modules::auth::Nonces::new(secret),
+            store: seawall_modules::store::Store::default(),
             storage: seawall_storage::Storage::default(),
             configuration: ArcSwap::from_pointee(configuration),
             counters: Counters::new(1),
             subscriptions: seawall_modules::event_routing::Subscriptions::default(),
+            datagrams: seawall_modules::event_datagram::Datagrams::default(),
             outstanding: seawall_modules::registrar::outstanding::Outstanding::default(),
             push: seawall_modules::push::Link::default(),
             started_s: START_S,
@@ -348,6 +350,7 @@ impl Server {
     fn park(&mut self, mut context: Box<Context>, frame: Frame) {
         let wait = context.waiting.take().expect("something to wait for");
         match wait.errand {
+            Errand::Commit(_) => panic!("this server keeps its bindings in memory"),
             Errand::Host(host) => {
                 self.run.waiting_for = Some(host);
                 self.parked = Some((context, frame, wait.resume));
@@ -505,6 +508,7 @@ impl Server {
                     assert_ne!(waking::arrived(&mut context, &wait, event), Flow::Pending);
                     self.leave(context);
                 }
+                Delivery::Datagram(to) => self.node.datagrams.send(&to, event),
                 Delivery::Settle(id) => self.node.outstanding.finish(id),
             }
         }
@@ -723,16 +727,7 @@ impl Server {
         for domain in node.location.domains() {
             domain.set_refresh_before(node.configuration.load().refresh_before_s());
             let now_s = self.now_s;
-            let watchers = &node.watchers;
-            let mut sink = Gather {
-                events: &mut events,
-                names: node.location.names(),
-                listens,
-                watchers,
-                fronts: &node.fronts,
-                subscriptions: &node.subscriptions,
-                now_s,
-            };
+            let mut sink = Gather::new(&node, listens, now_s, &mut events);
             for shard in 0..domain.shard_count() {
                 while domain.expire(shard, now_s, 1000, &mut sink) {}
             }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use seawall_control::server::{LocationError, Statistic, StatisticKind};
 use seawall_location::{Domain, Sink};
 use seawall_modules::events::Gather;
-use seawall_modules::store::{Fate, limits};
+use seawall_modules::store::{Fate, Held, limits};
 use seawall_net::unix_s;
 
 use super::Management;
@@ -52,12 +52,14 @@ impl Management {
     }
 
     /// Makes sure that memory is right about an address of record.
-    pub(super) fn know(&self, domain: &Domain, aor: &[u8]) -> Result<(), LocationError> {
+    /// What is given keeps it in memory.
+    pub(super) fn know(&self, domain: &Domain, aor: &[u8]) -> Result<Option<Held>, LocationError> {
         if self.node.store.settings().is_none() {
-            return Ok(());
+            return Ok(None);
         }
+        let held = self.node.store.hold(domain, aor);
         let known = self.runtime.block_on(self.node.store.read(domain, aor, unix_s()));
-        if known { Ok(()) } else { Err(FAILED) }
+        if known { Ok(held) } else { Err(FAILED) }
     }
 
     /// Waits until everything that has changed so far is written.

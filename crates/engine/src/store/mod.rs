@@ -158,6 +158,11 @@ fn attach(
             return;
         }
     };
+    if settings.is_sql_only {
+        let table = store.add(Arc::clone(domain), backend, Loading::done());
+        runtime.spawn(loader::sweep(table, settings.interval_s, stop));
+        return;
+    }
     let table = store.add(Arc::clone(domain), backend, Loading::default());
     runtime.spawn(loader::load(Arc::clone(node), table, stop));
 }

@@ -70,7 +70,12 @@ impl Store {
     pub fn take_all(&self, table: &StoredTable, aor: &[u8], rows: &[Row], now_s: u64) {
         let mut entry = table.domain.lock(aor, now_s);
         // Under the lock of the shard, so that the loader and others who ask see all or nothing.
-        if table.loading.is_done() || !table.loading.asked.lock().insert(aor.into()) {
+        let is_first = if self.is_sql_only() {
+            table.holds.read(aor)
+        } else {
+            !table.loading.is_done() && table.loading.asked.lock().insert(aor.into())
+        };
+        if !is_first {
             return;
         }
         for row in rows {

@@ -9,6 +9,7 @@
 mod backend;
 mod dirty;
 mod draft;
+mod held;
 mod journal;
 mod kv;
 pub mod limits;
@@ -27,11 +28,12 @@ use seawall_location::Domain;
 pub use backend::{Backend, Doing};
 pub use dirty::Dirty;
 pub use draft::{Draft, Drafted, Limit};
+pub use held::{Held, Holds};
 pub use journal::{Fate, Journal, Operation, Ticket};
 pub use loading::{Loading, Taken};
 pub use row::{Corrupt, FlagNames, address_of_record, row, user_and_host, with_binding};
 pub use undo::take_back;
-pub(crate) use waiting::{Refused, Saved, lacks, may_lack, refuse, when_kept, when_known};
+pub(crate) use waiting::{Known, Refused, Saved, lacks, may_lack, refuse, when_kept, when_known};
 
 use crate::usrloc::settings::{StoreSettings, Write};
 
@@ -47,6 +49,8 @@ pub struct StoredTable {
     pub loading: Loading,
     /// What is not written yet, under write-back.
     pub dirty: Dirty,
+    /// Who works on what, under sql-only.
+    pub holds: Holds,
 }
 
 /// What the store has done, for statistics.
@@ -125,6 +129,12 @@ impl Store {
         self.settings.as_ref().is_some_and(|settings| settings.use_domain)
     }
 
+    /// Whether memory holds what somebody works on, and nothing else.
+    #[must_use]
+    pub fn is_sql_only(&self) -> bool {
+        self.settings.as_ref().is_some_and(|settings| settings.is_sql_only)
+    }
+
     /// Whether changes are written every `timer_interval`.
     #[must_use]
     pub fn is_back(&self) -> bool {
@@ -166,7 +176,14 @@ impl Store {
     pub fn add(&self, domain: Arc<Domain>, backend: Arc<dyn Backend>, loading: Loading) -> Arc<StoredTable> {
         let mut tables = self.tables.write();
         let number = u16::try_from(tables.len()).unwrap_or(u16::MAX);
-        let table = Arc::new(StoredTable { number, domain, backend, loading, dirty: Dirty::default() });
+        let table = Arc::new(StoredTable {
+            number,
+            domain,
+            backend,
+            loading,
+            dirty: Dirty::default(),
+            holds: Holds::default(),
+        });
         tables.push(Arc::clone(&table));
         table
     }

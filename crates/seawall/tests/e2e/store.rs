@@ -254,3 +254,47 @@ fn without_a_script_phones_are_still_registered_after_a_restart() {
     stop(server);
     std::fs::remove_dir_all(folder).unwrap();
 }
+
+#[test]
+fn sql_only_keeps_nothing_in_memory() {
+    let folder = Folder::new();
+    let save = "if (is_registered(\"location\")) xlog(\"again $tU\"); save(\"location\")";
+    let server = Server::start(&script(&folder.file(), "sql-only", "", save));
+    let (mut alice, mut bob) = (Phone::udp(&server, "alice"), Phone::udp(&server, "alice"));
+    let first = alice.register_for(600);
+    assert_eq!(alice.ask(&first).status(), 200);
+    let answer = bob.ask(&bob.register_for(600));
+    assert_eq!(answer.need("Contact").matches("sip:alice@").count(), 2);
+    server.wait_for_log("again alice");
+    assert_eq!(mi::statistic(&server, "usrloc:location-contacts"), 0);
+    assert_eq!(mi::contacts(&server, "alice@127.0.0.1").len(), 2);
+    // What another server has written counts at once.
+    let file = rusqlite::Connection::open(folder.file()).unwrap();
+    let own = alice.contact();
+    assert_eq!(file.execute("DELETE FROM location WHERE CAST(contact AS TEXT) = ?1", [own]).unwrap(), 1);
+    let mut carol = Phone::udp(&server, "carol");
+    carol.send(&carol.request("MESSAGE", "sip:alice@127.0.0.1").bytes());
+    bob.expect_request("MESSAGE");
+    alice.expect_silence();
+    assert_eq!(carol.ask(&carol.request("MESSAGE", "sip:nobody@127.0.0.1")).status(), 404);
+    mi::result(&server, "ul_rm", json!({"table_name": "location", "aor": "alice@127.0.0.1"}));
+    let rows: i64 = file.query_row("SELECT count(*) FROM location", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 0);
+    kill(server);
+}
+
+#[test]
+fn sql_only_sweeps_out_what_has_ended() {
+    let folder = Folder::new();
+    let parameters =
+        "modparam(\"usrloc\", \"timer_interval\", 1)\nmodparam(\"registrar\", \"min_expires\", 1)";
+    let server = Server::start(&script(&folder.file(), "sql-only", parameters, "save(\"location\")"));
+    let mut alice = Phone::udp(&server, "alice");
+    assert_eq!(alice.ask(&alice.register_for(1)).status(), 200);
+    let file = rusqlite::Connection::open(folder.file()).unwrap();
+    let until = std::time::Instant::now() + crate::harness::PATIENCE;
+    while file.query_row("SELECT count(*) FROM location", [], |row| row.get::<_, i64>(0)).unwrap() > 0 {
+        assert!(std::time::Instant::now() < until);
+    }
+    kill(server);
+}

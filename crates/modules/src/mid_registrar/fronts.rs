@@ -11,6 +11,7 @@ use seawall_registrar::mid::{Errand, ErrandKind, Mid, Upstream};
 use seawall_sip::Uri;
 
 use super::parameters::MidSettings;
+use super::silence::Silence;
 use crate::context::Context;
 use crate::node::Node;
 use crate::originate::{self, OnAnswer, OwnRequest};
@@ -36,6 +37,8 @@ pub struct Front {
     /// own, because each entry takes the place of a binding.
     gone: Mutex<Vec<(Box<[u8]>, u64)>>,
     errands: AtomicUsize,
+    /// Whether the main registrars answer.
+    pub(super) silence: Silence,
 }
 
 /// All of them.
@@ -79,6 +82,7 @@ impl Fronts {
             upstream: Upstream::new(secret),
             gone: Mutex::default(),
             errands: AtomicUsize::new(0),
+            silence: Silence::default(),
         });
         list.push(Arc::clone(&front));
         self.is_used.store(true, Ordering::Relaxed);
@@ -127,6 +131,12 @@ impl Fronts {
         self.latency.load(Ordering::Relaxed).div_ceil(16)
     }
 
+    /// Tables whose main registrar has stopped answering.
+    #[must_use]
+    pub fn silent(&self) -> u64 {
+        self.list.read().iter().filter(|front| front.silence.is_down()).count() as u64
+    }
+
     /// De-REGISTERs and renewals that wait to be sent or sent again.
     #[must_use]
     pub fn waiting(&self) -> u64 {
@@ -164,7 +174,7 @@ impl Front {
 
 /// The statistics that are worked out when somebody asks.
 #[must_use]
-pub fn gauges(node: &Node) -> [(&'static str, u64); 3] {
+pub fn gauges(node: &Node) -> [(&'static str, u64); 4] {
     let counted = |stat: Stat| node.counters.value(stat as usize);
     let (absorbed, forwarded) = (counted(Stat::AbsorbedRegs), counted(Stat::ForwardedRegs));
     let ratio = (absorbed * 10_000).checked_div(absorbed + forwarded).unwrap_or(0);
@@ -172,6 +182,7 @@ pub fn gauges(node: &Node) -> [(&'static str, u64); 3] {
         ("pending_deregs", node.fronts.waiting()),
         ("absorb_ratio", ratio),
         ("upstream_latency", node.fronts.latency_ms()),
+        ("upstream_silent", node.fronts.silent()),
     ]
 }
 
@@ -186,6 +197,9 @@ pub fn tick(context: &mut Context) {
         front.with(&node, &settings, context.now_s, |mid| {
             for (aor, contact_id) in &gone {
                 mid.gone(aor, *contact_id);
+            }
+            if front.silence.take_return() {
+                mid.hurry();
             }
             // Every worker looks after its own shards.
             for shard in (context.worker..front.upstream.shard_count()).step_by(node.workers.max(1)) {
@@ -226,6 +240,9 @@ fn send(context: &mut Context, front: &Arc<Front>, errand: Errand) {
     let front = Arc::clone(front);
     let on_answer = OnAnswer::new(move |context, ended| {
         front.errands.fetch_sub(1, Ordering::Relaxed);
+        if ended.response.is_some() {
+            front.silence.heard();
+        }
         if errand.kind == ErrandKind::Remove && matches!(ended.code, 200..=299 | 404) {
             context.node.counters.bump(context.worker, Stat::AcknowledgedDeregs);
         }

@@ -8,3 +8,5 @@ mod forms;
 mod harness;
 mod lookup;
 mod model;
+mod outage;
+mod passed;

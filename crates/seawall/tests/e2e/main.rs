@@ -15,6 +15,7 @@ mod cached;
 mod calls;
 mod check;
 mod contacts;
+mod crowd;
 mod differential;
 mod examples;
 mod flags;

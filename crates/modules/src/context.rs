@@ -117,6 +117,8 @@ pub struct Context {
     pub accounting: crate::acc::Accounting,
     /// What the authorize functions found out.
     pub authentication: crate::auth::Verdict,
+    /// What the digests of requests have in common. It stays when the context serves the next message.
+    pub digest_memo: std::cell::Cell<seawall_digest::Memo>,
     /// Set in an event route.
     pub event: Option<EventParameters>,
     /// Packets to send when the route has ended.
@@ -202,6 +204,7 @@ impl Context {
             armed: Armed::default(),
             accounting: crate::acc::Accounting::default(),
             authentication: crate::auth::Verdict::default(),
+            digest_memo: std::cell::Cell::default(),
             event: None,
             outbox: Outbox::default(),
             effects: Effects::default(),

@@ -68,6 +68,10 @@ pub enum Reject {
     IntervalTooBrief(u32),
     /// More contacts than the address of record may have.
     TooManyContacts,
+    /// A `pn-` parameter without its value (RFC 8599).
+    PushParamEmpty,
+    /// A push provider that is not supported (RFC 8599 §5.2).
+    PushUnsupported,
     /// A list of contacts that is too long for somebody who has not proven who he is (`max_reply_percent`).
     ReplyTooLong,
 }
@@ -101,6 +105,8 @@ impl Reject {
             Reject::ContactForbidden => (403, "Contact not allowed"),
             Reject::IntervalTooBrief(_) => (423, "Interval too brief"),
             Reject::TooManyContacts => (503, "Too many registered contacts"),
+            Reject::PushParamEmpty => (400, "Empty pn- param in contact"),
+            Reject::PushUnsupported => (555, "Push provider not supported"),
             Reject::ReplyTooLong => (403, "Too many contacts to list without authentication over UDP"),
         };
         let reason = match status {
@@ -110,6 +116,7 @@ impl Reject {
             423 => "Interval Too Brief",
             439 => "First Hop Lacks Outbound Support",
             503 => "Service Unavailable",
+            555 => "Push Notification Service Not Supported",
             _ => "Server Internal Error",
         };
         (status, reason, text)
@@ -134,6 +141,9 @@ impl Reject {
                 for tag in validate::unsupported(message, Name::Require, supported(policy)) {
                     line(out, b"Unsupported", tag);
                 }
+            }
+            Reject::PushUnsupported => {
+                policy.push.iter().for_each(|push| push.write_providers(out));
             }
             _ => {}
         }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use seawall_location::{Binding, Domain, Entry, Matching, NameId, Numbers, Q_NONE, Removal, Sink};
+use seawall_location::{Binding, Domain, Entry, Matching, NameId, Numbers, PUSH_FLAG, Q_NONE, Removal, Sink};
 use seawall_sip::{Message, Uri, ascii};
 use smallvec::SmallVec;
 
@@ -11,6 +11,7 @@ use crate::limits::{LATEST_EXPIRY_S, MAX_ATTR_LEN, MAX_RECEIVED_LEN};
 use crate::plan::{Fate, Plan, Step};
 use crate::policy::{MatchingMode, Policy};
 use crate::proportion;
+use crate::push::Wakes;
 use crate::reject::Reject;
 use crate::reply::{self, Gruus};
 use crate::request::{Asked, Register, Wish};
@@ -221,6 +222,11 @@ impl<'a> Save<'a> {
         let gruus = self.policy.gruu.as_deref().filter(|_| register.supports_gruu);
         let gruus = gruus.map(|gruu| Gruus { gruu, aor: &register.aor, host_port: self.source.host_port });
         reply::write_contacts(entry, self.policy, only, gruus.as_ref(), reply);
+        if let Some(push) = self.policy.push.as_deref()
+            && register.contacts.iter().any(|asked| asked.wakes != Wakes::Not)
+        {
+            push.write_reply(register, self.domain, entry, reply);
+        }
         if register.is_outbound {
             reply.extend_from_slice(b"Require: outbound\r\n");
         }
@@ -300,7 +306,7 @@ impl<'a> Save<'a> {
             last_modified_s: now_s,
             cseq: register.cseq,
             flags: self.source.flags | if comes_by_path { self.policy.nat_flag } else { 0 },
-            cflags: self.source.cflags,
+            cflags: self.source.cflags | if asked.wakes == Wakes::Here { PUSH_FLAG } else { 0 },
             methods: asked.methods.unwrap_or(register.methods),
             reg_id: asked.reg_id,
             latency_us: stored.latency_us,

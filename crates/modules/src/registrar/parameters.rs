@@ -393,6 +393,7 @@ impl RegistrarSettings {
             outbound: parameters.bool("registrar", "outbound_mode"),
             max_reply_percent: number("max_reply_percent"),
             gruu: gruu(parameters),
+            push: None,
         };
         Self {
             policy,

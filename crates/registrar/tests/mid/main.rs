@@ -10,3 +10,4 @@ mod lookup;
 mod model;
 mod outage;
 mod passed;
+mod push;

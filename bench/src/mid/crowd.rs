@@ -55,6 +55,8 @@ pub struct Counts {
     pub broken_promises: u64,
     /// 2xx that do not list the contact of the phone.
     pub unlisted: u64,
+    /// The first of them.
+    pub unlisted_example: Option<String>,
     /// Refreshes that were answered when the registration before them had run out already.
     pub late: u64,
     /// Phones that became registered.
@@ -78,6 +80,7 @@ impl Counts {
             failed: self.failed.clone(),
             broken_promises: self.broken_promises - before.broken_promises,
             unlisted: self.unlisted - before.unlisted,
+            unlisted_example: self.unlisted_example.clone(),
             late: self.late - before.late,
             arrivals: self.arrivals - before.arrivals,
             user_arrivals: self.user_arrivals - before.user_arrivals,
@@ -329,6 +332,14 @@ impl Crowd {
         let user = format!("<sip:a{number:08}l{}@", agent.life);
         let Some(granted_s) = answer.granted_s(user.as_bytes()) else {
             self.counts.unlisted += 1;
+            let text = || {
+                format!(
+                    "to {user} after {} sendings: {}",
+                    ask.attempts,
+                    String::from_utf8_lossy(answer.bytes)
+                )
+            };
+            self.counts.unlisted_example.get_or_insert_with(text);
             return self.wake(number, now_ms + TRY_AGAIN_MS);
         };
         let is_late = matches!(agent.standing, Standing::Held { until_ms, .. } if until_ms <= now_ms);

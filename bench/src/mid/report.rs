@@ -77,6 +77,9 @@ fn write(args: &MidArgs, outcome: &Outcome, text: &mut String) -> std::fmt::Resu
         phones.unlisted,
         phones.late
     )?;
+    if let Some(example) = &phones.unlisted_example {
+        writeln!(text, "without its contact: {example}")?;
+    }
     writeln!(
         text,
         "front: {:.2} us of processor time a REGISTER, {} de-REGISTERs of its own",

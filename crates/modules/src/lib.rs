@@ -44,6 +44,7 @@ pub mod sipmsgops;
 pub mod sl;
 pub mod statistics;
 pub mod tm;
+pub mod uac_auth;
 pub mod uris;
 pub mod usrloc;
 pub mod variables;
@@ -89,6 +90,7 @@ pub static MODULES: &[&Module<Context>] = &[
     &sipmsgops::MODULE,
     &sl::MODULE,
     &tm::MODULE,
+    &uac_auth::MODULE,
     &usrloc::MODULE,
 ];
 

@@ -392,7 +392,8 @@ impl Registration {
         contact.extend_from_slice(b";expires=");
         let (kind, callid, cseq) = match self.state {
             State::Leaving => {
-                let cseq = self.cseq.saturating_add(1 + u32::from(self.attempt));
+                // Two numbers for each attempt: a challenge is answered with the next one.
+                let cseq = self.cseq.saturating_add(1 + 2 * u32::from(self.attempt));
                 ascii::write_u32(&mut contact, 0);
                 (ErrandKind::Remove, self.texts.callid().to_vec(), cseq)
             }

@@ -26,6 +26,7 @@ mod masquerade;
 mod mi;
 mod mid;
 mod mid_ready;
+mod mid_wire;
 mod nat;
 mod operation;
 mod path;

@@ -15,6 +15,9 @@ use crate::worker::Command;
 /// How often it is looked whether a change is kept. Commands run on threads of their own, which may wait.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
 
+/// How long writing everything may take: a million rows take some seconds.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(25);
+
 const FAILED: LocationError = LocationError::Failed("The database fails");
 
 impl Management {
@@ -59,6 +62,9 @@ impl Management {
 
     /// Waits until everything that has changed so far is written.
     pub(super) fn written(&self) -> Result<(), LocationError> {
+        if self.node.store.is_back() {
+            return self.flushed();
+        }
         let journal = &self.node.store.journal;
         let (last, settled) = (journal.last(), journal.settled());
         let until = Instant::now() + Duration::from_millis(limits::PATIENCE_MS);
@@ -69,6 +75,19 @@ impl Management {
             std::thread::sleep(LOOK_AGAIN);
         }
         if journal.has_failed_since(settled) { Err(FAILED) } else { Ok(()) }
+    }
+
+    /// Write-back: has everything written now.
+    fn flushed(&self) -> Result<(), LocationError> {
+        let number = self.node.store.ask_flush();
+        let until = Instant::now() + FLUSH_PATIENCE;
+        while !self.node.store.is_flushed(number) {
+            if Instant::now() > until {
+                return Err(FAILED);
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        Ok(())
     }
 
     /// What the store does, where there is one.
@@ -104,7 +123,7 @@ impl Management {
         }
         let loading = store.tables().iter().filter(|table| !table.loading.is_done()).count() as u64;
         for (name, value, doc) in [
-            ("store_unwritten", store.journal.len() as u64, "Changes that are not in the database yet."),
+            ("store_unwritten", store.unwritten() as u64, "Changes that are not in the database yet."),
             ("store_loading", loading, "Tables that are being loaded."),
         ] {
             each(&Statistic { group: "usrloc", name, value, kind: StatisticKind::Gauge, doc });

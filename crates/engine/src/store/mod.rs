@@ -1,5 +1,6 @@
 //! Bindings in a database: opening it, loading from it, and writing to it, on the control side's runtime.
 
+mod flusher;
 mod loader;
 mod table;
 #[cfg(test)]
@@ -119,6 +120,10 @@ pub(crate) fn start(
     let Opened { first, .. } = opened;
     for domain in node.location.domains() {
         attach(node, &domain, Some(&first), runtime, stopped.clone());
+    }
+    if node.store.is_back() {
+        let flusher = flusher::Flusher { node: Arc::clone(node), work, stop: stopped };
+        return Some(Tasks { stop, writer: runtime.spawn(flusher.run()) });
     }
     let workers = node.workers;
     let told = move || {

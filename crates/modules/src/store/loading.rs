@@ -115,7 +115,10 @@ impl Store {
         if entry.insert(&named, &mut ()).is_err() {
             return Taken::No;
         }
-        if self.is_on() {
+        if self.is_back() {
+            table.dirty.mark(binding.numbers.contact_id);
+            table.dirty.mark(contact_id);
+        } else if self.is_on() {
             let row = row(entry.aor(), &named, table.domain.names(), &self.flags(), self.uses_domain());
             let sequence = self.journal.open(table.number, entry.aor());
             let changes = vec![

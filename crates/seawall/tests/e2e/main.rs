@@ -40,6 +40,7 @@ mod routes;
 mod script;
 mod sipp;
 mod store;
+mod store_faults;
 mod tcp;
 mod torture;
 mod users;

@@ -1,5 +1,6 @@
 //! Bindings in a database: on disk before they are answered, and there again after a restart.
 
+use crate::harness::digest::ask;
 use crate::harness::scripts::{MODULES, registrar};
 use crate::harness::server::{run, temporary_folder};
 use crate::harness::{Phone, Server, mi};
@@ -41,6 +42,11 @@ route {{
 "#,
         file.display()
     )
+}
+
+fn start_back(file: &Path, interval_s: u32) -> Server {
+    let parameters = format!("modparam(\"usrloc\", \"timer_interval\", {interval_s})");
+    Server::start(&script(file, "single-instance-sql-write-back", &parameters, "save(\"location\")"))
 }
 
 fn start(file: &Path) -> Server {
@@ -187,4 +193,64 @@ fn a_reload_does_not_move_the_bindings() {
     let said = mi::call(&server, "reload", json!({}));
     assert!(said["error"].to_string().contains("keeps its bindings"), "{said}");
     stop(server);
+}
+
+#[test]
+fn write_back_writes_at_the_end_and_when_it_is_told() {
+    let folder = Folder::new();
+    let server = start_back(&folder.file(), 3600);
+    let mut phones: Vec<Phone> =
+        ["alice", "bob", "carol"].iter().map(|user| Phone::udp(&server, user)).collect();
+    phones.iter_mut().for_each(|phone| drop(phone.register()));
+    assert_eq!(mi::statistic(&server, "usrloc:store_unwritten"), 3);
+    mi::result(&server, "ul_flush", json!({}));
+    assert_eq!(mi::statistic(&server, "usrloc:store_unwritten"), 0);
+    // A kill costs what came after that, and nothing else.
+    Phone::udp(&server, "dave").register();
+    kill(server);
+    let server = start_back(&folder.file(), 3600);
+    server.wait_for_log("3 bindings loaded");
+    let mut carol = Phone::udp(&server, "carol");
+    carol.register();
+    let register = Phone::udp(&server, "alice").register_request();
+    let gone = register.with("Contact: *").with("Expires: 0");
+    assert_eq!(carol.ask(&gone).status(), 200);
+    stop(server);
+    let server = start_back(&folder.file(), 3600);
+    server.wait_for_log("3 bindings loaded from 3 rows");
+    assert_eq!(mi::contacts(&server, "carol@127.0.0.1").len(), 2);
+    assert!(mi::contacts(&server, "alice@127.0.0.1").is_empty());
+    stop(server);
+}
+
+#[test]
+fn write_back_writes_every_timer_interval() {
+    let folder = Folder::new();
+    let server = start_back(&folder.file(), 1);
+    Phone::udp(&server, "alice").register();
+    mi::wait_for_statistic(&server, "usrloc:store_unwritten", 0);
+    assert_eq!(mi::statistic(&server, "usrloc:store_rows"), 1);
+    kill(server);
+    let server = start_back(&folder.file(), 1);
+    server.wait_for_log("1 bindings loaded");
+    stop(server);
+}
+
+#[test]
+fn without_a_script_phones_are_still_registered_after_a_restart() {
+    let folder = temporary_folder();
+    let data = folder.join("data").display().to_string();
+    let arguments = ["--data", &data, "-l", "udp:127.0.0.1:0", "--mi", "127.0.0.1:0"];
+    let server = Server::start_as_told(&arguments);
+    assert!(server.greeting.iter().any(|line| line.contains(&data)), "{:?}", server.greeting);
+    server.add_user("alice", "wonder");
+    let mut alice = Phone::udp(&server, "alice");
+    let register = alice.register_for(600);
+    assert_eq!(ask(&mut alice, &register, "wonder").status(), 200);
+    kill(server);
+    let server = Server::start_as_told(&arguments);
+    server.wait_for_log("1 bindings loaded");
+    assert_eq!(mi::contacts(&server, "alice@127.0.0.1").len(), 1);
+    stop(server);
+    std::fs::remove_dir_all(folder).unwrap();
 }

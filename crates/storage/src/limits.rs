@@ -14,3 +14,14 @@ pub const IDENTIFIER_LEN: usize = 63;
 
 /// How many rows of a list are read at once: a list of users is shown in pages.
 pub const LIST_ROWS: u32 = 1000;
+
+/// How many connections to one server are open at most: more transactions at a time than a location table, accounting
+/// and look-ups of users have under way on two cores, and few enough that a dozen servers share a database that allows a
+/// hundred.
+pub const SERVER_CONNECTIONS: u32 = 8;
+
+/// How much longer than the server itself is allowed to take we wait for it: its own "took too long" should arrive.
+pub const ANSWER_MARGIN: Duration = Duration::from_millis(500);
+
+/// How many rows one statement for MySQL changes at most: its placeholders are counted in 16 bits, and a row has 19.
+pub const STATEMENT_ROWS: usize = 256;

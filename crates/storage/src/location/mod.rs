@@ -5,8 +5,10 @@
 //! every value is bytes as SIP carried them.
 
 mod columns;
-mod datetime;
+
+mod read;
 mod row;
+mod server;
 mod sqlite;
 mod statements;
 mod table;

@@ -126,7 +126,7 @@ impl<'a> Registrar<'a> {
         let response = Response {
             to_tag: Some(b"a-tag-of-the-server"),
             via_fix: Some(ViaFix { received: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), rport: Some(40_000) }),
-            extra_headers: &self.headers,
+            extra_headers: [&self.headers, b"", b""],
             ..Response::new(outcome.status, outcome.reason.as_bytes())
         };
         response.write(message, &mut self.reply);

@@ -60,6 +60,31 @@ pub struct Answer<'a> {
     cnonce: &'a [u8],
 }
 
+/// The hash of the last method and URI, H(A2) of RFC 7616 section 3.4.3: the phones of a platform register at one URI, so
+/// that it is seldom computed. There is nothing secret in it.
+#[derive(Clone, Debug, Default)]
+pub struct Memo {
+    /// Method and URI with a colon between them.
+    text: Vec<u8>,
+    digest: Option<(Hash, Hex)>,
+}
+
+impl Memo {
+    fn a2(&mut self, hash: Hash, method: &[u8], uri: &[u8]) -> &Hex {
+        let is_same = self.text.len() == method.len() + 1 + uri.len()
+            && self.text.ends_with(uri)
+            && self.text.starts_with(method)
+            && matches!(self.digest, Some((of, _)) if of == hash);
+        if !is_same {
+            self.text.clear();
+            [method, b":", uri].into_iter().for_each(|part| self.text.extend_from_slice(part));
+            self.digest = None;
+        }
+        let Memo { text, digest } = self;
+        &digest.get_or_insert_with(|| (hash, hash.digest(&[text]))).1
+    }
+}
+
 /// The value inside quotes; backslashes are resolved in the few values that have some. `is_escaped` says whether any
 /// value of the credentials has.
 fn unquoted(raw: &[u8], is_escaped: bool) -> Cow<'_, [u8]> {
@@ -155,14 +180,14 @@ impl<'a> Answer<'a> {
     }
 
     /// Whether it was made by somebody who knows `ha1`, for a request with this method and body. False for an HA1
-    /// of another hash function.
+    /// of another hash function. `memo` is any that the caller has at hand, best the one of the last call.
     #[must_use]
-    pub fn is_by(&self, ha1: &Ha1, method: &[u8], body: &[u8]) -> bool {
-        ha1.hash() == self.algorithm.hash && self.expected(ha1, method, body).matches(self.response)
+    pub fn is_by(&self, ha1: &Ha1, method: &[u8], body: &[u8], memo: &mut Memo) -> bool {
+        ha1.hash() == self.algorithm.hash && self.expected(ha1, method, body, memo).matches(self.response)
     }
 
     /// The digest that knowing `ha1` leads to.
-    fn expected(&self, ha1: &Ha1, method: &[u8], body: &[u8]) -> Hex {
+    fn expected(&self, ha1: &Ha1, method: &[u8], body: &[u8], memo: &mut Memo) -> Hex {
         let hash: Hash = self.algorithm.hash;
         let session;
         let a1 = if self.algorithm.session {
@@ -171,11 +196,13 @@ impl<'a> Answer<'a> {
         } else {
             ha1.digits()
         };
+        let of_body;
         let a2 = if self.qop == Qop::AuthInt {
             let body = hash.digest(&[body]);
-            hash.digest(&[method, b":", self.uri, b":", body.as_bytes()])
+            of_body = hash.digest(&[method, b":", self.uri, b":", body.as_bytes()]);
+            &of_body
         } else {
-            hash.digest(&[method, b":", self.uri])
+            memo.a2(hash, method, self.uri)
         };
         let qop: &[u8] = match self.qop {
             Qop::None => return hash.digest(&[a1, b":", self.nonce, b":", a2.as_bytes()]),
@@ -210,7 +237,29 @@ mod tests {
         let answer = Answer::parse(value.as_bytes()).unwrap().unwrap();
         let hash = answer.algorithm.hash;
         let ha1 = Ha1::new(hash, &answer.username, &answer.realm, password.as_bytes());
-        assert_eq!(answer.is_by(&ha1, method.as_bytes(), body.as_bytes()), expected, "{value}");
+        let mut memo = Memo::default();
+        let mut is_by = || answer.is_by(&ha1, method.as_bytes(), body.as_bytes(), &mut memo);
+        assert_eq!(is_by(), expected, "{value}");
+        assert_eq!(is_by(), expected, "{value}, with the memo of the last time");
+    }
+
+    #[test]
+    fn a_memo_serves_what_it_was_made_for_only() {
+        let mut memo = Memo::default();
+        let mut check = |hash: Hash, method: &str, uri: &str| {
+            let expected = hash.digest(&[method.as_bytes(), b":", uri.as_bytes()]);
+            let found = memo.a2(hash, method.as_bytes(), uri.as_bytes());
+            assert_eq!(found.as_bytes(), expected.as_bytes(), "{method} {uri}");
+        };
+        check(Hash::Md5, "REGISTER", "sip:a");
+        check(Hash::Md5, "REGISTER", "sip:a");
+        check(Hash::Md5, "REGISTER", "sip:b");
+        check(Hash::Md5, "REGISTRE", "sip:b");
+        check(Hash::Sha256, "REGISTRE", "sip:b");
+        check(Hash::Md5, "REGISTRE", "sip:b");
+        check(Hash::Md5, "REGISTRE:sip", "b");
+        check(Hash::Md5, "REGISTER", "sip:");
+        check(Hash::Md5, "", "");
     }
 
     const RFC_2617: &str = "Digest username=\"Mufasa\", realm=\"testrealm@host.com\", \

@@ -164,8 +164,10 @@ mod tests {
     fn check(realm: &str, qops: &str, algorithms: &str, stale: bool, expected: &str) {
         let terms = Terms::read(qops.as_bytes(), algorithms.as_bytes()).unwrap();
         let mut out = Vec::new();
-        write_challenge(&mut out, "WWW-Authenticate", realm.as_bytes(), terms, stale, |_, _| [b'N'; 32]);
-        let nonce = "N".repeat(32);
+        write_challenge(&mut out, "WWW-Authenticate", realm.as_bytes(), terms, stale, |_, _| {
+            [b'N'; crate::NONCE_LEN]
+        });
+        let nonce = "N".repeat(crate::NONCE_LEN);
         let text = String::from_utf8(out).unwrap().replace(&nonce, "N");
         assert_eq!(text, expected.replace('|', "\r\n"));
     }

@@ -18,7 +18,7 @@ mod replays;
 mod scan;
 
 pub use algorithm::{Algorithm, Hash};
-pub use answer::{Answer, BadAnswer, Qop};
+pub use answer::{Answer, BadAnswer, Memo, Qop};
 pub use challenge::{BadTerms, Qops, Terms, write_challenge};
 pub use hex::{Ha1, Hex};
 pub use nonce::{NONCE_LEN, Nonce, NonceKey};

@@ -1,24 +1,25 @@
 //! Nonces that carry what has to be known about them: when they were made, for what, and a proof that we did.
 //!
-//! 24 bytes as 32 characters of URL-safe base64: seconds (4), serial number (4), terms (1), keyed hash (15). Nobody
-//! without the key can make one, and making one leaves nothing behind: a flood of unauthenticated requests fills no
-//! memory.
+//! 16 bytes as 22 characters of URL-safe base64: seconds (4), serial number and terms (4), keyed hash (8). Nobody without
+//! the key can make one: each try has to ask the server. Making one leaves nothing behind: a flood of unauthenticated
+//! requests fills no memory. It is no longer than that because every response is a hash over it: with a cnonce of up
+//! to 16 characters two blocks of MD5.
 
 use std::fmt;
 use std::hash::Hasher;
 
-use siphasher::sip128::{Hasher128, SipHasher24};
+use siphasher::sip::SipHasher24;
+use siphasher::sip128::{Hasher128, SipHasher24 as Derive};
 use subtle::ConstantTimeEq;
 
 use crate::algorithm::Algorithm;
 use crate::challenge::Qops;
 
 /// How many characters a nonce has.
-pub const NONCE_LEN: usize = 32;
+pub const NONCE_LEN: usize = 22;
 
-const BYTES: usize = 24;
-/// The bytes that the keyed hash is made over.
-const SIGNED: usize = 9;
+/// How many bits of the second word are the terms; the others are the serial number.
+const TERMS_BITS: u32 = 5;
 
 /// How far the clock of another server with the same secret may be ahead, in seconds.
 const SKEW_S: u64 = 5;
@@ -37,7 +38,7 @@ pub struct NonceKey {
 pub struct Nonce {
     /// When, in Unix seconds.
     pub issued_s: u32,
-    /// Tells apart those of one second.
+    /// Tells apart those of one second: 27 bits.
     pub serial: u32,
     /// The algorithm that it was offered for.
     pub algorithm: Algorithm,
@@ -57,7 +58,7 @@ impl NonceKey {
     #[must_use]
     pub fn new(secret: [u8; 16]) -> NonceKey {
         let derive = |label: u8| {
-            let mut hasher = SipHasher24::new_with_key(&secret);
+            let mut hasher = Derive::new_with_key(&secret);
             hasher.write_u8(label);
             hasher.finish128().as_bytes()
         };
@@ -80,39 +81,29 @@ impl NonceKey {
         NonceKey::new(key)
     }
 
-    /// Makes a nonce. `serial` is another number each time.
+    /// Makes a nonce. `serial` is another number each time; its low 27 bits are used.
     #[must_use]
     pub fn write(&self, algorithm: Algorithm, qops: Qops, now_s: u64, serial: u32) -> [u8; NONCE_LEN] {
         let issued_s = u32::try_from(now_s).unwrap_or(u32::MAX);
         let terms = algorithm.number() | u8::from(qops.auth) << 3 | u8::from(qops.auth_int) << 4;
-        let mut bytes = [0; BYTES];
-        let content = issued_s.to_be_bytes().into_iter().chain(serial.to_be_bytes()).chain([terms]);
-        bytes.iter_mut().zip(content).for_each(|(to, from)| *to = from);
-        let proof = self.proof(bytes.get(..SIGNED).unwrap_or_default());
-        bytes.iter_mut().skip(SIGNED).zip(proof).for_each(|(to, from)| *to = from);
-        encode(&bytes)
+        let content = u64::from(issued_s) << 32 | u64::from(serial << TERMS_BITS | u32::from(terms));
+        encode(u128::from(content) << 64 | u128::from(self.proof(content)))
     }
 
     /// Reads a nonce. `None` when it was not made with this key.
     #[must_use]
     pub fn read(&self, text: &[u8]) -> Option<Nonce> {
-        let bytes = decode(text)?;
-        let (content, given) = bytes.split_at_checked(SIGNED)?;
-        let proof = self.proof(content);
-        // As two numbers that overlap: it takes as long for any difference.
-        let (first, last) = (word(given.first_chunk()), word(given.last_chunk()));
-        let proof = proof.get(..given.len())?;
-        let difference = first ^ word(proof.first_chunk()) | last ^ word(proof.last_chunk());
-        if !bool::from(difference.ct_eq(&0)) {
+        let nonce = decode(text)?;
+        let (content, given) = ((nonce >> 64) as u64, nonce as u64);
+        if !bool::from((self.proof(content) ^ given).ct_eq(&0)) {
             return None;
         }
-        let number = |part: &[u8]| part.iter().fold(0u32, |number, byte| number << 8 | u32::from(*byte));
-        let terms = *content.last()?;
+        let second = content as u32;
         Some(Nonce {
-            issued_s: number(content.get(..4)?),
-            serial: number(content.get(4..8)?),
-            algorithm: Algorithm::from_number(terms & 7)?,
-            qops: Qops { auth: terms & 8 != 0, auth_int: terms & 16 != 0 },
+            issued_s: (content >> 32) as u32,
+            serial: second >> TERMS_BITS,
+            algorithm: Algorithm::from_number(second as u8 & 7)?,
+            qops: Qops { auth: second & 8 != 0, auth_int: second & 16 != 0 },
         })
     }
 
@@ -121,27 +112,35 @@ impl NonceKey {
     #[must_use]
     pub fn fingerprint(&self, parts: &[&[u8]]) -> u64 {
         let [first, second] = self.fingerprint;
-        let mut state = first;
+        // Two chains, since a multiplication waits for the one before it.
+        let (mut state, mut other) = (first, second);
         for part in parts {
-            let (pairs, rest) = part.as_chunks::<16>();
-            for pair in pairs {
-                state = fold(word(pair.first_chunk()) ^ state, word(pair.last_chunk()) ^ second);
+            let (blocks, _) = part.as_chunks::<32>();
+            for block in blocks {
+                let &[a, b, c, d] = block.as_chunks::<8>().0 else { continue };
+                state = fold(u64::from_le_bytes(a) ^ state, u64::from_le_bytes(b) ^ second);
+                other = fold(u64::from_le_bytes(c) ^ other, u64::from_le_bytes(d) ^ first);
             }
-            let mut last = [0; 16];
-            last.iter_mut().zip(rest).for_each(|(to, from)| *to = *from);
-            let len = u64::try_from(part.len()).unwrap_or(u64::MAX);
-            state = fold(
-                word(last.first_chunk()) ^ state,
-                word(last.last_chunk()) ^ second ^ len.rotate_left(48),
-            );
+            // What is left, and what comes before it, up to a block; the length tells how much of it is new.
+            let mut padded = [0; 32];
+            let last = part.last_chunk().unwrap_or_else(|| {
+                if let Some(start) = padded.get_mut(..part.len()) {
+                    start.copy_from_slice(part);
+                }
+                &padded
+            });
+            let &[a, b, c, d] = last.as_chunks::<8>().0 else { continue };
+            let len = u64::try_from(part.len()).unwrap_or(u64::MAX).rotate_left(48);
+            state = fold(u64::from_le_bytes(a) ^ state, u64::from_le_bytes(b) ^ second ^ len);
+            if part.len() > 16 {
+                other = fold(u64::from_le_bytes(c) ^ other, u64::from_le_bytes(d) ^ first ^ len);
+            }
         }
-        fold(state ^ second, first)
+        fold(state ^ second, other ^ first)
     }
 
-    fn proof(&self, content: &[u8]) -> [u8; 16] {
-        let mut hasher = self.hasher;
-        hasher.write(content);
-        hasher.finish128().as_bytes()
+    fn proof(&self, content: u64) -> u64 {
+        self.hasher.hash(&content.to_be_bytes())
     }
 }
 
@@ -164,33 +163,35 @@ fn fold(left: u64, right: u64) -> u64 {
     (product >> 64) as u64 ^ product as u64
 }
 
-fn encode(bytes: &[u8; BYTES]) -> [u8; NONCE_LEN] {
+fn encode(number: u128) -> [u8; NONCE_LEN] {
     let mut text = [b'A'; NONCE_LEN];
-    for (four, three) in text.chunks_exact_mut(4).zip(bytes.chunks_exact(3)) {
-        let group = three.iter().fold(0u32, |group, byte| group << 8 | u32::from(*byte));
-        for (place, to) in four.iter_mut().enumerate() {
-            let digit = group >> (18 - 6 * place) & 63;
-            *to = ALPHABET.get(digit as usize).copied().unwrap_or(b'A');
-        }
+    for (place, to) in text.iter_mut().enumerate() {
+        // The last digit has two bits of the number and four zeros behind them.
+        let bits = if place + 1 < NONCE_LEN { number >> (122 - 6 * place) } else { number << 4 };
+        *to = ALPHABET.get(bits as usize & 63).copied().unwrap_or(b'A');
     }
     text
 }
 
-fn decode(text: &[u8]) -> Option<[u8; BYTES]> {
+fn decode(text: &[u8]) -> Option<u128> {
     let text: &[u8; NONCE_LEN] = text.try_into().ok()?;
-    let mut bytes = [0; BYTES];
+    let (most, &[before, last]) = (text.first_chunk::<20>()?, text.last_chunk::<2>()?);
     let mut all = 0;
-    for (four, three) in text.as_chunks::<4>().0.iter().zip(bytes.as_chunks_mut::<3>().0) {
-        let [a, b, c, d] = four.map(value);
-        all |= a | b | c | d;
-        let [_, high, middle, low] = (a << 18 | b << 12 | c << 6 | d).to_be_bytes();
-        *three = [high, middle, low];
-    }
-    (all & NO_DIGIT == 0).then_some(bytes)
+    let mut digits = |digits: &[u8]| {
+        digits.iter().fold(0, |number: u64, digit| {
+            let value = value(*digit);
+            all |= value;
+            number << 6 | value
+        })
+    };
+    let (high, low) = most.split_at(10);
+    let (high, low, end) = (digits(high), digits(low), digits(&[before, last]));
+    let is_one = all & NO_DIGIT == 0 && end & 15 == 0;
+    is_one.then_some(u128::from(high) << 68 | u128::from(low) << 8 | u128::from(end >> 4))
 }
 
 /// What stands for a character that is no digit: more than a digit can be.
-const NO_DIGIT: u32 = 0x80;
+const NO_DIGIT: u64 = 0x80;
 
 /// The value of each character as a digit.
 static VALUES: [u8; 256] = values();
@@ -207,8 +208,8 @@ const fn values() -> [u8; 256] {
 }
 
 #[inline]
-fn value(digit: u8) -> u32 {
-    VALUES.get(usize::from(digit)).map_or(NO_DIGIT, |value| u32::from(*value))
+fn value(digit: u8) -> u64 {
+    VALUES.get(usize::from(digit)).map_or(NO_DIGIT, |value| u64::from(*value))
 }
 
 #[cfg(test)]
@@ -224,13 +225,14 @@ mod tests {
         fn a_nonce_says_what_it_was_made_for(now_s: u32, serial: u32, number in 0u8..6, auth: bool, auth_int: bool) {
             let (algorithm, qops) = (Algorithm::from_number(number).unwrap(), Qops { auth, auth_int });
             let text = NonceKey::new(KEY).write(algorithm, qops, u64::from(now_s), serial);
-            let expected = Nonce { issued_s: now_s, serial, algorithm, qops };
+            let serial_bits = serial << TERMS_BITS >> TERMS_BITS;
+            let expected = Nonce { issued_s: now_s, serial: serial_bits, algorithm, qops };
             prop_assert_eq!(NonceKey::new(KEY).read(&text), Some(expected));
             prop_assert_eq!(NonceKey::new([8; 16]).read(&text), None);
         }
 
         #[test]
-        fn one_changed_character_unmasks_a_forgery(at in 0usize..32, digit in 0usize..64) {
+        fn one_changed_character_unmasks_a_forgery(at in 0usize..NONCE_LEN, digit in 0usize..64) {
             let key = NonceKey::new(KEY);
             let text = key.write(Algorithm::MD5, Qops::default(), 1_795_296_371, 1);
             let mut forged = text;

@@ -1,27 +1,34 @@
 //! Credentials, taken apart in one pass: every authenticated request pays for this. `sip::digest` reads the same grammar
 //! for everything else, and a test holds the two together.
 
+use memchr::memchr;
 use seawall_sip::ascii;
 
 /// The rest of a header value. All methods leave white space behind what they took.
 pub(crate) struct Scan<'a> {
     rest: &'a [u8],
+    /// Whether there is a backslash anywhere, as there is in next to none.
+    has_backslash: bool,
 }
 
 impl<'a> Scan<'a> {
+    fn new(rest: &'a [u8]) -> Scan<'a> {
+        Scan { rest, has_backslash: memchr(b'\\', rest).is_some() }
+    }
+
     /// Begins with the scheme: whether it is Digest, and what follows it. `None` when there is no scheme.
     pub(crate) fn scheme(value: &'a [u8]) -> Option<(bool, Scan<'a>)> {
         let value = ascii::trim(value);
         if let Some(rest) = value.strip_prefix(b"Digest ") {
             // As nearly everybody writes it.
-            return Some((true, Scan { rest: skip_space(rest) }));
+            return Some((true, Scan::new(skip_space(rest))));
         }
         let end = value.iter().position(|byte| ascii::is_lws(*byte)).unwrap_or(value.len());
         let (scheme, rest) = value.split_at_checked(end)?;
         if !ascii::is_token(scheme) {
             return None;
         }
-        Some((scheme.eq_ignore_ascii_case(b"Digest"), Scan { rest: ascii::trim_start(rest) }))
+        Some((scheme.eq_ignore_ascii_case(b"Digest"), Scan::new(ascii::trim_start(rest))))
     }
 
     /// Whether everything was taken.
@@ -32,23 +39,18 @@ impl<'a> Scan<'a> {
     /// The next `name=value`, with the comma behind it. `None` when there is something else.
     #[inline]
     pub(crate) fn pair(&mut self) -> Option<Pair<'a>> {
-        let mut key = 0;
-        let mut len = 0;
-        for byte in self.rest {
-            let small = class(*byte) & NAME;
-            if small == 0 {
-                break;
-            }
-            key = key << 8 | u64::from(small);
-            len += 1;
-        }
-        let (name, rest) = self.rest.split_at_checked(len).filter(|(name, _)| !name.is_empty())?;
+        let (name, key, rest) = self.name()?;
         let rest = skip_space(skip_space(rest).strip_prefix(b"=")?);
         let mut is_escaped = false;
         let len = match rest {
             [b'"', inner @ ..] => {
-                let (len, has_backslash) = closing_quote(inner)?;
-                is_escaped = has_backslash;
+                let len = if self.has_backslash {
+                    let len = ascii::find_closing_quote(inner)?;
+                    is_escaped = inner.get(..len)?.contains(&b'\\');
+                    len
+                } else {
+                    quote(inner)?
+                };
                 len + 2
             }
             plain => plain.iter().position(|byte| class(*byte) & VALUE == 0).unwrap_or(plain.len()),
@@ -66,6 +68,42 @@ impl<'a> Scan<'a> {
             _ => return None,
         }
         Some(Pair { name, key, value, is_escaped })
+    }
+}
+
+impl<'a> Scan<'a> {
+    /// The name of the next parameter, its key, and what follows it.
+    #[inline]
+    fn name(&self) -> Option<(&'a [u8], u64, &'a [u8])> {
+        // As nearly all are written: at most eight letters, and the equals sign at once. Eight bytes at a time.
+        if let Some(first) = self.rest.first_chunk::<8>() {
+            let word = u64::from_be_bytes(*first);
+            let marks = zeros(word ^ (LOW * b'=' as u64));
+            let len = if marks == 0 { 8 } else { marks.leading_zeros() / 8 };
+            // Setting the bit that makes letters small makes no other byte a letter.
+            let key = (word | (LOW * 0x20)).checked_shr(64 - 8 * len).unwrap_or(0);
+            let (name, rest) = self.rest.split_at_checked(len as usize)?;
+            if is_letters(key, len) && rest.first() == Some(&b'=') {
+                return Some((name, key, rest));
+            }
+        }
+        self.any_name()
+    }
+
+    #[inline(never)]
+    fn any_name(&self) -> Option<(&'a [u8], u64, &'a [u8])> {
+        let mut key = 0;
+        let mut len = 0;
+        for byte in self.rest {
+            let small = class(*byte) & NAME;
+            if small == 0 {
+                break;
+            }
+            key = key << 8 | u64::from(small);
+            len += 1;
+        }
+        let (name, rest) = self.rest.split_at_checked(len).filter(|(name, _)| !name.is_empty())?;
+        Some((name, key, rest))
     }
 }
 
@@ -91,6 +129,41 @@ pub(crate) const fn key(name: &[u8]) -> u64 {
     key
 }
 
+/// One in each byte.
+const LOW: u64 = 0x0101_0101_0101_0101;
+
+/// The high bit of each byte that is zero, and perhaps of one above such a byte that is one.
+#[inline]
+fn zeros(word: u64) -> u64 {
+    word.wrapping_sub(LOW) & !word & (LOW << 7)
+}
+
+/// Where the next quote is. Eight bytes at a time, since it is seldom far.
+#[inline]
+fn quote(inner: &[u8]) -> Option<usize> {
+    let (words, _) = inner.as_chunks::<8>();
+    for (index, bytes) in words.iter().enumerate() {
+        let marks = zeros(u64::from_le_bytes(*bytes) ^ (LOW * b'"' as u64));
+        if marks != 0 {
+            return Some(8 * index + marks.trailing_zeros() as usize / 8);
+        }
+    }
+    let at = words.as_flattened().len();
+    Some(at + inner.get(at..)?.iter().position(|byte| *byte == b'"')?)
+}
+
+/// Whether the lowest `len` bytes, one at least, are small letters.
+#[inline]
+fn is_letters(word: u64, len: u32) -> bool {
+    const HIGH: u64 = LOW << 7;
+    let Some(high) = HIGH.checked_shr(64 - 8 * len) else { return false };
+    // Nothing carries: bytes with a high bit are found by it.
+    let low = word & !HIGH;
+    let from_a = low + LOW * u64::from(0x80 - b'a');
+    let above_z = low + LOW * u64::from(0x7f - b'z');
+    word & HIGH == 0 && from_a & !above_z & high == high
+}
+
 /// Passes white space, of which there is none in most places.
 #[inline]
 fn skip_space(bytes: &[u8]) -> &[u8] {
@@ -98,32 +171,6 @@ fn skip_space(bytes: &[u8]) -> &[u8] {
         Some(byte) if *byte <= b' ' => ascii::trim_start(bytes),
         _ => bytes,
     }
-}
-
-/// Where the quote is that ends a quoted string, and whether a backslash comes before it. Eight bytes at a time.
-#[inline]
-fn closing_quote(inner: &[u8]) -> Option<(usize, bool)> {
-    const LOW: u64 = 0x0101_0101_0101_0101;
-    // The high bit of a byte that is zero; those above the lowest may be wrong.
-    let zeros = |word: u64| word.wrapping_sub(LOW) & !word & (LOW << 7);
-    let mut at = 0;
-    let (words, _) = inner.as_chunks::<8>();
-    for bytes in words {
-        let word = u64::from_le_bytes(*bytes);
-        let marks = zeros(word ^ (LOW * b'"' as u64)) | zeros(word ^ (LOW * b'\\' as u64));
-        if marks != 0 {
-            at += marks.trailing_zeros() as usize / 8;
-            break;
-        }
-        at += 8;
-    }
-    let rest = inner.get(at..)?;
-    if rest.first() == Some(&b'"') {
-        return Some((at, false));
-    }
-    // Near the end, or with a backslash.
-    let len = at + ascii::find_closing_quote(rest)?;
-    Some((len, inner.get(at..len)?.contains(&b'\\')))
 }
 
 /// Of a class: the byte as it stands in a [`key`] when it may stand in a name, else 0.

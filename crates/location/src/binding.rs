@@ -12,6 +12,9 @@ pub const Q_NONE: u16 = u16::MAX;
 /// `methods` of a contact that named none: all of them.
 pub const ALL_METHODS: u32 = u32::MAX;
 
+/// The bit of `cflags` that marks a contact which is woken by a push before requests reach it (registrar 1.1.3).
+pub const PUSH_FLAG: u32 = 4;
+
 /// The Call-ID of a binding that an operator made and no REGISTER.
 pub const MADE_BY_HAND: &[u8] = b"dfjrewr12386fd6-343@Seawall.mi";
 
@@ -91,6 +94,12 @@ impl Binding<'_> {
     #[inline]
     pub fn is_valid(&self, now_s: u64) -> bool {
         u64::from(self.numbers.expires_s) > now_s || self.numbers.expires_s == PERMANENT
+    }
+
+    /// Whether it is woken by a push before requests reach it ([`PUSH_FLAG`]).
+    #[inline]
+    pub fn is_pushed(&self) -> bool {
+        self.numbers.cflags & PUSH_FLAG != 0
     }
 
     /// Whether it is a flow: a binding of an instance and a `reg-id`, whatever its URI is (RFC 5626 §6).

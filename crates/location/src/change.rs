@@ -36,6 +36,9 @@ pub trait Sink {
     fn listens(&self) -> bool;
     /// Takes one change of `aor` in `domain`.
     fn change(&mut self, domain: &str, aor: &[u8], change: Change<'_>);
+    /// Takes a binding that should have been refreshed by now ([`Domain::set_refresh_before`](crate::Domain)). It
+    /// stays as it is. Told whether or not [`listens`](Sink::listens).
+    fn refresh_due(&mut self, _domain: &str, _aor: &[u8], _binding: &Binding<'_>) {}
 }
 
 impl Sink for () {

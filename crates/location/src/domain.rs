@@ -1,6 +1,7 @@
 //! Domains and their shards: where an address of record is found, counted, expired and dumped.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use hashbrown::HashTable;
 use parking_lot::{Mutex, MutexGuard};
@@ -95,6 +96,9 @@ pub struct Domain {
     name: Box<str>,
     identity: Identity,
     names: Arc<Names>,
+    secret: Key,
+    /// See [`Domain::set_refresh_before`].
+    pub(crate) refresh_before_s: AtomicU32,
     shards: Box<[Mutex<Shard>]>,
     /// Never used, since the shard index is masked by the number of shards; it saves an unchecked index.
     spare: Mutex<Shard>,
@@ -104,12 +108,26 @@ impl Domain {
     fn new(name: &str, secret: Key, shards: usize, names: Arc<Names>) -> Domain {
         let identity = Identity::new(secret, name.as_bytes());
         let shards = (0..shards).map(|_| Mutex::new(Shard::new())).collect();
-        Domain { name: name.into(), identity, names, shards, spare: Mutex::new(Shard::new()) }
+        Domain {
+            name: name.into(),
+            identity,
+            names,
+            secret,
+            refresh_before_s: AtomicU32::new(0),
+            shards,
+            spare: Mutex::new(Shard::new()),
+        }
     }
 
     /// The name of the domain, `location` as a rule.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// A key of this table for one purpose outside of it: whoever has it cannot tell any other. The same secret gives the
+    /// same key on every node and after a restart.
+    pub fn key(&self, purpose: &[u8]) -> [u8; 16] {
+        self.secret.derive(purpose, self.name.as_bytes()).to_bytes()
     }
 
     /// The interned names (User-Agents and sockets).
@@ -247,7 +265,9 @@ impl Domain {
         let is_it = |record: &Record| due.is_for(self.identity.aor(record.aor()), record.armed_s());
         let found = shard.table.find_bucket_index(self.table_hash(due.aor()), is_it);
         let Some(bucket) = found else { return };
+        let armed_s = shard.table.get_bucket(bucket).map_or(NOT_ARMED, Record::armed_s);
         self.purge(shard, bucket, u64::from(now_s), sink);
+        self.tell_refreshes(shard, bucket, armed_s, now_s, sink);
         if let Some(record) = shard.table.get_bucket_mut(bucket) {
             record.set_armed_s(NOT_ARMED);
             self.arm(shard, bucket, due.aor(), now_s);
@@ -296,7 +316,7 @@ impl Domain {
     /// Makes sure that the wheel looks at the record in `bucket` when its first binding ends.
     pub(crate) fn arm(&self, shard: &mut Shard, bucket: usize, hash: AorHash, now_s: u32) {
         let Some(record) = shard.table.get_bucket_mut(bucket) else { return };
-        let due_s = record.earliest_expiry_s();
+        let due_s = self.due_s(record, now_s);
         if due_s == PERMANENT || due_s >= record.armed_s() {
             return;
         }
@@ -310,7 +330,7 @@ impl Domain {
     fn rebuild_wheel(&self, shard: &mut Shard, now_s: u32) {
         shard.wheel.clear();
         for record in shard.table.iter_mut() {
-            let due_s = record.earliest_expiry_s();
+            let due_s = self.due_s(record, now_s);
             let armed_s = match due_s {
                 PERMANENT => NOT_ARMED,
                 _ => shard.wheel.arm(self.identity.aor(record.aor()), due_s, now_s),

@@ -41,6 +41,11 @@ impl Key {
         SipHasher13::new_with_keys(self.0, self.1).hash(bytes)
     }
 
+    /// A key for a use outside the table, whose secret these bytes are.
+    pub(crate) fn to_bytes(self) -> [u8; 16] {
+        (u128::from(self.0) | u128::from(self.1) << 64).to_le_bytes()
+    }
+
     fn hasher(self) -> SipHasher13 {
         SipHasher13::new_with_keys(self.0, self.1)
     }

@@ -18,10 +18,11 @@ mod matching;
 mod names;
 mod order;
 mod record;
+mod refresh;
 mod visit;
 mod wheel;
 
-pub use binding::{ALL_METHODS, Binding, MADE_BY_HAND, Numbers, PERMANENT, Q_NONE, TooLong};
+pub use binding::{ALL_METHODS, Binding, MADE_BY_HAND, Numbers, PERMANENT, PUSH_FLAG, Q_NONE, TooLong};
 pub use change::{Change, Removal, Sink};
 pub use domain::{Domain, Location, Settings, Snapshot, Statistics};
 pub use entry::{Entry, Refused};

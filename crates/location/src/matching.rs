@@ -16,6 +16,9 @@ pub enum Matching<'a> {
     /// By the value of this URI parameter alone. A contact without it is matched by URI, and only against bindings
     /// that lack it too.
     Param(&'a [u8]),
+    /// By the values of all of these URI parameters, which have to be the same bytes (`pn_ct_match_params`, registrar
+    /// 1.3.24). A binding that lacks one is not meant.
+    Params(&'a [Box<[u8]>]),
 }
 
 /// The contact to look for.
@@ -49,6 +52,7 @@ impl Candidate<'_> {
             Matching::Uri => self.find_uri(bindings, |_| true),
             Matching::UriAndCallId => self.find_uri(bindings, |binding| binding.callid == self.callid),
             Matching::Param(name) => self.find_param(bindings, name),
+            Matching::Params(names) => self.find_params(bindings, names),
         }
     }
 
@@ -85,6 +89,24 @@ impl Candidate<'_> {
             return first(bindings, is_meant);
         }
         self.find_uri(bindings, |binding| param_of(binding.contact, name).is_none())
+    }
+
+    fn find_params<'b>(
+        &self,
+        bindings: impl Iterator<Item = (usize, Binding<'b>)> + Clone,
+        names: &[Box<[u8]>],
+    ) -> Option<(usize, Binding<'b>)> {
+        let wanted = Uri::parse(self.contact).ok()?;
+        let is_same = |stored: &Uri<'_>| {
+            !names.is_empty()
+                && names.iter().all(|name| {
+                    let value = wanted.param(name).flatten();
+                    value.is_some() && stored.param(name).flatten() == value
+                })
+        };
+        first(bindings, |binding| {
+            !binding.is_flow() && Uri::parse(binding.contact).is_ok_and(|uri| is_same(&uri))
+        })
     }
 }
 
@@ -135,6 +157,17 @@ mod tests {
         check(mode, "sip:a@1.1.1.1;rinstance=7", &["sip:a@1.1.1.1"], None);
         check(mode, "sip:a@1.1.1.1", &["sip:a@1.1.1.1;rinstance=7"], None);
         check(mode, "sip:a@1.1.1.1", &["sip:a@1.1.1.1;rinstance=7", "sip:a@1.1.1.1"], Some(1));
+    }
+
+    #[test]
+    fn several_parameters_decide_together_and_what_lacks_one_is_not_meant() {
+        let names: [Box<[u8]>; 2] = [(*b"pn-provider").into(), (*b"pn-prid").into()];
+        let mode = Matching::Params(&names);
+        let wanted = "sip:a@192.0.2.7:9999;pn-provider=fcm;pn-prid=T1";
+        check(mode, wanted, &["sip:b@198.51.100.1;PN-prid=T1;pn-provider=fcm"], Some(0));
+        check(mode, wanted, &["sip:a@192.0.2.7:9999;pn-provider=fcm;pn-prid=t1"], None);
+        check(mode, wanted, &["sip:a@192.0.2.7:9999;pn-provider=fcm", "sip:a@192.0.2.7:9999"], None);
+        check(mode, "sip:a@h;pn-provider=fcm;pn-prid", &["sip:a@h;pn-provider=fcm;pn-prid"], None);
     }
 
     #[test]

@@ -104,6 +104,19 @@ pub struct RegistrarSettings {
     pub sent_contact_name: Vec<u8>,
     /// `tcp_persistent_flag` as a mask, 0 for none.
     pub tcp_persistent_flag: u32,
+    /// `overload`: what becomes of new contacts while the server cannot keep up.
+    pub overload: Overload,
+}
+
+/// What becomes of new contacts while the server cannot keep up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overload {
+    /// They are served like all others.
+    Serve,
+    /// They are refused with 503 and Retry-After.
+    Refuse,
+    /// They get no answer.
+    Drop,
 }
 
 /// Parameters of `tm`.

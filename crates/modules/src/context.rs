@@ -77,6 +77,8 @@ pub struct Context {
     pub now_ms: u64,
     /// Seconds since the Unix epoch.
     pub now_s: u64,
+    /// Whether many messages wait behind this one, more than the worker will soon get through.
+    pub is_behind: bool,
     /// The kind of route that runs.
     pub route: RouteKind,
     /// The message.
@@ -117,6 +119,8 @@ pub struct Context {
     pub accounting: crate::acc::Accounting,
     /// What the authorize functions found out.
     pub authentication: crate::auth::Verdict,
+    /// What the digests of requests have in common. It stays when the context serves the next message.
+    pub digest_memo: std::cell::Cell<seawall_digest::Memo>,
     /// Set in an event route.
     pub event: Option<EventParameters>,
     /// Packets to send when the route has ended.
@@ -182,6 +186,7 @@ impl Context {
             worker,
             now_ms: 0,
             now_s: 0,
+            is_behind: false,
             route: RouteKind::Request,
             packet: Packet::default(),
             spare: Message::empty(),
@@ -202,6 +207,7 @@ impl Context {
             armed: Armed::default(),
             accounting: crate::acc::Accounting::default(),
             authentication: crate::auth::Verdict::default(),
+            digest_memo: std::cell::Cell::default(),
             event: None,
             outbox: Outbox::default(),
             effects: Effects::default(),

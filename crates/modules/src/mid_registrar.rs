@@ -405,6 +405,7 @@ fn lookup(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     match found {
         _ if extra => Flow::TRUE,
         Ok(Found::Contacts(_)) => Flow::TRUE,
+        Ok(Found::Waking) => Flow::Value(2),
         Ok(Found::Nothing) => Flow::FALSE,
         Ok(Found::NoMethod) => Flow::Value(-2),
         Err(_) => Flow::Value(-3),

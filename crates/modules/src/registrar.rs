@@ -27,6 +27,7 @@ pub(crate) use keeping::Keeping;
 pub use keeping::Lease;
 
 use crate::branch::{Branch, NO_Q};
+use crate::configuration::Overload;
 use crate::context::Context;
 use crate::events::Gather;
 use crate::reply;
@@ -210,6 +211,12 @@ pub static MODULE: Module<Context> = Module {
         Statistic { name: "defaults_expires", doc: "The parameter default_expires.", resettable: false },
         Statistic { name: "accepted_regs", doc: "Registrations accepted.", resettable: true },
         Statistic { name: "rejected_regs", doc: "Registrations rejected.", resettable: true },
+        Statistic {
+            name: "shed_regs",
+            doc: "Registrations of new contacts that were rejected because too many requests waited; counted as \
+                  rejected too. Not in OpenSIPS.",
+            resettable: true,
+        },
     ],
     requires: &["usrloc", "signaling"],
     advise: Some(parameters::advise),
@@ -326,15 +333,28 @@ fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     if is_reply {
         return onreply::save(context, domain, flags, call.str(2), tag);
     }
+    let overload = context.configuration.settings.registrar.overload;
+    let strict;
+    let flags = if context.is_behind && overload != Overload::Serve {
+        strict = SaveFlags { known_only: true, ..flags.clone() };
+        &strict
+    } else {
+        flags
+    };
     let mut headers = std::mem::take(&mut context.scratch);
     headers.clear();
     let outcome = run_save(context, domain, flags, (call.str(2), tag), &mut headers);
     let accepted = outcome.reject.is_none();
+    let is_shed = matches!(outcome.reject, Some(Reject::Overloaded(_)));
+    if is_shed {
+        context.node.counters.bump(context.worker, Stat::ShedRegs);
+    }
     context
         .node
         .counters
         .bump(context.worker, if accepted { Stat::AcceptedRegs } else { Stat::RejectedRegs });
-    if !flags.no_reply {
+    let is_silent = flags.no_reply || is_shed && overload == Overload::Drop;
+    if !is_silent {
         context.brief_reply = outcome.is_brief;
         if outcome.status == 200 {
             if !outcome.is_brief {
@@ -476,6 +496,7 @@ fn lookup(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     match found {
         _ if extra => Flow::TRUE,
         Ok(Found::Contacts(_)) => Flow::TRUE,
+        Ok(Found::Waking) => Flow::Value(2),
         Ok(Found::Nothing) => Flow::FALSE,
         Ok(Found::NoMethod) => Flow::Value(-2),
         Err(_) => Flow::Value(-3),

@@ -27,7 +27,7 @@ pub fn way_back(context: &Context) -> (Target, Option<ViaFix>) {
     };
     let Ok(via) = Via::top(context.message()) else { return (target, None) };
     let mut fix = ViaFix::for_source(&via, origin.peer);
-    let to_source = via.params.has(b"rport") || context.force_rport;
+    let to_source = via.has_rport() || context.force_rport;
     if context.force_rport {
         fix =
             Some(ViaFix { received: Some(origin.peer.ip().to_canonical()), rport: Some(origin.peer.port()) });
@@ -105,13 +105,7 @@ fn write(
         && matches!(message.method_id(), Method::Invite | Method::Subscribe | Method::Refer);
     let server = context.configuration.settings.server_header.as_deref().unwrap_or_default();
     let server = if context.brief_reply { b"" } else { server };
-    if context.reply_headers.is_empty() && extra_headers.is_empty() {
-        response.extra_headers = server;
-        response.write(message, out);
-        return;
-    }
-    let headers = [&*context.reply_headers, extra_headers, server].concat();
-    response.extra_headers = &headers;
+    response.extra_headers = [&context.reply_headers, extra_headers, server];
     response.write(message, out);
 }
 

@@ -19,6 +19,7 @@ mod path;
 mod plan;
 mod policy;
 mod proportion;
+pub mod push;
 mod registered;
 mod reject;
 mod reply;
@@ -29,9 +30,10 @@ mod upstream;
 pub use aor::Aor;
 pub use flags::{FlagError, LookupFlags, PathMode, SaveFlags, UserAgentFilter};
 pub use gruu::Gruu;
-pub use lookup::{Found, Lookup, Target, Targets, UserAgentTest};
+pub use lookup::{Found, Lookup, Sleeper, Target, Targets, UserAgentTest};
 pub use path::{Path, first_uri};
 pub use policy::{MatchingMode, MinExpiresMode, Policy};
+pub use push::Push;
 pub use registered::{
     Filter, NextHop, attribute, is_contact_registered, is_ip_registered, is_registered, remove,
     remove_ip_port, unresolved,

@@ -9,6 +9,7 @@ use crate::gruu::{Gruu, NoGruu, Wanted};
 use crate::methods;
 use crate::path;
 use crate::policy::Policy;
+use crate::push::{Push, is_same_phone};
 
 /// Whether a User-Agent passes a filter.
 pub type UserAgentTest<'a> = dyn Fn(&[u8]) -> bool + 'a;
@@ -35,17 +36,50 @@ pub struct Lookup<'a> {
 pub enum Found {
     /// So many contacts, appended to the targets (return code 1).
     Contacts(usize),
+    /// Contacts, but each has to be woken first (return code 2): they are the [`Targets::sleepers`].
+    Waking,
     /// No contact (return code -1).
     Nothing,
     /// Contacts, but none that supports the method (return code -2).
     NoMethod,
 }
 
-/// Contacts copied out of the table, in the order in which to try them. Reusable.
+/// Contacts copied out of the table, in the order in which to try them, and those that have to be woken. Reusable.
 #[derive(Debug, Default)]
 pub struct Targets {
     bytes: Vec<u8>,
     items: Vec<Packed>,
+    sleepers: Vec<Asleep>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Asleep {
+    aor: Span,
+    uri: Span,
+    instance: Span,
+    callid: Span,
+    contact_id: u64,
+    cseq: u32,
+    last_modified_s: u32,
+}
+
+/// A contact that has to be woken before a request can be sent to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sleeper<'a> {
+    /// The address of record, in its canonical form.
+    pub aor: &'a [u8],
+    /// The Contact URI with its `pn-` parameters.
+    pub uri: &'a [u8],
+    /// `+sip.instance`.
+    pub instance: &'a [u8],
+    /// Call-ID of its last REGISTER.
+    pub callid: &'a [u8],
+    /// The identifier of the contact.
+    pub contact_id: u64,
+    /// CSeq number of its last REGISTER.
+    pub cseq: u32,
+    /// Unix second of its last REGISTER.
+    pub last_modified_s: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +133,7 @@ impl Targets {
     pub fn clear(&mut self) {
         self.bytes.clear();
         self.items.clear();
+        self.sleepers.clear();
     }
 
     /// How many targets there are.
@@ -127,7 +162,45 @@ impl Targets {
         })
     }
 
-    fn push(&mut self, binding: &Binding<'_>) {
+    /// The contacts that have to be woken, one for each phone, in order. They are not among the targets.
+    pub fn sleepers(&self) -> impl ExactSizeIterator<Item = Sleeper<'_>> + Clone {
+        self.sleepers.iter().map(|item| Sleeper {
+            aor: item.aor.of(&self.bytes),
+            uri: item.uri.of(&self.bytes),
+            instance: item.instance.of(&self.bytes),
+            callid: item.callid.of(&self.bytes),
+            contact_id: item.contact_id,
+            cseq: item.cseq,
+            last_modified_s: item.last_modified_s,
+        })
+    }
+
+    /// Adds a contact that has to be woken, unless its phone is there already.
+    #[cold]
+    fn push_sleeper(&mut self, aor: &[u8], binding: &Binding<'_>) {
+        let phone = (binding.contact, binding.instance);
+        if self.sleepers().any(|known| known.aor == aor && is_same_phone((known.uri, known.instance), phone))
+        {
+            return;
+        }
+        let mut keep = |part: &[u8]| {
+            let start = self.bytes.len();
+            self.bytes.extend_from_slice(part);
+            Span::between(start, self.bytes.len())
+        };
+        let item = Asleep {
+            aor: keep(aor),
+            uri: keep(binding.contact),
+            instance: keep(binding.instance),
+            callid: keep(binding.callid),
+            contact_id: binding.numbers.contact_id,
+            cseq: binding.numbers.cseq,
+            last_modified_s: binding.numbers.last_modified_s,
+        };
+        self.sleepers.push(item);
+    }
+
+    fn push(&mut self, binding: &Binding<'_>, uri: &[u8]) {
         let mut keep = |part: &[u8]| {
             let start = self.bytes.len();
             self.bytes.extend_from_slice(part);
@@ -135,7 +208,7 @@ impl Targets {
         };
         let numbers = &binding.numbers;
         let item = Packed {
-            uri: keep(binding.contact),
+            uri: keep(uri),
             received: keep(binding.received),
             path: keep(binding.path),
             attr: keep(binding.attr),
@@ -171,12 +244,47 @@ impl Lookup<'_> {
         let before = targets.len();
         let surpassed = surpassed_flows(found.clone());
         let positions = ordered(found, order).into_iter().filter(|position| !surpassed.contains(position));
-        for position in positions.take(most) {
-            if let Some(binding) = entry.binding(position) {
-                targets.push(&binding);
+        let chosen = positions.take(most).filter_map(|position| entry.binding(position));
+        match self.policy.push.as_deref() {
+            None => chosen.for_each(|binding| targets.push(&binding, binding.contact)),
+            Some(push) => self.take(push, aor, chosen, targets),
+        }
+        match targets.len() - before {
+            0 => Found::Waking,
+            count => Found::Contacts(count),
+        }
+    }
+
+    /// Puts each contact where it belongs: those that are awake among the targets, without the parameters that are for
+    /// pushes alone, and the others among those to be woken, but for phones that another contact reaches.
+    fn take<'b>(
+        &self,
+        push: &Push,
+        aor: &[u8],
+        chosen: impl Iterator<Item = Binding<'b>>,
+        targets: &mut Targets,
+    ) {
+        let mut uri = Vec::new();
+        let mut asleep = SmallVec::<[Binding<'b>; 4]>::new();
+        let mut awake = SmallVec::<[Binding<'b>; 4]>::new();
+        for binding in chosen {
+            if push.is_asleep(&binding, self.now_s) {
+                asleep.push(binding);
+            } else if binding.is_pushed() {
+                uri.clear();
+                push.strip(binding.contact, &mut uri);
+                targets.push(&binding, &uri);
+                awake.push(binding);
+            } else {
+                targets.push(&binding, binding.contact);
             }
         }
-        Found::Contacts(targets.len() - before)
+        for binding in asleep {
+            let phone = (binding.contact, binding.instance);
+            if !awake.iter().any(|other| is_same_phone((other.contact, other.instance), phone)) {
+                targets.push_sleeper(aor, &binding);
+            }
+        }
     }
 
     /// Appends the one contact that a GRUU stands for (RFC 5627 §5.4): of several of its instance, which are flows of one
@@ -194,8 +302,12 @@ impl Lookup<'_> {
         let supporting = passing.clone().filter(|(_, binding)| self.supports(binding));
         match supporting.max_by_key(newest) {
             Some((_, binding)) => {
-                targets.push(&binding);
-                Found::Contacts(1)
+                let before = targets.len();
+                match self.policy.push.as_deref() {
+                    None => targets.push(&binding, binding.contact),
+                    Some(push) => self.take(push, &wanted.aor, std::iter::once(binding), targets),
+                }
+                if targets.len() > before { Found::Contacts(1) } else { Found::Waking }
             }
             None if passing.count() > 0 => Found::NoMethod,
             None => Found::Nothing,

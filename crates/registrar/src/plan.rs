@@ -85,7 +85,10 @@ impl<'r, 'm> Plan<'r, 'm> {
         asked: &'r Asked<'m>,
     ) -> Result<(), Reject> {
         let base_s = if register.is_granted { asked.expires_s } else { interval_s(save, asked)? };
-        let matching = save.matching();
+        let matching = match &save.policy.push {
+            Some(push) if asked.wakes.is_matched() => push.matching(),
+            _ => save.matching(),
+        };
         let candidate = candidate(register, asked);
         let found = candidate.find(entry.bindings().enumerate(), matching);
         if found.is_none_or(|(_, stored)| stored.contact != asked.uri) {
@@ -156,6 +159,11 @@ impl<'r, 'm> Plan<'r, 'm> {
             return Some(Removal::Asked);
         }
         self.evicted.contains(&position).then_some(Removal::Evicted)
+    }
+
+    /// Whether any binding is new.
+    pub(crate) fn inserts_any(&self) -> bool {
+        self.count(|fate| fate == Fate::Insert) > 0
     }
 
     /// Whether any binding goes away.

@@ -6,6 +6,7 @@ use seawall_location::{Matching, Order};
 
 use crate::gruu::Gruu;
 use crate::limits;
+use crate::push::Push;
 
 /// The parameters, each with its documented default. Times are seconds.
 #[derive(Clone, Debug)]
@@ -61,6 +62,9 @@ pub struct Policy {
     pub outbound: bool,
     /// The keys of GRUUs (registrar 1.1.2); `None` with `disable_gruu` (1.3.21), and then `gr` means nothing.
     pub gruu: Option<Arc<Gruu>>,
+    /// The parameters of push notifications (registrar 1.1.3); `None` without `pn_enable` (1.3.22), and then `pn-` parameters
+    /// mean nothing.
+    pub push: Option<Arc<Push>>,
 }
 
 impl Default for Policy {
@@ -91,6 +95,7 @@ impl Default for Policy {
             outbound: true,
             max_reply_percent: limits::MAX_REPLY_PERCENT,
             gruu: None,
+            push: None,
         }
     }
 }

@@ -68,8 +68,14 @@ pub enum Reject {
     IntervalTooBrief(u32),
     /// More contacts than the address of record may have.
     TooManyContacts,
+    /// A `pn-` parameter without its value (RFC 8599).
+    PushParamEmpty,
+    /// A push provider that is not supported (RFC 8599 §5.2).
+    PushUnsupported,
     /// A list of contacts that is too long for somebody who has not proven who he is (`max_reply_percent`).
     ReplyTooLong,
+    /// A new binding while the server cannot keep up; it may be asked for again after so many seconds.
+    Overloaded(u32),
 }
 
 impl Reject {
@@ -101,6 +107,9 @@ impl Reject {
             Reject::ContactForbidden => (403, "Contact not allowed"),
             Reject::IntervalTooBrief(_) => (423, "Interval too brief"),
             Reject::TooManyContacts => (503, "Too many registered contacts"),
+            Reject::PushParamEmpty => (400, "Empty pn- param in contact"),
+            Reject::PushUnsupported => (555, "Push provider not supported"),
+            Reject::Overloaded(_) => (503, "Too many requests, come back later"),
             Reject::ReplyTooLong => (403, "Too many contacts to list without authentication over UDP"),
         };
         let reason = match status {
@@ -110,6 +119,7 @@ impl Reject {
             423 => "Interval Too Brief",
             439 => "First Hop Lacks Outbound Support",
             503 => "Service Unavailable",
+            555 => "Push Notification Service Not Supported",
             _ => "Server Internal Error",
         };
         (status, reason, text)
@@ -119,8 +129,12 @@ impl Reject {
     pub fn write_headers(self, message: &Message, policy: &Policy, out: &mut Vec<u8>) {
         let (status, _, text) = self.answer();
         line(out, b"P-Registrar-Error", text.as_bytes());
-        if status >= 500 && policy.retry_after_s > 0 {
-            number_line(out, b"Retry-After", policy.retry_after_s);
+        match self {
+            Reject::Overloaded(retry_after_s) => number_line(out, b"Retry-After", retry_after_s),
+            _ if status >= 500 && policy.retry_after_s > 0 => {
+                number_line(out, b"Retry-After", policy.retry_after_s);
+            }
+            _ => {}
         }
         match self {
             Reject::IntervalTooBrief(min_s) => number_line(out, b"Min-Expires", min_s),
@@ -134,6 +148,9 @@ impl Reject {
                 for tag in validate::unsupported(message, Name::Require, supported(policy)) {
                     line(out, b"Unsupported", tag);
                 }
+            }
+            Reject::PushUnsupported => {
+                policy.push.iter().for_each(|push| push.write_providers(out));
             }
             _ => {}
         }

@@ -13,6 +13,7 @@ use crate::limits::{
 use crate::methods;
 use crate::path::Path;
 use crate::policy::Policy;
+use crate::push::Wakes;
 use crate::reject::{Reject, supported};
 
 /// What a REGISTER asks for.
@@ -45,6 +46,8 @@ pub struct Asked<'m> {
     pub received: &'m [u8],
     /// The `methods` parameter as a bit mask.
     pub methods: Option<u32>,
+    /// What it says about pushes, where they are on.
+    pub wakes: Wakes,
 }
 
 /// A REGISTER, borrowed from its message.
@@ -85,7 +88,7 @@ impl<'m> Register<'m> {
     /// Reads and checks a REGISTER. `aor` is the address of record as a URI, or `None` to take it from To.
     ///
     /// # Errors
-    /// The first fault, in the order: message, To, Call-ID, CSeq, Require, address of record, Path, Expires, Contact.
+    /// The first fault, in the order: message, To, Call-ID, CSeq, Require, address of record, Path, Expires, Contact, `pn-` parameters.
     pub fn read(
         message: &'m Message,
         aor: Option<&[u8]>,
@@ -156,6 +159,9 @@ impl<'m> Register<'m> {
             register.read_path(flags)?;
         }
         register.read_contacts(policy)?;
+        if let Some(push) = policy.push.as_deref() {
+            push.read(message, &mut register.contacts)?;
+        }
         Ok(register)
     }
 
@@ -261,6 +267,7 @@ impl<'m, 'p> Reader<'m, 'p> {
             reg_id: 0,
             received: b"",
             methods: None,
+            wakes: Wakes::Not,
         };
         Reader { asked, fault: None, policy }
     }

@@ -2,15 +2,18 @@
 
 use std::net::SocketAddr;
 
-use seawall_location::{Binding, Domain, Entry, Matching, NameId, Numbers, Q_NONE, Removal, Sink};
+use seawall_location::{Binding, Domain, Entry, Matching, NameId, Numbers, PUSH_FLAG, Q_NONE, Removal, Sink};
 use seawall_sip::{Message, Uri, ascii};
 use smallvec::SmallVec;
 
 use crate::flags::{PathMode, SaveFlags};
-use crate::limits::{LATEST_EXPIRY_S, MAX_ATTR_LEN, MAX_RECEIVED_LEN};
+use crate::limits::{
+    LATEST_EXPIRY_S, MAX_ATTR_LEN, MAX_RECEIVED_LEN, OVERLOAD_RETRY_AFTER_S, OVERLOAD_SPREAD_S,
+};
 use crate::plan::{Fate, Plan, Step};
 use crate::policy::{MatchingMode, Policy};
 use crate::proportion;
+use crate::push::Wakes;
 use crate::reject::Reject;
 use crate::reply::{self, Gruus};
 use crate::request::{Asked, Register, Wish};
@@ -143,10 +146,23 @@ impl<'a> Save<'a> {
         }
         let mut plan = Plan::default();
         plan.make(self, register, &entry)?;
+        if self.flags.known_only && plan.inserts_any() {
+            return Err(self.overloaded());
+        }
         for step in &plan.steps {
             self.check_sizes(register, step)?;
         }
         self.carry_out(register, &plan, &mut entry, reply, sink)
+    }
+
+    /// The refusal of somebody new. Those who are refused at the same time do not come back at the same time.
+    #[cold]
+    fn overloaded(&self) -> Reject {
+        let spread_s = (self.source.random % u64::from(OVERLOAD_SPREAD_S)) as u32;
+        Reject::Overloaded(match self.policy.retry_after_s {
+            0 => OVERLOAD_RETRY_AFTER_S + spread_s,
+            given_s => given_s,
+        })
     }
 
     /// Does what was planned, and lists what holds now.
@@ -221,6 +237,11 @@ impl<'a> Save<'a> {
         let gruus = self.policy.gruu.as_deref().filter(|_| register.supports_gruu);
         let gruus = gruus.map(|gruu| Gruus { gruu, aor: &register.aor, host_port: self.source.host_port });
         reply::write_contacts(entry, self.policy, only, gruus.as_ref(), reply);
+        if let Some(push) = self.policy.push.as_deref()
+            && register.contacts.iter().any(|asked| asked.wakes != Wakes::Not)
+        {
+            push.write_reply(register, self.domain, entry, reply);
+        }
         if register.is_outbound {
             reply.extend_from_slice(b"Require: outbound\r\n");
         }
@@ -300,7 +321,7 @@ impl<'a> Save<'a> {
             last_modified_s: now_s,
             cseq: register.cseq,
             flags: self.source.flags | if comes_by_path { self.policy.nat_flag } else { 0 },
-            cflags: self.source.cflags,
+            cflags: self.source.cflags | if asked.wakes == Wakes::Here { PUSH_FLAG } else { 0 },
             methods: asked.methods.unwrap_or(register.methods),
             reg_id: asked.reg_id,
             latency_us: stored.latency_us,

@@ -20,8 +20,8 @@ pub struct Response<'a> {
     pub via_fix: Option<ViaFix>,
     /// Whether Record-Route is copied (RFC 3261 §12.1.1: responses that make a dialog).
     pub record_route: bool,
-    /// Further header fields: complete lines, each with its line break.
-    pub extra_headers: &'a [u8],
+    /// Further header fields: complete lines, each with its line break, from up to three places.
+    pub extra_headers: [&'a [u8]; 3],
     /// The body; its Content-Type is one of `extra_headers`.
     pub body: &'a [u8],
 }
@@ -36,7 +36,7 @@ impl<'a> Response<'a> {
             to_tag: None,
             via_fix: None,
             record_route: false,
-            extra_headers: b"",
+            extra_headers: [b""; 3],
             body: b"",
         }
     }
@@ -45,7 +45,8 @@ impl<'a> Response<'a> {
     /// the request has them; of the last four the first of each, should there be more. Also the Timestamp into a
     /// 100 (RFC 3261 §8.2.6.1).
     pub fn write(&self, request: &Message, out: &mut Vec<u8>) {
-        out.reserve(request.bytes().len().min(4096) + self.extra_headers.len() + self.body.len() + 64);
+        let extra: usize = self.extra_headers.iter().map(|lines| lines.len()).sum();
+        out.reserve(request.bytes().len().min(4096) + extra + self.body.len() + 64);
         let digit = |place: u16| b'0' + (self.status / place % 10) as u8;
         let [hundreds, tens, ones] = [digit(100), digit(10), digit(1)];
         let version = [b'S', b'I', b'P', b'/', b'2', b'.', b'0', b' ', hundreds, tens, ones, b' '];
@@ -53,7 +54,7 @@ impl<'a> Response<'a> {
         out.extend_from_slice(self.reason);
         out.extend_from_slice(b"\r\n");
         self.copy_headers(request, out);
-        out.extend_from_slice(self.extra_headers);
+        self.extra_headers.iter().for_each(|lines| out.extend_from_slice(lines));
         if self.body.is_empty() {
             return out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
         }
@@ -239,7 +240,8 @@ pub fn response_into(
     via_fix: Option<ViaFix>,
     extra_headers: &[u8],
 ) {
-    Response { to_tag, via_fix, extra_headers, ..Response::new(status, reason) }.write(request, out);
+    Response { to_tag, via_fix, extra_headers: [extra_headers, b"", b""], ..Response::new(status, reason) }
+        .write(request, out);
 }
 
 /// A request of our own: CANCEL, ACK, OPTIONS, REGISTER. All values are given as they are to be written.

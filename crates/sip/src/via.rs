@@ -122,6 +122,13 @@ impl<'a> Via<'a> {
         })
     }
 
+    /// Whether there is an rport parameter, with or without a value.
+    #[inline]
+    #[must_use]
+    pub fn has_rport(&self) -> bool {
+        self.rport.is_some()
+    }
+
     /// The maddr parameter.
     #[inline]
     #[must_use]

@@ -99,7 +99,7 @@ impl Callee {
         let mut out = Vec::new();
         let reason: &[u8] = if status < 300 { b"OK" } else { b"No" };
         let response = Response::new(status, reason);
-        Response { to_tag: Some(tag.as_bytes()), extra_headers: contact.as_bytes(), ..response }
+        Response { to_tag: Some(tag.as_bytes()), extra_headers: [contact.as_bytes(), b"", b""], ..response }
             .write(request, &mut out);
         out
     }

@@ -226,11 +226,9 @@ impl Keys {
     pub fn tag(&self, key: &ServerKey) -> [u8; 16] {
         let mut hasher = self.path;
         hasher.write(&key.value.to_le_bytes());
-        let digit = |nibble: u64| b"0123456789abcdef".get(nibble as usize & 15).copied().unwrap_or(b'0');
-        let hash = hasher.finish().to_be();
         let mut tag = [0; 16];
-        for (index, byte) in tag.iter_mut().enumerate() {
-            *byte = digit(hash >> (60 - 4 * index as u64));
+        for (part, number) in tag.as_chunks_mut::<8>().0.iter_mut().zip(halves(hasher.finish().to_be())) {
+            *part = hex::digits(number);
         }
         tag
     }

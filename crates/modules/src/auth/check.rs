@@ -157,7 +157,10 @@ pub fn judge(
         Known::Later => return Judged::Later,
         Known::Unavailable => return Judged::Unavailable,
     };
-    if !answer.is_by(&ha1, message.method(), message.body()) {
+    let mut memo = context.digest_memo.take();
+    let is_right = answer.is_by(&ha1, message.method(), message.body(), &mut memo);
+    context.digest_memo.set(memo);
+    if !is_right {
         return Judged::Wrong(-2);
     }
     if settings.refuses_reuse && is_replay(context, &nonce, &answer) {

@@ -37,16 +37,25 @@ struct Look {
 }
 
 pub(super) fn authorize(context: &mut Context, call: &mut Call<'_, Context>, kind: Kind) -> Flow {
-    let Some(table) = super::table(call, 1) else { return Flow::Value(-5) };
+    let named;
+    let table = match call.prepared::<Identifier>(1) {
+        Some(table) => table,
+        None => {
+            let Some(table) = super::table(call, 1) else { return Flow::Value(-5) };
+            named = table;
+            &named
+        }
+    };
     let realm = call.str(0).unwrap_or_default();
-    let mut look = look(context, kind, realm, &table, Source::Remembered);
+    let mut look = look(context, kind, realm, table, Source::Remembered);
     let is_old = look.read_s.saturating_add(RECHECK_S) <= context.now_s;
     if look.judged == Judged::Wrong(-2) && look.record.is_some() && is_old {
-        look = self::look(context, kind, realm, &table, Source::Database);
+        look = self::look(context, kind, realm, table, Source::Database);
     }
     match look.wanted.take() {
         Some((username, realm_of_answer)) => {
             let given = realm.to_vec();
+            let table = table.clone();
             ask(context, kind, given, table, username, realm_of_answer)
         }
         None => settle(context, look),
@@ -96,7 +105,9 @@ fn look(context: &Context, kind: Kind, realm: &[u8], table: &Identifier, source:
 
 /// Keeps the verdict; the columns of `load_credentials` become variables of somebody who is in.
 fn settle(context: &mut Context, look: Look) -> Flow {
-    if let (Judged::Right(..), Some(record)) = (look.judged, look.record) {
+    if let (Judged::Right(..), Some(record)) = (look.judged, look.record)
+        && !record.values.is_empty()
+    {
         let configuration = Arc::clone(&context.configuration);
         let load = configuration.settings.auth_db.iter().flat_map(|settings| &settings.load);
         for ((name, _), value) in load.zip(&record.values) {

@@ -39,6 +39,8 @@ pub struct Pending {
     pub(super) form: Form,
     /// Whether it was sent again after a 423.
     pub(super) raised: bool,
+    /// Header lines that tell which pushes are sent from here; empty for none.
+    pub(super) push: Box<[u8]>,
 }
 
 /// [`Source`], owned.
@@ -131,7 +133,7 @@ impl Pending {
     }
 
     /// The edits that make the received REGISTER the one for the main registrar (behaviour §7, "Forwarded form"):
-    /// Contact, Expires, and no Path.
+    /// Contact, Expires, Feature-Caps, and no Path.
     pub fn edit(
         &self,
         message: &Message,
@@ -142,6 +144,9 @@ impl Pending {
     ) {
         for path in message.header_all(Name::Path) {
             edits.remove_header(&path);
+        }
+        for line in self.push.split_inclusive(|byte| *byte == b'\n') {
+            edits.append_header(message, line);
         }
         let mut line = Vec::new();
         let has_expires = message.header(Name::Expires).is_some();

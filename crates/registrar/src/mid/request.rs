@@ -44,12 +44,13 @@ impl Mid<'_> {
             save.note_flow(&mut register);
             let verdict =
                 self.serve(&save, &register, who, Bound::Limit, request.outgoing_expires_s, reply, sink)?;
-            Ok((verdict, register.aor))
+            let push = self.policy.push.as_deref().map(|push| push.forwarded(&register)).unwrap_or_default();
+            Ok((verdict, register.aor, push))
         });
         match served {
             Err(reject) => Decision::Answered(save.refuse(request.message, reject, reply)),
-            Ok((Verdict::Answered(outcome), _)) => Decision::Answered(outcome),
-            Ok((Verdict::Forward(form), aor)) => Decision::Forward(Box::new(Pending {
+            Ok((Verdict::Answered(outcome), ..)) => Decision::Answered(outcome),
+            Ok((Verdict::Forward(form), aor, push)) => Decision::Forward(Box::new(Pending {
                 order: 0,
                 hash: self.upstream.hash(&aor),
                 aor,
@@ -62,6 +63,7 @@ impl Mid<'_> {
                 mode: self.settings.mode,
                 form,
                 raised: false,
+                push,
             })),
         }
     }

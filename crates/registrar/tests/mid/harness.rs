@@ -165,7 +165,10 @@ impl Front {
             Err(answer) => self.shown(&answer),
             Ok(pending) => {
                 let forwarded = self.forwarded(&message, &pending);
-                let line = format!("-> {}", headers(&forwarded, &[Name::Contact, Name::Expires, Name::Path]));
+                let line = format!(
+                    "-> {}",
+                    headers(&forwarded, &[Name::Contact, Name::Expires, Name::Path, Name::FeatureCaps])
+                );
                 self.flying.push(Some(Flying { original: message, forwarded, pending }));
                 self.shown(&line)
             }

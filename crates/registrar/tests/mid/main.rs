@@ -8,3 +8,4 @@ mod forms;
 mod harness;
 mod lookup;
 mod model;
+mod push;

@@ -75,6 +75,32 @@ fn two_phones_register_talk_hang_up_and_unregister() {
 }
 
 #[test]
+fn phones_log_in_and_call_with_their_passwords() {
+    let server = Server::start_default(&["-l", "udp:127.0.0.1:0", "--mi", "127.0.0.1:0"]);
+    server.add_user("alice", "wonder");
+    server.add_user("bob", "builder");
+    let folder: PathBuf = temporary_folder();
+    let (at_bob, at_alice, at_mallory) = (folder.join("bob"), folder.join("alice"), folder.join("mallory"));
+    let account = |user: &str, password: &str| {
+        format!("<sip:{user}@{}>;auth_pass={password};regint=60;answermode=auto\n", server.udp())
+    };
+
+    let mut bob = start(&at_bob, &account("bob", "builder"), "", &["-t", "9"]);
+    wait_for_bindings(&server, "bob", 1, &at_bob);
+    let mut mallory = start(&at_mallory, &account("alice", "builder"), "", &["-t", "2"]);
+    mallory.wait().unwrap();
+    assert!(log(&at_mallory).contains("401 Unauthorized"), "{}", log(&at_mallory));
+    assert_eq!(mi::contacts(&server, "alice@127.0.0.1").len(), 0);
+    let dial = format!("/dial sip:bob@{}", server.udp());
+    let mut alice = start(&at_alice, &account("alice", "wonder"), "", &["-t", "3", "-e", &dial]);
+    assert!(alice.wait().unwrap().success(), "{}", log(&at_alice));
+    assert!(log(&at_alice).contains("Call established"), "{}", log(&at_alice));
+    assert!(bob.wait().unwrap().success(), "{}", log(&at_bob));
+    wait_for_bindings(&server, "bob", 0, &at_bob);
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
 fn phones_with_two_flows_and_a_gruu_talk_and_hang_up() {
     let trace = "route {\n\txlog(\"L_ERR\", \"saw $rm $ru by $proto of $ua $hdr(Supported)\\n\");";
     let server = Server::start_with(&example("gruu.cfg").replacen("route {", trace, 1), &[]);

@@ -27,6 +27,7 @@ mod mid;
 mod mid_ready;
 mod nat;
 mod operation;
+mod overload;
 mod path;
 mod persistent;
 mod push;

@@ -5,7 +5,9 @@ use crate::harness::digest::{answered, ask, ask_as};
 use crate::harness::server::{seawall, temporary_folder};
 use crate::harness::{Phone, Server, mi};
 use serde_json::json;
+use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::process::{Child, ChildStdout, Stdio};
 
 const SOCKETS: [&str; 6] = ["-l", "udp:127.0.0.1:0", "-l", "tcp:127.0.0.1:0", "--mi", "127.0.0.1:0"];
 
@@ -125,6 +127,56 @@ fn users_are_managed_by_words_and_their_passwords_are_shown_nowhere() {
     mi::result(&server, "user_flush", json!({}));
     assert!(!server.log().contains("wonder"), "{}", server.log());
     assert!(!mi::result(&server, "which", json!({})).to_string().contains("wonder"));
+}
+
+/// A command on a terminal of its own, typed to as a person would.
+struct Terminal {
+    command: Child,
+    screen: ChildStdout,
+    seen: String,
+}
+
+impl Terminal {
+    fn start(command: &str) -> Terminal {
+        let mut script = std::process::Command::new("script");
+        script.args(["-q", "-e", "-c", command, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut command = script.spawn().unwrap();
+        let screen = command.stdout.take().unwrap();
+        Terminal { command, screen, seen: String::new() }
+    }
+
+    /// Waits for a prompt, and then types a line.
+    fn answer(&mut self, prompt: &str, line: &str) {
+        let mut byte = [0];
+        while !self.seen.ends_with(prompt) {
+            assert_eq!(self.screen.read(&mut byte).unwrap(), 1, "no {prompt:?}: {}", self.seen);
+            self.seen.push(char::from(byte[0]));
+        }
+        writeln!(self.command.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// Whether it ended well, and all that was on the screen.
+    fn end(mut self) -> (bool, String) {
+        self.screen.read_to_string(&mut self.seen).unwrap();
+        (self.command.wait().unwrap().success(), self.seen)
+    }
+}
+
+#[test]
+fn a_terminal_asks_for_a_password_twice_and_does_not_show_it() {
+    let server = start();
+    let command = server.ctl_line(&["user", "add", "alice"]);
+    let mut terminal = Terminal::start(&command);
+    terminal.answer("Password for alice: ", "wonder");
+    terminal.answer("The same again: ", "other");
+    let (added, screen) = terminal.end();
+    assert!(!added && screen.contains("different"), "{screen}");
+    let mut terminal = Terminal::start(&command);
+    terminal.answer("Password for alice: ", "wonder");
+    terminal.answer("The same again: ", "wonder");
+    let (added, screen) = terminal.end();
+    assert!(added && !screen.contains("wonder"), "{screen}");
+    assert_eq!(log_in(&mut Phone::udp(&server, "alice"), "wonder"), 200);
 }
 
 #[test]

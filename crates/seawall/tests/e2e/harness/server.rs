@@ -66,6 +66,11 @@ impl Server {
         child.wait_with_output().unwrap()
     }
 
+    /// The line for a shell that runs `seawall ctl` with words.
+    pub fn ctl_line(&self, words: &[&str]) -> String {
+        format!("{} ctl --mi http://{}/mi {}", env!("CARGO_BIN_EXE_seawall"), self.http(), words.join(" "))
+    }
+
     /// Adds a user, who has to be new.
     pub fn add_user(&self, name: &str, password: &str) {
         let output = self.ctl(&["user", "add", name, "--password-stdin"], &format!("{password}\n"));

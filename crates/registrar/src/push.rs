@@ -1,0 +1,298 @@
+//! Contacts that are woken by a push before requests reach them (RFC 8599; registrar 1.1.3, behaviour §5).
+//!
+//! [`Push`] reads the `pn-` parameters of every contact of a REGISTER, says what the answer tells about them, and knows
+//! when a contact counts as awake. It pushes nothing itself: a [`Sleeper`](crate::Sleeper) of a lookup is for the caller.
+
+mod purr;
+
+use seawall_location::{Binding, Domain, Entry, Matching};
+use seawall_sip::{Message, Uri, ascii, feature_caps};
+
+use crate::reject::Reject;
+use crate::request::{Asked, Register};
+
+pub use purr::{PURR_LEN, read_purr, write_purr};
+
+/// The parameters `pn_*` (registrar 1.3.22 to 1.3.29). Times are seconds.
+#[derive(Clone, Debug)]
+pub struct Push {
+    /// `pn_providers`, in their order.
+    pub providers: Vec<Box<[u8]>>,
+    /// `pn_ct_match_params`.
+    pub match_params: Vec<Box<[u8]>>,
+    /// `pn_pnsreg_interval`.
+    pub pnsreg_interval_s: u32,
+    /// `pn_trigger_interval`.
+    pub trigger_interval_s: u32,
+    /// `pn_skip_pn_interval`.
+    pub skip_interval_s: u32,
+    /// `pn_refresh_timeout`.
+    pub refresh_timeout_s: u32,
+    /// `pn_enable_purr`.
+    pub purr: bool,
+}
+
+impl Default for Push {
+    fn default() -> Push {
+        Push {
+            providers: Vec::new(),
+            match_params: [&b"pn-provider"[..], b"pn-prid", b"pn-param"].map(Box::from).into(),
+            pnsreg_interval_s: 130,
+            trigger_interval_s: 120,
+            skip_interval_s: 0,
+            refresh_timeout_s: 6,
+            purr: false,
+        }
+    }
+}
+
+/// What a contact says about pushes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Wakes {
+    /// Nothing, or not enough.
+    #[default]
+    Not,
+    /// It asks which providers there are: `pn-provider` without a value, or without a token to go with it.
+    Asks,
+    /// A proxy between the phone and this server pushes for its provider: it is matched by its parameters, no more.
+    Elsewhere,
+    /// This server pushes.
+    Here,
+}
+
+impl Wakes {
+    /// Whether the contact is matched by its `pn-` parameters.
+    #[inline]
+    pub(crate) fn is_matched(self) -> bool {
+        matches!(self, Wakes::Elsewhere | Wakes::Here)
+    }
+}
+
+impl Push {
+    /// Reads what every contact of a request says.
+    ///
+    /// # Errors
+    /// A parameter without its value (400), or a provider that is not supported (555).
+    #[inline]
+    pub(crate) fn read(&self, message: &Message, contacts: &mut [Asked<'_>]) -> Result<(), Reject> {
+        for asked in contacts {
+            if mentions(asked.uri) {
+                asked.wakes = self.inspect(message, asked)?;
+            }
+        }
+        Ok(())
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn inspect(&self, message: &Message, asked: &Asked<'_>) -> Result<Wakes, Reject> {
+        // A URI that cannot be read is refused when the contact is looked at.
+        let Ok(uri) = Uri::parse(asked.uri) else { return Ok(Wakes::Not) };
+        let Some(provider) = uri.param(b"pn-provider") else { return Ok(Wakes::Not) };
+        let is_empty = |name: &[u8]| uri.param(name).is_some_and(|value| value.is_none_or(<[u8]>::is_empty));
+        if provider.is_some_and(<[u8]>::is_empty)
+            || [&b"pn-prid"[..], b"pn-param"].into_iter().any(is_empty)
+            || self.match_params.iter().any(|name| **name != *b"pn-provider" && is_empty(name))
+        {
+            return Err(Reject::PushParamEmpty);
+        }
+        let Some(provider) = provider else { return Ok(Wakes::Asks) };
+        // What a phone takes away need not be supported any more.
+        if !self.supports(provider) {
+            return if asked.expires_s == 0 { Ok(Wakes::Not) } else { Err(Reject::PushUnsupported) };
+        }
+        if uri.param(b"pn-prid").is_none() {
+            return Ok(Wakes::Asks);
+        }
+        let is_complete = self.match_params.iter().all(|name| uri.param(name).flatten().is_some());
+        Ok(match is_complete {
+            false => Wakes::Not,
+            true if feature_caps::indicates(message, b"+sip.pns", provider) => Wakes::Elsewhere,
+            true => Wakes::Here,
+        })
+    }
+
+    fn supports(&self, provider: &[u8]) -> bool {
+        self.providers.iter().any(|known| known.eq_ignore_ascii_case(provider))
+    }
+
+    /// How contacts are matched that have all parameters.
+    pub(crate) fn matching(&self) -> Matching<'_> {
+        Matching::Params(&self.match_params)
+    }
+
+    /// Appends what a 200 tells: the providers to a contact that asks, and to one that is woken from here its own, when
+    /// it refreshes by itself, and its PURR (RFC 8599 §8.1–8.3). `bound` holds the contacts that are bound now.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn write_reply(
+        &self,
+        register: &Register<'_>,
+        domain: &Domain,
+        bound: &Entry<'_>,
+        out: &mut Vec<u8>,
+    ) {
+        if register.contacts.iter().any(|asked| asked.wakes == Wakes::Asks) {
+            self.write_asked(register, out);
+        }
+        for asked in register.contacts.iter().filter(|asked| asked.wakes == Wakes::Here) {
+            let mut valid = bound.valid().map(|(_, binding)| binding);
+            let is_it = |binding: &Binding<'_>| binding.contact == asked.uri && binding.is_pushed();
+            let (Some(binding), Some(provider)) = (valid.find(is_it), provider(asked.uri)) else { continue };
+            self.write_caps(provider, out);
+            if self.purr {
+                out.extend_from_slice(b";+sip.pnspurr=\"");
+                write_purr(domain, &binding, out);
+                out.push(b'"');
+            }
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// Tells those who ask: all providers, or the one that is named.
+    fn write_asked(&self, register: &Register<'_>, out: &mut Vec<u8>) {
+        let asking = || register.contacts.iter().filter(|asked| asked.wakes == Wakes::Asks);
+        let asks_all = asking().any(|asked| provider(asked.uri).is_none());
+        let names = |known: &[u8]| {
+            asking().filter_map(|asked| provider(asked.uri)).any(|name| name.eq_ignore_ascii_case(known))
+        };
+        for known in self.providers.iter().filter(|known| asks_all || names(known)) {
+            write_pns(known, out);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// Appends one line for each provider: what a 555 tells (RFC 8599 §5.2).
+    pub(crate) fn write_providers(&self, out: &mut Vec<u8>) {
+        for provider in &self.providers {
+            write_pns(provider, out);
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// `Feature-Caps: *;+sip.pns="…";+sip.pnsreg="…"`, without its line end.
+    fn write_caps(&self, provider: &[u8], out: &mut Vec<u8>) {
+        write_pns(provider, out);
+        out.extend_from_slice(b";+sip.pnsreg=\"");
+        ascii::write_u32(out, self.pnsreg_interval_s);
+        out.push(b'"');
+    }
+
+    /// The header lines that tell the registrars behind this one which pushes are sent from here (RFC 8599 §5.3).
+    pub(crate) fn forwarded(&self, register: &Register<'_>) -> Box<[u8]> {
+        let mut out = Vec::new();
+        for asked in register.contacts.iter().filter(|asked| asked.wakes == Wakes::Here) {
+            let mut line = Vec::new();
+            provider(asked.uri).into_iter().for_each(|provider| write_pns(provider, &mut line));
+            line.extend_from_slice(b"\r\n");
+            if !out.windows(line.len()).any(|known| known == line) {
+                out.extend_from_slice(&line);
+            }
+        }
+        out.into_boxed_slice()
+    }
+
+    /// Whether a contact has to be woken before a request is sent to it: unless it was refreshed within
+    /// `pn_skip_pn_interval`.
+    #[must_use]
+    pub fn is_asleep(&self, binding: &Binding<'_>, now_s: u64) -> bool {
+        let awake_until_s = u64::from(binding.numbers.last_modified_s) + u64::from(self.skip_interval_s);
+        binding.is_pushed() && awake_until_s <= now_s
+    }
+
+    /// Appends a URI without the parameters of `pn_ct_match_params` (registrar 1.3.24).
+    pub fn strip(&self, uri: &[u8], out: &mut Vec<u8>) {
+        let Ok(parsed) = Uri::parse(uri) else { return out.extend_from_slice(uri) };
+        let params = parsed.params.as_bytes();
+        let Some(at) = offset(uri, params).filter(|_| !params.is_empty()) else {
+            return out.extend_from_slice(uri);
+        };
+        out.extend_from_slice(uri.get(..at.saturating_sub(1)).unwrap_or_default());
+        for param in parsed.params.iter() {
+            if !self.match_params.iter().any(|name| name.eq_ignore_ascii_case(param.name)) {
+                out.push(b';');
+                out.extend_from_slice(param.raw);
+            }
+        }
+        out.extend_from_slice(uri.get(at + params.len()..).unwrap_or_default());
+    }
+}
+
+/// Where a part of a text starts in it.
+fn offset(whole: &[u8], part: &[u8]) -> Option<usize> {
+    (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize).filter(|at| *at <= whole.len())
+}
+
+/// Whether a URI may have `pn-` parameters. Most have none, and are not taken apart.
+#[inline]
+fn mentions(uri: &[u8]) -> bool {
+    memchr::memchr_iter(b';', uri)
+        .any(|at| uri.get(at + 1..at + 4).is_some_and(|start| start.eq_ignore_ascii_case(b"pn-")))
+}
+
+/// The provider that a contact names.
+fn provider(uri: &[u8]) -> Option<&[u8]> {
+    Uri::parse(uri).ok()?.param(b"pn-provider")?
+}
+
+fn write_pns(provider: &[u8], out: &mut Vec<u8>) {
+    for part in [b"Feature-Caps: *;+sip.pns=\"", provider, b"\""] {
+        out.extend_from_slice(part);
+    }
+}
+
+/// Whether two contacts are the same phone: the same token of the same provider, or the same instance.
+#[must_use]
+pub fn is_same_phone(one: (&[u8], &[u8]), other: (&[u8], &[u8])) -> bool {
+    let ((uri, instance), (other_uri, other_instance)) = (one, other);
+    let is_instance = !instance.is_empty() && instance.eq_ignore_ascii_case(other_instance);
+    is_instance || token(uri).is_some_and(|token_of_one| token(other_uri) == Some(token_of_one))
+}
+
+/// `pn-provider` and `pn-prid` of a contact.
+fn token(uri: &[u8]) -> Option<(&[u8], &[u8])> {
+    let uri = Uri::parse(uri).ok()?;
+    uri.param(b"pn-provider").flatten().zip(uri.param(b"pn-prid").flatten())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parameters_of_the_match_are_stripped_and_nothing_else() {
+        let check = |uri: &str, expected: &str| {
+            let mut out = Vec::new();
+            Push::default().strip(uri.as_bytes(), &mut out);
+            assert_eq!(String::from_utf8_lossy(&out), expected);
+        };
+        check("sip:a@h;pn-provider=fcm;pn-param=x;pn-prid=y", "sip:a@h");
+        check(
+            "sip:a@h;ob;PN-Provider=fcm;transport=tcp;pn-param=x;pn-prid=y;z",
+            "sip:a@h;ob;transport=tcp;z",
+        );
+        check("sip:a;pn-prid=q@h;pn-prid=y?X=pn-prid", "sip:a;pn-prid=q@h?X=pn-prid");
+        check("sip:a@h;pn-silent=1;pn-prid=1", "sip:a@h;pn-silent=1");
+        for same in ["sip:a@h", "sip:a@h;x", "no uri"] {
+            check(same, same);
+        }
+    }
+
+    #[test]
+    fn a_phone_is_known_by_its_token_or_its_instance() {
+        let check = |one: (&str, &str), other: (&str, &str), expected| {
+            let bytes = |(uri, instance): (&'static str, &'static str)| (uri.as_bytes(), instance.as_bytes());
+            let (one, other) = (leak(one), leak(other));
+            assert_eq!(is_same_phone(bytes(one), bytes(other)), expected, "{one:?} {other:?}");
+        };
+        let (a, b) = ("sip:a@h;pn-provider=fcm;pn-prid=1", "sip:b@g;pn-prid=1;pn-provider=fcm");
+        check((a, ""), (b, ""), true);
+        check((a, ""), ("sip:a@h;pn-provider=apns;pn-prid=1", ""), false);
+        check((a, "<X>"), ("sip:c@h", "<x>"), true);
+        check(("sip:a@h", ""), ("sip:a@h", ""), false);
+    }
+
+    fn leak((uri, instance): (&str, &str)) -> (&'static str, &'static str) {
+        (uri.to_owned().leak(), instance.to_owned().leak())
+    }
+}

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// Why a database did not do what it was asked for. No value of a query is part of the text.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StorageError {
     /// The file cannot be made or opened.
     #[error("cannot open the database {path}: {reason}")]

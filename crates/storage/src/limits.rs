@@ -25,3 +25,28 @@ pub const ANSWER_MARGIN: Duration = Duration::from_millis(500);
 
 /// How many rows one statement for MySQL changes at most: its placeholders are counted in 16 bits, and a row has 19.
 pub const STATEMENT_ROWS: usize = 256;
+
+/// How long a journal of a location table in a SQLite file becomes before it goes into the table: at 50 000 REGISTERs a
+/// second some seven seconds, so that a phone that registers more often is written once.
+pub const JOURNAL_BYTES: u64 = 128 << 20;
+
+/// By how much a journal file grows at a time: the file system's tables change once for 20 000 rows.
+pub const JOURNAL_STEP: u64 = 8 << 20;
+
+/// The longest row in bytes: more than the longest SIP message has.
+pub const RECORD_BYTES: usize = 1 << 20;
+
+/// How many changes may go into the table after [`FOLD_SOON`], at little cost; with more it is done after [`FOLD_AFTER`].
+pub const FOLD_SOON_ROWS: usize = 2000;
+
+/// When a few changes go into the table: soon enough for somebody who looks into it with another program.
+pub const FOLD_SOON: Duration = Duration::from_secs(1);
+
+/// When many changes go into the table, unless their journal is full before.
+pub const FOLD_AFTER: Duration = Duration::from_secs(15);
+
+/// When it is tried again after it did not work.
+pub const FOLD_RETRY: Duration = Duration::from_secs(1);
+
+/// How many rows one transaction puts into the table: some ten milliseconds, in which nothing else can be written.
+pub const FOLD_ROWS: usize = 2000;

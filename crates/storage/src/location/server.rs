@@ -187,7 +187,9 @@ async fn postgres(
     });
     let lost = StorageError::in_change;
     match (upsert, delete) {
-        (Some(only), None) | (None, Some(only)) => drop(only.execute(&mut *connection).await.map_err(lost)?),
+        (Some(only), None) | (None, Some(only)) => {
+            only.execute(&mut *connection).await.map_err(lost)?;
+        }
         (Some(upsert), Some(delete)) => {
             let mut transaction = connection.begin().await?;
             upsert.execute(&mut *transaction).await?;

@@ -5,10 +5,13 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql, Transactio
 
 use crate::datetime;
 use crate::error::StorageError;
+use crate::limits::FOLD_ROWS;
 use crate::location::VERSION;
 use crate::location::columns::COUNT;
+use crate::location::journal::{Entry, Journal};
 use crate::location::read::{Read, add};
-use crate::location::row::{Page, Row, RowChange};
+use crate::location::record::{self, Change, View};
+use crate::location::row::{Page, Row};
 use crate::location::statements::Statements;
 use crate::schema;
 use crate::url::Kind;
@@ -40,36 +43,87 @@ pub(super) fn prepare(connection: &mut Connection, statements: &Statements) -> R
     Ok(transaction.commit()?)
 }
 
-/// Applies changes in one transaction, which is on disk when this returns.
-pub(super) fn apply(
-    connection: &mut Connection,
-    statements: &Statements,
-    changes: &[RowChange],
-) -> Result<(), StorageError> {
-    if changes.is_empty() {
-        return Ok(());
+/// Whether the table can be written, before anybody is told that something is kept for it.
+pub(super) fn check_writable(connection: &Connection, statements: &Statements) -> Result<(), StorageError> {
+    connection.prepare_cached(&statements.upsert)?;
+    let query_only: bool = connection.query_row("PRAGMA query_only", [], |row| row.get(0))?;
+    if query_only || connection.is_readonly("main")? { Err(StorageError::ReadOnly) } else { Ok(()) }
+}
+
+/// A journal on its way into the table: the last change of each row, by primary key, so that a page that several rows
+/// are on is touched once.
+#[derive(Debug)]
+pub(super) struct Fold {
+    order: Vec<Entry>,
+    done: usize,
+    buffer: Vec<u8>,
+    /// The date that was written last: most rows of a group have the same.
+    date: (i64, String),
+}
+
+impl Fold {
+    pub(super) fn new(journal: &Journal) -> Fold {
+        let mut order = journal.entries.clone();
+        order.sort_by_key(|entry| entry.key);
+        // Of the changes of one row the last.
+        order.reverse();
+        order.dedup_by_key(|entry| entry.key);
+        order.reverse();
+        Fold { order, done: 0, buffer: Vec::new(), date: (0, datetime::format(0)) }
     }
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    {
-        let mut upsert = transaction.prepare_cached(&statements.upsert)?;
-        let mut delete = transaction.prepare_cached(&statements.delete)?;
-        // By primary key, a page that several rows are on is touched once. The order of changes of one row stays.
-        let mut order: Vec<&RowChange> = changes.iter().collect();
-        order.sort_by_key(|change| key(change.contact_id()));
-        for change in order {
-            match change {
-                RowChange::Upsert(row) => write(&mut upsert, row)?,
-                RowChange::Delete { contact_id } => {
-                    delete.execute([key(*contact_id)])?;
+
+    /// Puts the next part into the table; whether there is more. When there is not, all of it is on disk.
+    pub(super) fn step(
+        &mut self,
+        connection: &mut Connection,
+        statements: &Statements,
+        journal: &Journal,
+    ) -> Result<bool, StorageError> {
+        let part = self.order.get(self.done..).unwrap_or_default();
+        let is_last = part.len() <= FOLD_ROWS;
+        let part = part.get(..FOLD_ROWS).unwrap_or(part).to_vec();
+        // The journal holds everything until the end; syncing the log then syncs all parts.
+        let level = if is_last { "FULL" } else { "NORMAL" };
+        connection.execute_batch(&format!("PRAGMA synchronous = {level}"))?;
+        let result = self.write(connection, statements, journal, &part);
+        connection.execute_batch("PRAGMA synchronous = FULL")?;
+        result?;
+        self.done += part.len();
+        Ok(!is_last)
+    }
+
+    fn write(
+        &mut self,
+        connection: &mut Connection,
+        statements: &Statements,
+        journal: &Journal,
+        part: &[Entry],
+    ) -> Result<(), StorageError> {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        {
+            let mut upsert = transaction.prepare_cached(&statements.upsert)?;
+            let mut delete = transaction.prepare_cached(&statements.delete)?;
+            for entry in part {
+                journal.read(entry, &mut self.buffer)?;
+                match record::decode(&self.buffer) {
+                    Some(Change::Upsert(row)) => {
+                        if self.date.0 != row.last_modified {
+                            self.date = (row.last_modified, datetime::format(row.last_modified));
+                        }
+                        bind(&mut upsert, entry.key, &row, &self.date.1)?;
+                        if upsert.raw_execute()? == 0 {
+                            // The row was another user's.
+                            delete.execute([entry.key])?;
+                            upsert.raw_execute()?;
+                        }
+                    }
+                    Some(Change::Delete) => drop(delete.execute([entry.key])?),
+                    None => return Err(StorageError::Damaged("a change in the journal".to_owned())),
                 }
             }
         }
+        Ok(transaction.commit()?)
     }
-    transaction.commit().map_err(|error| match StorageError::from(error) {
-        // The write or its sync failed: what is on the disk is known when the file is opened next time.
-        StorageError::Unreachable(text) => StorageError::Unknown(text),
-        other => other,
-    })
 }
 
 /// SQLite's integers are signed; the bits stay.
@@ -96,33 +150,50 @@ impl ToSql for TextOrNull<'_> {
     }
 }
 
-fn write(statement: &mut CachedStatement<'_>, row: &Row) -> Result<(), StorageError> {
-    let modified = datetime::format(row.last_modified);
+fn bind(
+    statement: &mut CachedStatement<'_>,
+    key: i64,
+    row: &View<'_>,
+    modified: &str,
+) -> Result<(), StorageError> {
+    let [
+        username,
+        domain,
+        contact,
+        received,
+        path,
+        callid,
+        cflags,
+        user_agent,
+        socket,
+        instance,
+        kv_store,
+        attr,
+    ] = row.texts;
     let values: [&dyn ToSql; COUNT] = [
-        &key(row.contact_id),
-        &Text(&row.username),
-        &TextOrNull(&row.domain),
-        &Text(&row.contact),
-        &TextOrNull(&row.received),
-        &TextOrNull(&row.path),
+        &key,
+        &Text(username),
+        &TextOrNull(domain),
+        &Text(contact),
+        &TextOrNull(received),
+        &TextOrNull(path),
         &row.expires,
         &f64::from(row.q),
-        &Text(&row.callid),
+        &Text(callid),
         &row.cseq,
         &modified,
         &row.flags,
-        &TextOrNull(&row.cflags),
-        &Text(&row.user_agent),
-        &TextOrNull(&row.socket),
+        &TextOrNull(cflags),
+        &Text(user_agent),
+        &TextOrNull(socket),
         &row.methods,
-        &TextOrNull(&row.sip_instance),
-        &TextOrNull(&row.kv_store),
-        &TextOrNull(&row.attr),
+        &TextOrNull(instance),
+        &TextOrNull(kv_store),
+        &TextOrNull(attr),
     ];
     for (index, value) in values.into_iter().enumerate() {
         statement.raw_bind_parameter(index + 1, value)?;
     }
-    statement.raw_execute()?;
     Ok(())
 }
 

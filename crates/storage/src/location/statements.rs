@@ -53,10 +53,10 @@ impl Statements {
             table: table.as_str().to_owned(),
             create: schema::create_location(Kind::Sqlite, table, &columns.names().collect::<Vec<_>>()),
             upsert: format!(
-                "INSERT INTO {table} ({}) VALUES ({}) ON CONFLICT ({id}) DO UPDATE SET {}",
-                names.join(", "),
+                "INSERT INTO {table} ({list}) VALUES ({}) ON CONFLICT ({id}) DO UPDATE SET {} WHERE {user} = excluded.{user}",
                 places.join(", "),
-                assignments.join(", ")
+                // Names of columns that an index is on are not set: that would write the index's page too.
+                assignments.iter().skip(1).map(String::as_str).collect::<Vec<_>>().join(", ")
             ),
             delete: format!("DELETE FROM {table} WHERE {id} = ?1"),
             of_user: format!("{select} WHERE {user} = ?1 ORDER BY {id}"),

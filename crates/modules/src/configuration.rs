@@ -75,6 +75,8 @@ pub struct Settings {
     pub auth_db: Option<crate::auth_db::AuthDbSettings>,
     /// `reg_event`.
     pub reg_event: RegEventSettings,
+    /// Where bindings are kept besides memory.
+    pub store: Option<crate::usrloc::settings::StoreSettings>,
     /// `nat_bflag` of `usrloc` as a mask, 0 for none.
     pub nat_flag: u32,
     /// `push`, when it is loaded.
@@ -240,6 +242,7 @@ impl Settings {
             mid: crate::mid_registrar::MidSettings::new(program),
             auth_db: crate::auth_db::AuthDbSettings::new(program),
             reg_event: RegEventSettings::new(program),
+            store: crate::usrloc::settings::StoreSettings::new(program),
             nat_flag: mask(parameters.flag("usrloc", "nat_bflag")),
             push: crate::push::PushSettings::new(program),
             rest_client: crate::rest_client::RestSettings::new(program),

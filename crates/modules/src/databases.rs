@@ -28,11 +28,7 @@ impl Source {
     /// The database of a URL.
     pub(crate) fn of(program: &Program<Context>, url: &str) -> Option<Source> {
         let url = DatabaseUrl::parse(url).ok()?;
-        let options = match url.kind() {
-            Kind::Sqlite => db_sqlite::options(program),
-            Kind::Postgres => db_postgres::options(program),
-            Kind::Mysql => db_mysql::options(program),
-        };
+        let options = options(program, &url);
         Some(Source { url, options })
     }
 
@@ -40,6 +36,15 @@ impl Source {
     #[must_use]
     pub fn database(&self, node: &Node) -> Database {
         node.storage.database(&self.url, &self.options)
+    }
+}
+
+/// How a script wants a database asked.
+pub(crate) fn options(program: &Program<Context>, url: &DatabaseUrl) -> Options {
+    match url.kind() {
+        Kind::Sqlite => db_sqlite::options(program),
+        Kind::Postgres => db_postgres::options(program),
+        Kind::Mysql => db_mysql::options(program),
     }
 }
 

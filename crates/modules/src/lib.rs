@@ -46,6 +46,7 @@ pub mod signaling;
 pub mod sipmsgops;
 pub mod sl;
 pub mod statistics;
+pub mod store;
 pub mod tm;
 pub mod uris;
 pub mod usrloc;

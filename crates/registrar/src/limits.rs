@@ -58,3 +58,7 @@ pub const OVERLOAD_RETRY_AFTER_S: u32 = 10;
 
 /// Over how many seconds more those who were refused at the same time are spread.
 pub const OVERLOAD_SPREAD_S: u32 = 20;
+
+/// Retry-After of a REGISTER that the store of bindings did not take, in seconds, where `retry_after` says nothing: a
+/// disk or a database server that fails is seldom back sooner.
+pub const STORE_RETRY_AFTER_S: u32 = 5;

@@ -30,8 +30,8 @@ pub const STATEMENT_ROWS: usize = 256;
 /// second some seven seconds, so that a phone that registers more often is written once.
 pub const JOURNAL_BYTES: u64 = 128 << 20;
 
-/// By how much a journal file grows at a time: the file system's tables change once for 20 000 rows.
-pub const JOURNAL_STEP: u64 = 8 << 20;
+/// By how much a journal file grows at a time: with 3000 rows, in a few milliseconds.
+pub const JOURNAL_STEP: u64 = 1 << 20;
 
 /// The longest row in bytes: more than the longest SIP message has.
 pub const RECORD_BYTES: usize = 1 << 20;

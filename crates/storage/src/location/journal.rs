@@ -157,13 +157,12 @@ impl Journal {
     fn write(&mut self, group: &[u8]) -> Result<(), StorageError> {
         let end = self.end + group.len() as u64;
         if end > self.allocated {
+            // Written and not only reserved: a block that was never written costs the file system a change of its tables
+            // when it is, and every sync would wait for that.
             let wanted = end.next_multiple_of(JOURNAL_STEP);
-            let (flags, grown) = (rustix::fs::FallocateFlags::empty(), wanted - self.allocated);
-            match rustix::fs::fallocate(&self.file, flags, self.allocated, grown) {
-                // A file system that cannot do it grows the file by being written to.
-                Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => self.allocated = wanted,
-                Err(error) => return Err(failed(&error.into())),
-            }
+            let zeros = vec![0; usize::try_from(wanted - self.allocated).unwrap_or(0)];
+            self.file.write_all_at(&zeros, self.allocated).map_err(|error| failed(&error))?;
+            self.allocated = wanted;
         }
         self.file.write_all_at(group, self.end).map_err(|error| failed(&error))?;
         // The kernel forgets that a page could not be written once it has said so: nobody knows what the disk holds.

@@ -169,6 +169,7 @@ impl Server {
             transactions: transactions.map(Mutex::new).collect(),
             keys,
             authentication: seawall_modules::auth::Nonces::new(secret),
+            store: seawall_modules::store::Store::default(),
             storage: seawall_storage::Storage::default(),
             configuration: ArcSwap::from_pointee(configuration),
             counters: Counters::new(1),
@@ -334,6 +335,7 @@ impl Server {
     fn park(&mut self, mut context: Box<Context>, frame: Frame) {
         let wait = context.waiting.take().expect("something to wait for");
         match wait.errand {
+            Errand::Commit(_) => panic!("this server keeps its bindings in memory"),
             Errand::Host(host) => {
                 self.run.waiting_for = Some(host);
                 self.parked = Some((context, frame, wait.resume));
@@ -643,15 +645,7 @@ impl Server {
         let mut events = Vec::new();
         for domain in node.location.domains() {
             let now_s = self.now_s;
-            let watchers = &node.watchers;
-            let mut sink = Gather {
-                events: &mut events,
-                names: node.location.names(),
-                listens,
-                watchers,
-                fronts: &node.fronts,
-                now_s,
-            };
+            let mut sink = Gather::new(&node, listens, now_s, &mut events);
             for shard in 0..domain.shard_count() {
                 while domain.expire(shard, now_s, 1000, &mut sink) {}
             }

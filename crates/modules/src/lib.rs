@@ -17,6 +17,9 @@ pub mod calendar;
 pub mod configuration;
 pub mod context;
 pub mod core;
+pub mod databases;
+pub mod db_mysql;
+pub mod db_postgres;
 pub mod db_sqlite;
 pub mod events;
 pub mod forward;
@@ -70,6 +73,8 @@ pub static MODULES: &[&Module<Context>] = &[
     &acc::MODULE,
     &auth::MODULE,
     &auth_db::MODULE,
+    &db_mysql::MODULE,
+    &db_postgres::MODULE,
     &db_sqlite::MODULE,
     &management::HTTPD,
     &management::MI_DATAGRAM,

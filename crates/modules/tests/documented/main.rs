@@ -12,6 +12,7 @@ mod auth_db;
 mod cached;
 mod completeness;
 mod core;
+mod databases;
 mod examples;
 mod gruu;
 mod lookup;

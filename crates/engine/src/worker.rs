@@ -106,6 +106,7 @@ impl Worker {
         }
         context.now_ms = io.now_ms();
         context.now_s = io.unix_s();
+        context.is_behind = io.is_behind();
         context.origin = *origin;
         context.route = route;
         context

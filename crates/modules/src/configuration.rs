@@ -71,6 +71,8 @@ pub struct Settings {
     pub auth: crate::auth::AuthSettings,
     /// `mid_registrar`, when it is loaded.
     pub mid: Option<std::sync::Arc<crate::mid_registrar::MidSettings>>,
+    /// `uac_auth`, when it is loaded and has credentials.
+    pub uac: Option<std::sync::Arc<crate::uac_auth::Logins>>,
     /// `auth_db`; nothing when it is not loaded.
     pub auth_db: Option<crate::auth_db::AuthDbSettings>,
     /// `reg_event`.
@@ -106,6 +108,19 @@ pub struct RegistrarSettings {
     pub sent_contact_name: Vec<u8>,
     /// `tcp_persistent_flag` as a mask, 0 for none.
     pub tcp_persistent_flag: u32,
+    /// `overload`: what becomes of new contacts while the server cannot keep up.
+    pub overload: Overload,
+}
+
+/// What becomes of new contacts while the server cannot keep up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overload {
+    /// They are served like all others.
+    Serve,
+    /// They are refused with 503 and Retry-After.
+    Refuse,
+    /// They get no answer.
+    Drop,
 }
 
 /// Parameters of `tm`.
@@ -227,6 +242,7 @@ impl Settings {
             nat: NatSettings::new(program),
             auth: crate::auth::AuthSettings::new(program),
             mid: crate::mid_registrar::MidSettings::new(program),
+            uac: crate::uac_auth::Logins::new(program),
             auth_db: crate::auth_db::AuthDbSettings::new(program),
             reg_event: RegEventSettings::new(program),
             store: crate::usrloc::settings::StoreSettings::new(program),

@@ -207,6 +207,12 @@ pub static MODULE: Module<Context> = Module {
         Statistic { name: "defaults_expires", doc: "The parameter default_expires.", resettable: false },
         Statistic { name: "accepted_regs", doc: "Registrations accepted.", resettable: true },
         Statistic { name: "rejected_regs", doc: "Registrations rejected.", resettable: true },
+        Statistic {
+            name: "shed_regs",
+            doc: "Registrations of new contacts that were rejected because too many requests waited; counted as \
+                  rejected too. Not in OpenSIPS.",
+            resettable: true,
+        },
     ],
     requires: &["usrloc", "signaling"],
     advise: Some(parameters::advise),

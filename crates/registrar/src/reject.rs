@@ -75,6 +75,8 @@ pub enum Reject {
     PushUnsupported,
     /// A list of contacts that is too long for somebody who has not proven who he is (`max_reply_percent`).
     ReplyTooLong,
+    /// A new binding while the server cannot keep up; it may be asked for again after so many seconds.
+    Overloaded(u32),
     /// The store of bindings did not take the change.
     StoreFailed,
     /// The store of bindings has more to do than it can.
@@ -114,6 +116,7 @@ impl Reject {
             Reject::StoreFull => (503, "Location store is overloaded"),
             Reject::PushParamEmpty => (400, "Empty pn- param in contact"),
             Reject::PushUnsupported => (555, "Push provider not supported"),
+            Reject::Overloaded(_) => (503, "Too many requests, come back later"),
             Reject::ReplyTooLong => (403, "Too many contacts to list without authentication over UDP"),
         };
         let reason = match status {
@@ -133,12 +136,12 @@ impl Reject {
     pub fn write_headers(self, message: &Message, policy: &Policy, out: &mut Vec<u8>) {
         let (status, _, text) = self.answer();
         line(out, b"P-Registrar-Error", text.as_bytes());
-        match policy.retry_after_s {
-            0 if matches!(self, Reject::StoreFailed | Reject::StoreFull) => {
+        match (self, policy.retry_after_s) {
+            (Reject::Overloaded(after_s), _) => number_line(out, b"Retry-After", after_s),
+            (Reject::StoreFailed | Reject::StoreFull, 0) => {
                 number_line(out, b"Retry-After", STORE_RETRY_AFTER_S);
             }
-            0 => {}
-            after_s if status >= 500 => number_line(out, b"Retry-After", after_s),
+            (_, after_s @ 1..) if status >= 500 => number_line(out, b"Retry-After", after_s),
             _ => {}
         }
         match self {

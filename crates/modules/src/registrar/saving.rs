@@ -9,6 +9,7 @@ use seawall_sip::name_addr::address;
 use seawall_sip::{Method, Name, Uri};
 
 use super::{Table, is_own_socket, keeping, onreply, ownership, transport_name, unproven};
+use crate::configuration::Overload;
 use crate::context::Context;
 use crate::events::Gather;
 use crate::reply;
@@ -52,6 +53,13 @@ pub(super) fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow 
     if is_reply {
         return onreply::save(context, domain, flags, call.str(2), tag);
     }
+    let strict;
+    let flags = if context.is_behind && overload(context) != Overload::Serve {
+        strict = SaveFlags { known_only: true, ..flags.clone() };
+        &strict
+    } else {
+        flags
+    };
     let asked = Asked { domain, flags, aor: call.str(2), tag };
     match missing(context, asked) {
         None => serve(context, asked, None),
@@ -116,11 +124,21 @@ fn serve(context: &mut Context, asked: Asked<'_>, held: Option<Held>) -> Flow {
     answer(context, no_reply, &outcome, headers)
 }
 
+/// What becomes of new contacts while the server cannot keep up.
+fn overload(context: &Context) -> Overload {
+    context.configuration.settings.registrar.overload
+}
+
 fn answer(context: &mut Context, no_reply: bool, outcome: &Outcome, mut headers: Vec<u8>) -> Flow {
     let accepted = outcome.reject.is_none();
     let counted = if accepted { Stat::AcceptedRegs } else { Stat::RejectedRegs };
     context.node.counters.bump(context.worker, counted);
-    if !no_reply {
+    let is_shed = matches!(outcome.reject, Some(Reject::Overloaded(_)));
+    if is_shed {
+        context.node.counters.bump(context.worker, Stat::ShedRegs);
+    }
+    let is_silent = no_reply || is_shed && overload(context) == Overload::Drop;
+    if !is_silent {
         context.brief_reply = outcome.is_brief;
         if outcome.status == 200 {
             if !outcome.is_brief {

@@ -5,7 +5,7 @@ use seawall_storage::location::{Column, Columns};
 use seawall_storage::{DatabaseUrl, Identifier, Options};
 
 use crate::context::Context;
-use crate::db_sqlite;
+use crate::databases;
 
 /// The columns by the parameter that renames them.
 pub(crate) const COLUMNS: &[(&str, Column)] = &[
@@ -80,7 +80,10 @@ impl StoreSettings {
             }
         }
         Some(Self {
-            source: url.map(|url| (url, db_sqlite::options(program))),
+            source: url.map(|url| {
+                let options = databases::options(program, &url);
+                (url, options)
+            }),
             columns,
             write,
             is_sql_only: is_sql_only(given),

@@ -8,6 +8,8 @@ const TESTS: &[(&str, &str)] = &[
     ("acc", include_str!("acc.rs")),
     ("auth", include_str!("auth.rs")),
     ("auth_db", include_str!("auth_db.rs")),
+    ("db_mysql", include_str!("databases.rs")),
+    ("db_postgres", include_str!("databases.rs")),
     ("db_sqlite", include_str!("auth_db.rs")),
     ("core", include_str!("core.rs")),
     ("core", include_str!("serial.rs")),
@@ -42,6 +44,7 @@ const TESTS: &[(&str, &str)] = &[
     ("sl", include_str!("sl.rs")),
     ("tm", include_str!("tm.rs")),
     ("tm", include_str!("tm_routes.rs")),
+    ("uac_auth", include_str!("uac_auth.rs")),
     ("usrloc", include_str!("pinging.rs")),
     ("usrloc", include_str!("usrloc.rs")),
 ];

@@ -124,6 +124,8 @@ pub struct Server {
     pub now_ms: u64,
     /// Nothing that a script waits for is answered in time.
     pub deaf: bool,
+    /// More messages wait than the worker will soon get through.
+    pub is_behind: bool,
     runtime: tokio::runtime::Runtime,
     pinger: Pinger,
     names_asked: usize,
@@ -181,6 +183,7 @@ impl Server {
             now_s: START_S,
             now_ms: 1_000_000,
             deaf: false,
+            is_behind: false,
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
             pinger: Pinger::new(0, 1),
             names_asked: 0,
@@ -298,6 +301,7 @@ impl Server {
         let mut context = Box::new(Context::new(Arc::clone(&self.node), 0));
         context.now_ms = self.now_ms;
         context.now_s = self.now_s;
+        context.is_behind = self.is_behind;
         context.origin = origin;
         context.route = route;
         context

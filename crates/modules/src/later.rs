@@ -10,8 +10,6 @@ pub const MODULES: &[LaterModule] = &[
         functions: &["avp_db_query", "avp_db_load", "avp_db_store", "avp_check", "avp_subst"],
     },
     LaterModule { name: "clusterer", functions: &["cluster_broadcast_req", "cluster_send_req"] },
-    LaterModule { name: "db_mysql", functions: &[] },
-    LaterModule { name: "db_postgres", functions: &[] },
     LaterModule {
         name: "dialog",
         functions: &[

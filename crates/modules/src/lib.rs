@@ -17,6 +17,9 @@ pub mod calendar;
 pub mod configuration;
 pub mod context;
 pub mod core;
+pub mod databases;
+pub mod db_mysql;
+pub mod db_postgres;
 pub mod db_sqlite;
 pub mod event_datagram;
 pub mod event_routing;
@@ -47,6 +50,7 @@ pub mod sl;
 pub mod statistics;
 pub mod store;
 pub mod tm;
+pub mod uac_auth;
 pub mod uris;
 pub mod usrloc;
 pub mod variables;
@@ -71,6 +75,8 @@ pub static MODULES: &[&Module<Context>] = &[
     &acc::MODULE,
     &auth::MODULE,
     &auth_db::MODULE,
+    &db_mysql::MODULE,
+    &db_postgres::MODULE,
     &db_sqlite::MODULE,
     &event_datagram::MODULE,
     &event_routing::MODULE,
@@ -94,6 +100,7 @@ pub static MODULES: &[&Module<Context>] = &[
     &sipmsgops::MODULE,
     &sl::MODULE,
     &tm::MODULE,
+    &uac_auth::MODULE,
     &usrloc::MODULE,
 ];
 

@@ -16,6 +16,7 @@ mod calls;
 mod check;
 mod contacts;
 mod crash;
+mod databases;
 mod differential;
 mod examples;
 mod flags;

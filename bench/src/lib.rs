@@ -5,6 +5,8 @@
 //! - [`echo`] is the yardstick: the cheapest thing that can answer a datagram. Every figure is also given as a ratio
 //!   to it, because absolute figures of a virtual machine wander and ratios of one run do not.
 //! - [`compare`] runs the echo, Kamailio and Seawall side by side, pinned, in turns, and prints medians.
+//! - [`mid`] lets a crowd of phones register at a Seawall in front of a Kamailio, and compares what that one holds with
+//!   who is there.
 //! - [`phones`] takes pings and tells how evenly they come.
 //! - [`pure`] serves REGISTERs without a network: what Seawall itself adds to what the kernel costs.
 //! - [`cli`] is what `seawall bench` mounts.
@@ -21,6 +23,7 @@ pub mod error;
 pub mod histogram;
 pub mod limits;
 pub mod load;
+pub mod mid;
 pub mod phones;
 pub mod process;
 pub mod pure;

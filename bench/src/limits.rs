@@ -54,3 +54,16 @@ pub const STOP_TIMEOUT_MS: u64 = 20_000;
 
 /// Passes of the run without a network: more show nothing new.
 pub const MAX_PASSES: u32 = 1_000;
+
+/// Phones of a crowd: each costs some hundred bytes, and their numbers have eight digits.
+pub const MAX_PHONES: u64 = 1_000_000;
+
+/// Source sockets of a crowd: enough addresses to come back from, and few enough to look at each a thousand times a
+/// second.
+pub const CROWD_SOCKETS: usize = 16;
+
+/// How long one reading of the main registrar's table may take, milliseconds: some megabytes on a busy machine.
+pub const DUMP_TIMEOUT_MS: u64 = 20_000;
+
+/// The longest table that is read, bytes: a million contacts take some 800 each.
+pub const MAX_DUMP_BYTES: usize = 1 << 30;

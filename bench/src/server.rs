@@ -272,7 +272,7 @@ fn instructions_in(folder: &Path) -> u64 {
 
 /// Starts a process that is pinned from its first instruction on: a child inherits the affinity of the thread that
 /// starts it, so a thread is pinned for this purpose and then ends.
-fn spawn_on(cpu: Option<usize>, command: &mut Command) -> io::Result<Child> {
+pub(crate) fn spawn_on(cpu: Option<usize>, command: &mut Command) -> io::Result<Child> {
     std::thread::scope(|scope| {
         let spawner = scope.spawn(|| {
             if let Some(cpu) = cpu {
@@ -285,16 +285,16 @@ fn spawn_on(cpu: Option<usize>, command: &mut Command) -> io::Result<Child> {
 }
 
 /// A port that was free a moment ago. The server binds it again at once; if somebody else was faster it says so.
-fn free_address() -> io::Result<SocketAddr> {
+pub(crate) fn free_address() -> io::Result<SocketAddr> {
     UdpSocket::bind("127.0.0.1:0")?.local_addr()
 }
 
 /// A temporary folder that goes when this is dropped.
 #[derive(Debug)]
-struct Folder(PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    fn new() -> io::Result<Self> {
+    pub(crate) fn new() -> io::Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("seawall-bench-{}-{number}", std::process::id()));

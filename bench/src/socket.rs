@@ -250,8 +250,19 @@ pub fn pin_to_cpu(cpu: usize) -> io::Result<()> {
 /// # Errors
 /// `ESRCH` when it has ended already.
 pub fn end_process(pid: u32, forcibly: bool) -> io::Result<()> {
+    signal(pid, if forcibly { libc::SIGKILL } else { libc::SIGTERM })
+}
+
+/// Makes a process of ours stand still (SIGSTOP), or go on (SIGCONT).
+///
+/// # Errors
+/// `ESRCH` when it has ended already.
+pub fn pause_process(pid: u32, stands_still: bool) -> io::Result<()> {
+    signal(pid, if stands_still { libc::SIGSTOP } else { libc::SIGCONT })
+}
+
+fn signal(pid: u32, signal: libc::c_int) -> io::Result<()> {
     let pid = libc::pid_t::try_from(pid).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
-    let signal = if forcibly { libc::SIGKILL } else { libc::SIGTERM };
     // SAFETY: kill has no memory arguments.
     let answer = unsafe { libc::kill(pid, signal) };
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }

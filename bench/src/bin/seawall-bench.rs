@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use seawall_bench::{Error, cli, compare, echo, phones, pure};
+use seawall_bench::{Error, cli, compare, echo, mid, phones, pure};
 
 /// Load generator and comparison with other servers.
 #[derive(Parser)]
@@ -19,6 +19,8 @@ enum Command {
     Compare(compare::CompareArgs),
     /// Answer every datagram with itself: the yardstick.
     Echo(echo::EchoArgs),
+    /// Let a crowd register at a Seawall in front of a Kamailio, and see who is registered there.
+    Mid(mid::MidArgs),
     /// Be pinged, answer, and tell how evenly the pings came.
     Phones(phones::PhonesArgs),
     /// Serve REGISTERs in this process, without a network.
@@ -29,6 +31,7 @@ fn main() -> ExitCode {
     let outcome: Result<(), Error> = match Arguments::parse().command {
         Command::Load(args) => cli::run(args),
         Command::Echo(args) => echo::cli(&args),
+        Command::Mid(args) => mid::cli(&args),
         Command::Phones(args) => phones::cli(&args),
         Command::Pure(args) => pure::cli(args),
         Command::Compare(args) => compare::run(&args),

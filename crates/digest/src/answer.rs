@@ -6,6 +6,7 @@ use seawall_sip::ascii;
 use thiserror::Error;
 
 use crate::algorithm::{Algorithm, Hash};
+use crate::client::Challenged;
 use crate::hex::{Ha1, Hex};
 use crate::scan::{self, Scan};
 
@@ -184,6 +185,33 @@ impl<'a> Answer<'a> {
     #[must_use]
     pub fn is_by(&self, ha1: &Ha1, method: &[u8], body: &[u8], memo: &mut Memo) -> bool {
         ha1.hash() == self.algorithm.hash && self.expected(ha1, method, body, memo).matches(self.response)
+    }
+
+    /// The answer of a request of our own, still without its digest.
+    pub(crate) fn to_challenge(
+        username: &'a [u8],
+        nonce: &'a [u8],
+        algorithm: Algorithm,
+        qop: Qop,
+        request: &Challenged<'a>,
+    ) -> Answer<'a> {
+        Answer {
+            username: Cow::Borrowed(username),
+            realm: Cow::Borrowed(b""),
+            nonce,
+            uri: request.uri,
+            response: b"",
+            algorithm,
+            qop,
+            count: Some(1),
+            nc: b"00000001",
+            cnonce: request.cnonce,
+        }
+    }
+
+    /// Its digest.
+    pub(crate) fn digest(&self, ha1: &Ha1, method: &[u8], body: &[u8]) -> Hex {
+        self.expected(ha1, method, body, &mut Memo::default())
     }
 
     /// The digest that knowing `ha1` leads to.

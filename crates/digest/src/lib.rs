@@ -11,6 +11,7 @@
 mod algorithm;
 mod answer;
 mod challenge;
+mod client;
 mod hex;
 pub mod limits;
 mod nonce;
@@ -20,6 +21,7 @@ mod scan;
 pub use algorithm::{Algorithm, Hash};
 pub use answer::{Answer, BadAnswer, Memo, Qop};
 pub use challenge::{BadTerms, Qops, Terms, write_challenge};
+pub use client::{Challenged, Login, is_stale, respond};
 pub use hex::{Ha1, Hex};
 pub use nonce::{NONCE_LEN, Nonce, NonceKey};
 pub use replays::{Replays, Use};

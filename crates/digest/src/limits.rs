@@ -14,3 +14,6 @@ pub const NONCE_COUNT_WINDOW: u32 = 64;
 /// How long, in seconds, the very same bytes count as a retransmission and not as a replay: a client that missed the answer
 /// sends again after at most 4 s (RFC 3261 section 17.1.2.2, timer E).
 pub const RETRANSMISSION_S: u64 = 5;
+
+/// Realms whose challenges one of our own requests answers: the registrar's, and those of a few proxies before it.
+pub const ANSWERED_REALMS: usize = 4;

@@ -388,7 +388,7 @@ impl Server for Management {
     fn show_aor(&self, domain: &str, aor: &[u8], sink: &mut dyn RecordSink) -> Result<(), LocationError> {
         let domain = self.domain(domain)?;
         let name = self.canonical(aor)?;
-        self.know(&domain, &name)?;
+        let _held = self.know(&domain, &name)?;
         let now_s = unix_s();
         let entry = domain.lock(&name, now_s);
         if entry.is_empty() {
@@ -404,7 +404,7 @@ impl Server for Management {
     fn remove_aor(&self, domain: &str, aor: &[u8]) -> Result<(), LocationError> {
         let domain = self.domain(domain)?;
         let name = self.canonical(aor)?;
-        self.know(&domain, &name)?;
+        let _held = self.know(&domain, &name)?;
         let all = |_: usize, _: &Binding<'_>| Some(Removal::Administrative);
         let removed = self.changed(|sink| Ok(domain.lock(&name, unix_s()).remove(sink, all)))?;
         if removed == 0 { Err(LocationError::AorNotFound) } else { Ok(()) }
@@ -413,7 +413,7 @@ impl Server for Management {
     fn remove_contact(&self, domain: &str, aor: &[u8], contact: &[u8]) -> Result<(), LocationError> {
         let domain = self.domain(domain)?;
         let name = self.canonical(aor)?;
-        self.know(&domain, &name)?;
+        let _held = self.know(&domain, &name)?;
         let wanted = Uri::parse(contact).ok();
         let which = |_: usize, binding: &Binding<'_>| {
             let same = match (&wanted, Uri::parse(binding.contact)) {
@@ -434,7 +434,7 @@ impl Server for Management {
     fn add_contact(&self, domain: &str, aor: &[u8], contact: &NewContact<'_>) -> Result<(), LocationError> {
         let domain = self.domain(domain)?;
         let name = self.canonical(aor)?;
-        self.know(&domain, &name)?;
+        let _held = self.know(&domain, &name)?;
         self.changed(|sink| add::add(&self.node, &domain, &name, contact, sink))
     }
 

@@ -77,7 +77,7 @@ impl Sink for Gather<'_> {
 
     fn change(&mut self, domain: &str, aor: &[u8], change: Change<'_>) {
         self.watchers.change(domain, aor, change);
-        self.draft.change(aor, change);
+        self.draft.change(domain, aor, change);
         if self.fronts.is_used() {
             self.fronts.change(domain, aor, change);
         }

@@ -48,6 +48,7 @@ pub mod sl;
 pub mod statistics;
 pub mod store;
 pub mod tm;
+pub mod uac_auth;
 pub mod uris;
 pub mod usrloc;
 pub mod variables;
@@ -95,6 +96,7 @@ pub static MODULES: &[&Module<Context>] = &[
     &sipmsgops::MODULE,
     &sl::MODULE,
     &tm::MODULE,
+    &uac_auth::MODULE,
     &usrloc::MODULE,
 ];
 

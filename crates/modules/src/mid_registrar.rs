@@ -3,6 +3,7 @@
 mod fronts;
 mod journey;
 mod parameters;
+mod silence;
 
 use std::sync::{Arc, OnceLock};
 
@@ -131,6 +132,11 @@ pub static MODULE: Module<Context> = Module {
             doc: "How long the main registrar takes to answer, in milliseconds: a moving average.",
             resettable: false,
         },
+        Statistic {
+            name: "upstream_silent",
+            doc: "Location tables whose main registrar has stopped answering.",
+            resettable: false,
+        },
     ],
     requires: &["usrloc", "signaling", "tm"],
     advise: Some(parameters::advise),
@@ -253,6 +259,7 @@ fn decide(
         (context.configuration.routes.location_events, context.now_s, context.random());
     let (origin, target_flags) = (context.origin, context.target.flags);
     let authenticated = context.authentication.header(context.message()).is_some();
+    let now_ms = context.now_ms;
     let unproven = if asked.flags.no_reply { None } else { registrar::unproven(context) };
     let packet = std::mem::take(&mut context.packet);
     let decision = with_sink(context, listens, asked.connection, |sink| {
@@ -277,6 +284,7 @@ fn decide(
                 outgoing_expires_s: asked.outgoing_expires_s,
                 extra: &asked.values.extra,
                 authenticated,
+                holds_back: &|| front.silence.holds_back(now_ms),
             };
             mid.request(&request, headers, sink)
         })

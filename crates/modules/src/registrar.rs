@@ -27,7 +27,7 @@ pub use keeping::Lease;
 
 use crate::branch::{Branch, NO_Q};
 use crate::context::Context;
-use crate::store;
+use crate::store::{self, Held, Known};
 
 const DOMAIN: Argument = Argument::new("domain", ArgumentKind::StaticStr, "The name of the location table.");
 const AOR: Argument = Argument::new(
@@ -351,14 +351,20 @@ fn lookup(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
         },
     };
     let uri = call.str(2).map_or_else(|| context.request_uri().to_vec(), <[u8]>::to_vec);
-    match missing(context, &domain, plan, &uri) {
+    match missing(context, &domain, plan, &uri, &[]) {
         None => look_up(context, &domain, plan, &uri),
-        Some(name) => look_up_when_known(context, domain, plan.clone(), uri, name),
+        Some(name) => look_up_when_known(context, domain, plan.clone(), uri, name, Vec::new()),
     }
 }
 
-/// The first address of record that is looked up and that the database has to be asked about before.
-fn missing(context: &Context, domain: &Domain, plan: &LookupPlan, uri: &[u8]) -> Option<Aor> {
+/// The first address of record that is looked up and that the database has to be asked about before; it was about `held`.
+fn missing(
+    context: &Context,
+    domain: &Domain,
+    plan: &LookupPlan,
+    uri: &[u8],
+    held: &[(Aor, Option<Held>)],
+) -> Option<Aor> {
     if !store::may_lack(context, domain) {
         return None;
     }
@@ -371,22 +377,27 @@ fn missing(context: &Context, domain: &Domain, plan: &LookupPlan, uri: &[u8]) ->
             aor::canonical_text(uri, policy, &mut name).ok().map(|()| name)
         }
     };
-    std::iter::once(uri).chain(branches).filter_map(name_of).find(|name| store::lacks(context, domain, name))
+    let is_missing =
+        |name: &Aor| held.iter().all(|(known, _)| known != name) && store::lacks(context, domain, name);
+    std::iter::once(uri).chain(branches).filter_map(name_of).find(is_missing)
 }
 
+/// Asks the database about one address of record after the other. `held` keeps those in memory that it was asked about.
 fn look_up_when_known(
     context: &mut Context,
     domain: Arc<Domain>,
     plan: LookupPlan,
     uri: Vec<u8>,
     name: Aor,
+    mut held: Vec<(Aor, Option<Held>)>,
 ) -> Flow {
-    let asked = Arc::clone(&domain);
+    let (asked, known_name) = (Arc::clone(&domain), name.clone());
     store::when_known(context, &asked, name, move |context, known| {
-        match missing(context, &domain, &plan, &uri) {
-            _ if !known => Flow::Value(-3),
+        let Known::Yes(hold) = known else { return Flow::Value(-3) };
+        held.push((known_name, hold));
+        match missing(context, &domain, &plan, &uri, &held) {
             None => look_up(context, &domain, &plan, &uri),
-            Some(name) => look_up_when_known(context, domain, plan, uri, name),
+            Some(name) => look_up_when_known(context, domain, plan, uri, name, held),
         }
     })
 }

@@ -181,8 +181,9 @@ pub static MODULE: Module<Context> = Module {
         )
         .section("1.3.19")
         .check(check_write_mode),
-        Parameter::new("cluster_mode", ParameterKind::Str, "none", "How nodes share bindings.")
-            .no_effect(NO_CLUSTER),
+        Parameter::new("cluster_mode", ParameterKind::Str, "none", "How nodes share bindings: none, sql-only.")
+            .section("1.3.17")
+            .check(check_cluster),
         Parameter::new("location_cluster", ParameterKind::Int, "0", "The cluster of this table.")
             .no_effect(NO_CLUSTER),
         Parameter::new("ha_cluster", ParameterKind::Int, "0", "The cluster of this table.")
@@ -304,18 +305,25 @@ pub static MODULE: Module<Context> = Module {
 fn check_preset(value: &Value) -> Result<(), String> {
     let Value::Str(text) = value else { return Err("the preset is a name".to_owned()) };
     match &**text {
-        b"single-instance-no-db" | b"single-instance-sql-write-through" | b"single-instance-sql-write-back" => {
-            Ok(())
-        }
-        b"sql-only"
-        | b"federation-cluster"
+        b"single-instance-no-db"
+        | b"single-instance-sql-write-through"
+        | b"single-instance-sql-write-back"
+        | b"sql-only" => Ok(()),
+        b"federation-cluster"
         | b"full-sharing-cluster"
         | b"full-sharing-cachedb-cluster" => Err(format!(
-            "the preset \"{}\" is not provided yet; the single-instance ones are",
+            "the preset \"{}\" is not provided yet; the single-instance ones and sql-only are",
             String::from_utf8_lossy(text)
         )),
-        _ => Err("there is no such preset; single-instance-no-db, -sql-write-through and -sql-write-back are provided"
+        _ => Err("there is no such preset; single-instance-no-db, -sql-write-through, -sql-write-back and sql-only are provided"
             .to_owned()),
+    }
+}
+
+fn check_cluster(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Str(text) if !matches!(&**text, b"none" | b"sql-only") => Err(NO_CLUSTER.to_owned()),
+        _ => Ok(()),
     }
 }
 

@@ -158,6 +158,7 @@ impl Server<'_> {
             outgoing_expires_s: None,
             extra: b"",
             authenticated: false,
+            holds_back: &|| false,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Bindings in a database: opening it, loading from it, and writing to it, on the control side's runtime.
 
+mod flusher;
 mod loader;
 mod table;
 #[cfg(test)]
@@ -133,6 +134,10 @@ pub(crate) fn start(
     for domain in node.location.domains() {
         attach(node, &domain, Some(&first), runtime, stopped.clone());
     }
+    if node.store.is_back() {
+        let flusher = flusher::Flusher { node: Arc::clone(node), work, stop: stopped };
+        return Some(Tasks { stop, writer: runtime.spawn(flusher.run()), first });
+    }
     let workers = node.workers;
     let told = move || {
         for worker in 0..workers {
@@ -166,6 +171,11 @@ fn attach(
             return;
         }
     };
+    if settings.is_sql_only {
+        let table = store.add(Arc::clone(domain), backend, Loading::done());
+        runtime.spawn(loader::sweep(table, settings.interval_s, stop));
+        return;
+    }
     let table = store.add(Arc::clone(domain), backend, Loading::default());
     runtime.spawn(loader::load(Arc::clone(node), table, stop));
 }

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use parking_lot::{Mutex, RwLock};
+use seawall_digest::{Challenged, is_stale, respond};
 use seawall_location::{Change, Domain};
 use seawall_net::Transport;
 use seawall_registrar::mid::{Errand, ErrandKind, Mid, Upstream};
 use seawall_sip::Uri;
 
 use super::parameters::MidSettings;
+use super::silence::Silence;
 use crate::context::Context;
 use crate::node::Node;
-use crate::originate::{self, OnAnswer, OwnRequest};
+use crate::originate::{self, Ended, OnAnswer, OwnRequest};
 use crate::statistics::Stat;
 
 /// Requests of our own that a table has under way at a time: enough for thousands a second at a main registrar that
@@ -36,6 +38,8 @@ pub struct Front {
     /// own, because each entry takes the place of a binding.
     gone: Mutex<Vec<(Box<[u8]>, u64)>>,
     errands: AtomicUsize,
+    /// Whether the main registrars answer.
+    pub(super) silence: Silence,
 }
 
 /// All of them.
@@ -79,6 +83,7 @@ impl Fronts {
             upstream: Upstream::new(secret),
             gone: Mutex::default(),
             errands: AtomicUsize::new(0),
+            silence: Silence::default(),
         });
         list.push(Arc::clone(&front));
         self.is_used.store(true, Ordering::Relaxed);
@@ -127,6 +132,12 @@ impl Fronts {
         self.latency.load(Ordering::Relaxed).div_ceil(16)
     }
 
+    /// Tables whose main registrar has stopped answering.
+    #[must_use]
+    pub fn silent(&self) -> u64 {
+        self.list.read().iter().filter(|front| front.silence.is_down()).count() as u64
+    }
+
     /// De-REGISTERs and renewals that wait to be sent or sent again.
     #[must_use]
     pub fn waiting(&self) -> u64 {
@@ -164,7 +175,7 @@ impl Front {
 
 /// The statistics that are worked out when somebody asks.
 #[must_use]
-pub fn gauges(node: &Node) -> [(&'static str, u64); 3] {
+pub fn gauges(node: &Node) -> [(&'static str, u64); 4] {
     let counted = |stat: Stat| node.counters.value(stat as usize);
     let (absorbed, forwarded) = (counted(Stat::AbsorbedRegs), counted(Stat::ForwardedRegs));
     let ratio = (absorbed * 10_000).checked_div(absorbed + forwarded).unwrap_or(0);
@@ -172,6 +183,7 @@ pub fn gauges(node: &Node) -> [(&'static str, u64); 3] {
         ("pending_deregs", node.fronts.waiting()),
         ("absorb_ratio", ratio),
         ("upstream_latency", node.fronts.latency_ms()),
+        ("upstream_silent", node.fronts.silent()),
     ]
 }
 
@@ -186,6 +198,9 @@ pub fn tick(context: &mut Context) {
         front.with(&node, &settings, context.now_s, |mid| {
             for (aor, contact_id) in &gone {
                 mid.gone(aor, *contact_id);
+            }
+            if front.silence.take_return() {
+                mid.hurry();
             }
             // Every worker looks after its own shards.
             for shard in (context.worker..front.upstream.shard_count()).step_by(node.workers.max(1)) {
@@ -206,6 +221,11 @@ fn send(context: &mut Context, front: &Arc<Front>, errand: Errand) {
     if errand.kind == ErrandKind::Remove {
         context.node.counters.bump(context.worker, Stat::SentDeregs);
     }
+    attempt(context, Arc::clone(front), errand, 0, b"");
+}
+
+/// Sends a request of our own, with the answer to `answered` challenges so far.
+fn attempt(context: &mut Context, front: Arc<Front>, errand: Errand, answered: u32, authorization: &[u8]) {
     let socket = context.node.socket_by_name(errand.main.socket);
     let transport = socket.and_then(|id| context.node.socket(id)).map(|socket| socket.transport);
     let tag = context.random();
@@ -215,16 +235,21 @@ fn send(context: &mut Context, front: &Arc<Front>, errand: Errand) {
         from: [b"<", &*errand.to, b">;tag=", format!("{tag:016x}").as_bytes()].concat(),
         to: [b"<", &*errand.to, b">"].concat(),
         call_id: errand.callid.to_vec(),
-        cseq: errand.cseq.min(i32::MAX as u32),
-        headers: [b"Contact: ", &*errand.contact, b"\r\n"].concat(),
+        cseq: errand.cseq.saturating_add(answered).min(i32::MAX as u32),
+        headers: [b"Contact: ", &*errand.contact, b"\r\n", authorization].concat(),
         body: Vec::new(),
         next_hop: originate::uri_of(transport.unwrap_or(Transport::Udp), errand.main.peer),
         socket,
         connection: None,
         on_answer: None,
     };
-    let front = Arc::clone(front);
     let on_answer = OnAnswer::new(move |context, ended| {
+        if ended.response.is_some() {
+            front.silence.heard();
+        }
+        if let Some(lines) = credentials(context, &errand, answered, ended) {
+            return attempt(context, front, errand, answered + 1, &lines);
+        }
         front.errands.fetch_sub(1, Ordering::Relaxed);
         if errand.kind == ErrandKind::Remove && matches!(ended.code, 200..=299 | 404) {
             context.node.counters.bump(context.worker, Stat::AcknowledgedDeregs);
@@ -235,4 +260,25 @@ fn send(context: &mut Context, front: &Arc<Front>, errand: Errand) {
         });
     });
     context.own_requests.push(OwnRequest { on_answer: Some(on_answer), ..request });
+}
+
+/// What answers the challenge that a request of our own has met. None when it met none, when nobody gave us credentials
+/// for it, and when the main registrar does not take those that we have.
+fn credentials(context: &mut Context, errand: &Errand, answered: u32, ended: &Ended) -> Option<Vec<u8>> {
+    let response = ended.response.as_deref().filter(|_| matches!(ended.code, 401 | 407))?;
+    let logins = context.configuration.settings.uac.clone()?;
+    if answered > 0 && !(answered == 1 && is_stale(response)) {
+        return None;
+    }
+    let cnonce = format!("{:016x}", context.random());
+    let to = Uri::parse(&errand.to).ok();
+    let request = Challenged {
+        method: b"REGISTER",
+        uri: &errand.main.uri,
+        body: b"",
+        user: to.and_then(|uri| uri.user).unwrap_or_default(),
+        cnonce: cnonce.as_bytes(),
+    };
+    let lines = respond(response, logins.all(), &request);
+    (!lines.is_empty()).then_some(lines)
 }

@@ -41,6 +41,8 @@ struct State {
     sent_ms: u64,
     /// Whether a branch ended without any answer, so that nobody knows what came of it.
     is_silent: bool,
+    /// Whether any branch was answered.
+    is_heard: bool,
     /// Whether its answer has been dealt with.
     is_over: bool,
 }
@@ -58,8 +60,15 @@ impl Journey {
         connection: Option<ConnectionId>,
         pending: Box<Pending>,
     ) -> Journey {
-        let state =
-            State { pending, request: None, sent: Vec::new(), sent_ms: 0, is_silent: false, is_over: false };
+        let state = State {
+            pending,
+            request: None,
+            sent: Vec::new(),
+            sent_ms: 0,
+            is_silent: false,
+            is_heard: false,
+            is_over: false,
+        };
         Journey { front, settings, connection, state: Mutex::new(state) }
     }
 
@@ -116,6 +125,8 @@ pub fn answered(context: &mut Context, branch: u16, transaction: &TransactionSta
         if state.is_over {
             return Answered::Passes;
         }
+        state.is_heard = true;
+        journey.front.silence.heard();
         context.node.fronts.note_latency(context.now_ms.saturating_sub(state.sent_ms));
         if status == 423 {
             let least_s = cseq::number(context.message(), Name::MinExpires).ok().flatten();
@@ -249,6 +260,9 @@ pub fn fell_silent(transaction: &TransactionState) {
 fn unanswered(node: &crate::node::Node, journey: &Journey, state: &State, now_s: u64) {
     // Without a request nothing was sent, and nobody knows of it.
     let Some(request) = &state.request else { return };
+    if state.is_silent && !state.is_heard {
+        journey.front.silence.missed();
+    }
     let last = state.sent.last().filter(|_| state.is_silent).map(|(_, main)| main);
     let sent_to = last.and_then(|main| {
         let socket = node.socket(node.socket_by_name(main.socket)?)?;

@@ -38,5 +38,6 @@ mod sipmsgops;
 mod sl;
 mod tm;
 mod tm_routes;
+mod uac_auth;
 mod usrloc;
 mod variables;

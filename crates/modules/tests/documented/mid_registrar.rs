@@ -777,3 +777,65 @@ fn an_open_aor_mode_and_the_known_gruu_secret_are_warned_about() {
     let known = "modparam(\"mid_registrar\", \"disable_gruu\", §0)";
     check_warned(&script(known, ""), &["secret that everybody knows"]);
 }
+
+#[test]
+fn service_route_and_p_associated_uri_of_the_last_2xx_are_told_again() {
+    for mode in [1, 2] {
+        let mut server = front(&format!("\"mode\", {mode}"), "");
+        let run = server.receive(&register(1, PHONE));
+        let sent = run.only().clone();
+        let lines = format!(
+            "{}Service-Route: <sip:m;lr>\r\nP-Associated-URI: <sip:bob@example.com>\r\n",
+            granted(&sent)
+        );
+        server.answer(&reply(&sent.text, 200, "OK", &lines));
+        // Long enough for its answer to be (`max_reply_percent`).
+        let refresh = register(2, PHONE).header(&format!("User-Agent: {}", "x".repeat(300)));
+        let run = server.receive(&refresh);
+        let told = run.only();
+        assert_eq!(
+            (&*told.header("Service-Route"), &*told.header("P-Associated-URI"), &*told.header("Contact")),
+            ("<sip:m;lr>", "<sip:bob@example.com>", PHONE),
+            "{mode}"
+        );
+        assert_eq!(server.counter("mid_registrar", "absorbed_regs"), 1);
+    }
+}
+
+#[test]
+fn a_main_registrar_that_is_known_to_be_silent_is_not_waited_for() {
+    for mode in 0..3 {
+        let parameters =
+            format!("\"mode\", {mode}\n\"upstream_down\", \"absorb\"\n\"outgoing_expires\", 100");
+        let mut server = front(&parameters, "");
+        let of = |user: u32, cseq: u32| {
+            let contact = format!("<sip:u{user}@198.51.100.7:5070>;expires=100");
+            register(cseq, &contact).to(&format!("<sip:u{user}@example.com>")).call_id(&format!("c{user}"))
+        };
+        for user in 1..6 {
+            registered(&mut server, &of(user, user));
+        }
+        // It falls silent. The first ones wait for it, and are answered here then.
+        server.pass(20);
+        for user in 1..4 {
+            assert_eq!(server.receive(&of(user, 10 + user)).log, ["1"], "{mode}");
+        }
+        assert_eq!(gauge(&server, "upstream_silent"), 0);
+        server.pass(31);
+        assert_eq!(gauge(&server, "upstream_silent"), 1, "{mode}");
+        assert_eq!(server.counter("mid_registrar", "survived_forwards"), 3);
+        // One in a second is sent there to see whether it is back, the others are answered at once.
+        assert_eq!(server.receive(&of(4, 21)).log, ["1"], "{mode}");
+        let run = server.receive(&of(5, 22));
+        assert_eq!((run.log.join(""), run.only().start()), ("2".to_owned(), "SIP/2.0 200 OK"));
+        // Who is not known is sent there as ever.
+        assert_eq!(server.receive(&of(9, 23)).log, ["1"]);
+        server.pass(2);
+        let run = server.receive(&of(1, 24));
+        assert_eq!(run.log, ["1"], "{mode}");
+        let sent = run.request("REGISTER").clone();
+        server.answer(&reply(&sent.text, 200, "OK", &granted(&sent)));
+        assert_eq!(gauge(&server, "upstream_silent"), 0);
+        assert_eq!(server.receive(&of(2, 25)).log, ["1"], "{mode}");
+    }
+}

@@ -138,7 +138,7 @@ impl Mid<'_> {
     }
 
     /// Whether the sender may be answered here for a binding that was accepted from the flow `known`.
-    fn is_trusted(&self, view: &View<'_, '_, '_>, known: Option<u64>) -> bool {
+    pub(super) fn is_trusted(&self, view: &View<'_, '_, '_>, known: Option<u64>) -> bool {
         self.settings.trust == Trust::Any || view.who.authenticated || known == Some(view.who.flow)
     }
 

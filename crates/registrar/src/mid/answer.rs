@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 
 use super::contact::{self, Place};
 use super::limits::GUESSES;
+use super::passed;
 use super::pending::{Form, Pending};
 use super::registration::{Registration, State, Texts, WHOLE_AOR, limit_s};
 use super::settings::{Mode, OnReject, Trust};
@@ -34,6 +35,8 @@ struct Answer<'a> {
     pending: &'a Pending,
     main: &'a Main,
     granted: SmallVec<[Granted; 2]>,
+    /// What the client is told besides contacts; `None` when that is too long to be kept.
+    passed: Option<Vec<u8>>,
 }
 
 impl Mid<'_> {
@@ -101,7 +104,7 @@ impl Mid<'_> {
                 self.renew(&mut shard, pending.hash, &pending.aor, key, now_s);
             }
         }
-        let answer = Answer { pending, main, granted: SmallVec::new() };
+        let answer = Answer { pending, main, granted: SmallVec::new(), passed: Some(Vec::new()) };
         for granted in unknown {
             // While another request about it is under way, the de-REGISTER waits for that one's answer.
             if self.upstream.waiting() < GUESSES {
@@ -204,7 +207,7 @@ impl Mid<'_> {
             }
             Err(reject) => return save.refuse(message, reject, reply),
         };
-        let answer = Answer { pending, main, granted };
+        let answer = Answer { pending, main, granted, passed: passed::lines(response) };
         let mut entry = self.domain.lock(&register.aor, self.now_s);
         if entry.has_expired() {
             entry.purge(sink);
@@ -398,7 +401,11 @@ impl Mid<'_> {
             deadline_s: now_s.saturating_add(granted.granted_s),
             possible_s: now_s.saturating_add(granted.granted_s),
             sure_s: departed_s.saturating_add(granted.granted_s),
-            limit_s: limit_s(departed_s, granted.granted_s, local_s, is_new, random),
+            limit_s: match answer.passed {
+                Some(_) => limit_s(departed_s, granted.granted_s, local_s, is_new, random),
+                // Whoever asks again has to be told all of it.
+                None => now_s,
+            },
             accepted_s: now_s,
             cseq: register.cseq,
             asked_s: granted.asked_s,
@@ -407,7 +414,12 @@ impl Mid<'_> {
             state: State::Live,
             throttled: answer.pending.mode != Mode::Mirror,
             main: self.upstream.main(answer.main),
-            texts: Texts::new(&granted.value, register.callid, to),
+            texts: Texts::new(
+                &granted.value,
+                register.callid,
+                to,
+                answer.passed.as_deref().unwrap_or_default(),
+            ),
         }
     }
 

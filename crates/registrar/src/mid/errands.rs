@@ -7,6 +7,7 @@ use seawall_sip::{Message, ascii};
 
 use super::Mid;
 use super::limits::{ERRANDS_PER_CALL, GUESS_ATTEMPTS, LONGEST_PAUSE_S, RENEWAL_ATTEMPTS};
+use super::passed;
 use super::registration::{Registration, State, Texts, WHOLE_AOR, limit_s};
 use super::upstream::{Job, Main, Shard};
 
@@ -158,6 +159,27 @@ impl Mid<'_> {
         Some(registration.errand(aor, hash, now_s))
     }
 
+    /// The main registrar answers again after a silence: what waits for another attempt is due now.
+    pub fn hurry(&self) {
+        for number in 0..self.upstream.shard_count() {
+            let shard = &mut *self.upstream.shard_at(number);
+            let due_s = self.second();
+            for ((later_s, ticket), job) in shard.jobs.split_off(&(due_s.saturating_add(1), 0)) {
+                let hash = self.upstream.hash(&job.aor);
+                let account = shard.account_mut(hash, &job.aor);
+                let registration = account.and_then(|account| account.registration_mut(job.key));
+                let tried = registration.filter(|known| known.ticket == ticket && known.attempt > 0);
+                let at_s = if let Some(registration) = tried {
+                    registration.due_s = due_s;
+                    due_s
+                } else {
+                    later_s
+                };
+                shard.jobs.insert((at_s, ticket), job);
+            }
+        }
+    }
+
     /// A request of our own has ended: with this answer, or with none (`status` 408 or 503 then).
     pub fn done(&self, errand: &Errand, status: u16, response: Option<&Message>) {
         let mut shard = self.upstream.shard(errand.hash);
@@ -205,7 +227,8 @@ impl Mid<'_> {
                 self.forget(&mut shard, errand.hash, &errand.aor, errand.key);
             }
             (ErrandKind::Renew, 200..=299) => {
-                registration.renewed(errand, listed, self.second());
+                let passed = response.map_or(Some(Vec::new()), passed::lines);
+                registration.renewed(errand, listed, passed, self.second());
                 self.renew_in_time(&mut shard, errand);
             }
             _ => self.again(&mut shard, errand, status),
@@ -351,7 +374,7 @@ fn drop_renewed(mid: &Mid<'_>, shard: &mut Shard, errand: &Errand, status: u16, 
         state: State::Live,
         throttled: true,
         main: Arc::clone(&errand.main),
-        texts: Texts::new(&errand.value, &errand.callid, &errand.to),
+        texts: Texts::new(&errand.value, &errand.callid, &errand.to, b""),
     };
     shard.open(mid.upstream, errand.hash, &errand.aor).registrations.push(registration);
     if mid.is_wanted(&errand.aor, errand.key) {
@@ -369,7 +392,8 @@ impl Registration {
         contact.extend_from_slice(b";expires=");
         let (kind, callid, cseq) = match self.state {
             State::Leaving => {
-                let cseq = self.cseq.saturating_add(1 + u32::from(self.attempt));
+                // Two numbers for each attempt: a challenge is answered with the next one.
+                let cseq = self.cseq.saturating_add(1 + 2 * u32::from(self.attempt));
                 ascii::write_u32(&mut contact, 0);
                 (ErrandKind::Remove, self.texts.callid().to_vec(), cseq)
             }
@@ -397,7 +421,7 @@ impl Registration {
     }
 
     /// A renewal was accepted.
-    fn renewed(&mut self, errand: &Errand, listed: Option<Option<u32>>, now_s: u32) {
+    fn renewed(&mut self, errand: &Errand, listed: Option<Option<u32>>, passed: Option<Vec<u8>>, now_s: u32) {
         self.state = State::Live;
         self.ticket = 0;
         self.attempt = 0;
@@ -408,7 +432,8 @@ impl Registration {
             self.limit_s = now_s;
             return;
         };
-        self.texts = Texts::new(self.texts.contact(), &errand.callid, self.texts.to());
+        let lines = passed.as_deref().unwrap_or_default();
+        self.texts = Texts::new(self.texts.contact(), &errand.callid, self.texts.to(), lines);
         self.cseq = errand.cseq;
         self.accepted_s = now_s;
         self.deadline_s = now_s.saturating_add(granted_s);
@@ -416,5 +441,8 @@ impl Registration {
         self.sure_s = errand.made_s.saturating_add(granted_s);
         self.limit_s =
             limit_s(errand.made_s, granted_s, 0, false, errand.ticket.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        if passed.is_none() {
+            self.limit_s = now_s;
+        }
     }
 }

@@ -19,7 +19,9 @@ pub const MARGIN_PART: u32 = 32;
 /// of them on average.
 pub const EARLY_PART: u32 = 8;
 
-/// As [`EARLY_PART`] for a registration that is new, because new ones come in bursts: half of the time.
+/// A registration that is new is forwarded early by a random time of up to all of the time but one local interval, and of
+/// this part at least: new ones come in bursts, and a crowd that came together has spread over the whole time with its
+/// first renewal. It costs half a forward more for each that is new.
 pub const EARLY_PART_NEW: u32 = 2;
 
 /// How long in seconds a challenged client is known as such: a client answers a challenge at once, a person who has to
@@ -37,6 +39,10 @@ pub const ERRANDS_PER_CALL: usize = 32;
 
 /// Attempts of a renewal that no REGISTER of a client asked for. The client's own refresh comes anyway.
 pub const RENEWAL_ATTEMPTS: u8 = 6;
+
+/// Longest header lines of a 2xx that are kept for the answers given here (Service-Route, P-Associated-URI). A registration
+/// with longer ones is forwarded each time, because an answer without them would say something else.
+pub const MAX_PASSED_LEN: usize = 2048;
 
 /// Longest Contact value of a registration in bytes, without what a script adds. It holds what a datagram does.
 pub const MAX_CONTACT_VALUE_LEN: usize = 8192;

@@ -25,6 +25,7 @@ pub mod contact;
 mod errands;
 pub mod limits;
 mod lookup;
+mod passed;
 mod pending;
 mod registration;
 mod request;
@@ -82,6 +83,9 @@ pub struct Request<'a> {
     pub extra: &'a [u8],
     /// Whether the script has authenticated the client in this transaction.
     pub authenticated: bool,
+    /// Whether the request is not to be sent to a main registrar that is known not to answer, if `upstream_down` lets it
+    /// be answered here. Asked only for one that would be forwarded.
+    pub holds_back: &'a dyn Fn() -> bool,
 }
 
 impl<'a> Mid<'a> {

@@ -60,14 +60,16 @@ pub(super) struct Texts {
     bytes: Box<[u8]>,
     callid_at: u32,
     to_at: u32,
+    passed_at: u32,
 }
 
 impl Texts {
-    pub(super) fn new(contact: &[u8], callid: &[u8], to: &[u8]) -> Texts {
+    pub(super) fn new(contact: &[u8], callid: &[u8], to: &[u8], passed: &[u8]) -> Texts {
         Texts {
-            bytes: [contact, callid, to].concat().into_boxed_slice(),
+            bytes: [contact, callid, to, passed].concat().into_boxed_slice(),
             callid_at: contact.len() as u32,
             to_at: (contact.len() + callid.len()) as u32,
+            passed_at: (contact.len() + callid.len() + to.len()) as u32,
         }
     }
 
@@ -83,7 +85,12 @@ impl Texts {
 
     /// The URI of its To.
     pub(super) fn to(&self) -> &[u8] {
-        self.bytes.get(self.to_at as usize..).unwrap_or_default()
+        self.bytes.get(self.to_at as usize..self.passed_at as usize).unwrap_or_default()
+    }
+
+    /// The header lines of the 2xx that an answer given here repeats.
+    pub(super) fn passed(&self) -> &[u8] {
+        self.bytes.get(self.passed_at as usize..).unwrap_or_default()
     }
 }
 
@@ -120,7 +127,12 @@ impl Registration {
 pub(super) fn limit_s(from_s: u32, granted_s: u32, local_s: u32, is_new: bool, random: u64) -> u32 {
     let margin_s = (granted_s / MARGIN_PART).clamp(1, MARGIN_S);
     let room_s = granted_s.saturating_sub(margin_s).saturating_sub(local_s);
-    let most_s = u64::from(room_s / if is_new { EARLY_PART_NEW } else { EARLY_PART });
+    let most_s = if is_new {
+        room_s.saturating_sub(local_s).max(room_s / EARLY_PART_NEW)
+    } else {
+        room_s / EARLY_PART
+    };
+    let most_s = u64::from(most_s);
     let early_s = (random >> 8) % (most_s + 1);
     from_s.saturating_add(granted_s).saturating_sub(margin_s).saturating_sub(early_s as u32)
 }
@@ -136,7 +148,8 @@ mod tests {
             (all.clone().min().unwrap(), all.max().unwrap())
         };
         assert_eq!(range(3600, 60, false), (3590 - 3530 / 8, 3590));
-        assert_eq!(range(3600, 60, true), (3590 - 3530 / 2, 3590));
+        assert_eq!(range(3600, 60, true), (120, 3590));
+        assert_eq!(range(100, 40, true), (97 - 57 / 2, 97));
         assert_eq!(range(120, 2, false), (117 - 115 / 8, 117));
         // What the client has for itself is as long: nothing can be absorbed, and nothing is spread.
         assert_eq!(range(60, 60, true), (59, 59));
@@ -145,9 +158,11 @@ mod tests {
 
     #[test]
     fn texts_are_given_back_as_they_were() {
-        let texts = Texts::new(b"<sip:a@h>", b"call", b"sip:alice@example.com");
+        let texts =
+            Texts::new(b"<sip:a@h>", b"call", b"sip:alice@example.com", b"Service-Route: <sip:r>\r\n");
         assert_eq!(texts.contact(), b"<sip:a@h>");
         assert_eq!(texts.callid(), b"call");
         assert_eq!(texts.to(), b"sip:alice@example.com");
+        assert_eq!(texts.passed(), b"Service-Route: <sip:r>\r\n");
     }
 }

@@ -5,6 +5,7 @@ use seawall_sip::{Message, Name};
 use smallvec::SmallVec;
 
 use super::absorb::{Bound, View, Who};
+use super::passed;
 use super::pending::{Form, KeptSource, Pending, Sent};
 use super::settings::{Mode, UpstreamDown};
 use super::upstream::{Shard, Touch};
@@ -13,7 +14,7 @@ use crate::plan::{Fate, Plan, Step};
 use crate::policy::MatchingMode;
 use crate::reject::Reject;
 use crate::request::{Register, Wish};
-use crate::save::{Outcome, Save};
+use crate::save::{Added, Outcome, Save, Source};
 
 /// What becomes of a REGISTER.
 // A forwarded one is boxed, for it lives as long as its transaction; the outcome is small.
@@ -42,8 +43,14 @@ impl Mid<'_> {
         let read = Register::read(request.message, request.aor, self.policy, request.flags);
         let served = read.and_then(|mut register| {
             save.note_flow(&mut register);
-            let verdict =
-                self.serve(&save, &register, who, Bound::Limit, request.outgoing_expires_s, reply, sink)?;
+            let outgoing_s = request.outgoing_expires_s;
+            let mut verdict = self.serve(&save, &register, who, Bound::Limit, outgoing_s, reply, sink)?;
+            if self.settings.upstream_down == UpstreamDown::Absorb
+                && matches!(verdict, Verdict::Forward(_))
+                && (request.holds_back)()
+            {
+                verdict = self.serve(&save, &register, who, Bound::Outage, outgoing_s, reply, sink)?;
+            }
             let push = self.policy.push.as_deref().map(|push| push.forwarded(&register)).unwrap_or_default();
             Ok((verdict, register.aor, push))
         });
@@ -116,19 +123,37 @@ impl Mid<'_> {
         for step in &plan.steps {
             save.check_sizes(register, step)?;
         }
-        let is_local = register.wish == Wish::Fetch || plan.is_retransmission() || {
-            let callid = self.telling_callid(save, register);
-            let view = View { shard: &shard, hash, entry: &entry, register, callid, who, bound };
-            (bound == Bound::Outage || !self.answers_challenge(register, &shard))
-                && self.may_absorb(&view, &mut plan)
-        };
+        let callid = self.telling_callid(save, register);
+        let view = View { shard: &shard, hash, entry: &entry, register, callid, who, bound };
+        let is_told = register.wish == Wish::Fetch || plan.is_retransmission();
+        let mut is_local = is_told
+            || (bound == Bound::Outage || !self.answers_challenge(register, &shard))
+                && self.may_absorb(&view, &mut plan);
+        let mut passed = if is_local { self.passed(&view, &plan) } else { b"" };
+        if !passed.is_empty() && !passed::fits(register, &save.source, self.policy.max_reply_percent, passed)
+        {
+            // An answer that leaves it out would say that there is none: the main registrar gives its own.
+            passed = b"";
+            is_local = register.wish == Wish::Fetch || bound == Bound::Outage;
+        }
         if is_local {
+            let start = reply.len();
+            reply.extend_from_slice(passed);
+            let needed = passed.len();
+            let unproven = save.source.unproven.map(|added| Added { needed: added.needed + needed, ..added });
+            let save = Save { source: Source { unproven, ..save.source }, ..*save };
             // An earlier request may be on its way still: its answer must not bring back what goes now.
             let removed = plan.steps.iter().filter(|step| matches!(step.fate, Fate::Remove(_)));
             let removed = removed.filter_map(|step| step.stored.map(|stored| stored.contact_id));
             shard.overtake(hash, u64::MAX, register.wish == Wish::RemoveAll, removed);
-            let outcome = save.carry_out(register, &plan, &mut entry, reply, sink)?;
-            return Ok(Verdict::Answered(outcome));
+            let outcome = save.carry_out(register, &plan, &mut entry, reply, sink);
+            return match outcome {
+                Ok(outcome) => Ok(Verdict::Answered(outcome)),
+                Err(reject) => {
+                    reply.truncate(start);
+                    Err(reject)
+                }
+            };
         }
         let outgoing_s = outgoing_expires_s.unwrap_or(self.settings.outgoing_expires_s);
         Ok(Verdict::Forward(self.form(save, register, &plan, &entry, outgoing_s)))

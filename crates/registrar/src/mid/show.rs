@@ -34,6 +34,8 @@ pub struct Shown {
     pub cseq: u32,
     /// The URI of To.
     pub to: Box<[u8]>,
+    /// The header lines of the 2xx that an absorbed REGISTER is answered with again, each with its line break.
+    pub passed: Box<[u8]>,
     /// The flow that it was accepted from, as a keyed hash.
     pub flow: u64,
     /// Whether it is taken away from the main registrar when it ends here.
@@ -60,6 +62,7 @@ impl Upstream {
             callid: held.texts.callid().into(),
             cseq: held.cseq,
             to: held.texts.to().into(),
+            passed: held.texts.passed().into(),
             flow: held.flow,
             throttled: held.throttled,
         };
@@ -89,7 +92,7 @@ impl Upstream {
             state: State::Live,
             throttled: shown.throttled,
             main: self.main(&shown.main),
-            texts: Texts::new(&shown.contact, &shown.callid, &shown.to),
+            texts: Texts::new(&shown.contact, &shown.callid, &shown.to, &shown.passed),
         };
         let registrations: SmallVec<[Registration; 1]> = all.iter().map(restored).collect();
         if !registrations.is_empty() {

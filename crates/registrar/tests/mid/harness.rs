@@ -8,7 +8,7 @@ use seawall_location::{Change, Domain, Location, Settings as LocationSettings, S
 use seawall_registrar::mid::{
     Decision, Errand, ErrandKind, Main, Mid, Mode, Pending, Place, Request, Settings, Upstream,
 };
-use seawall_registrar::{Found, Lookup, LookupFlags, Outcome, Policy, SaveFlags, Source, Targets};
+use seawall_registrar::{Added, Found, Lookup, LookupFlags, Outcome, Policy, SaveFlags, Source, Targets};
 use seawall_sip::edit::Edits;
 use seawall_sip::{Message, Method, Name, Uri};
 
@@ -35,10 +35,14 @@ pub struct Front {
     /// The port that the next request comes from.
     pub port: u16,
     pub authenticated: bool,
+    /// The main registrar is known not to answer.
+    pub holds_back: bool,
     pub outgoing_s: Option<u32>,
     pub extra: &'static str,
     pub flags: &'static str,
     pub random: u64,
+    /// What is added to an answer to somebody who has not proven who he is.
+    pub unproven: Option<Added>,
     pub flying: Vec<Option<Flying>>,
     /// Requests of our own that wait for their answer.
     pub errands: Vec<Option<Errand>>,
@@ -82,10 +86,12 @@ impl Front {
             now_s: START_S,
             port: 5070,
             authenticated: false,
+            holds_back: false,
             outgoing_s: None,
             extra: "",
             flags: "",
             random: 0,
+            unproven: None,
             flying: Vec::new(),
             errands: Vec::new(),
             ids: Vec::new(),
@@ -129,6 +135,7 @@ impl Front {
         let flags = SaveFlags::parse(self.flags).unwrap();
         let (port, authenticated, outgoing_s, extra, random) =
             (self.port, self.authenticated, self.outgoing_s, self.extra, self.random);
+        let (unproven, holds_back) = (self.unproven, self.holds_back);
         let decided = self.run(|mid, sink| {
             let source = Source {
                 received: b"",
@@ -141,7 +148,7 @@ impl Front {
                 attr: b"",
                 is_own: mid.is_own,
                 random,
-                unproven: None,
+                unproven,
             };
             let mut reply = Vec::new();
             let request = Request {
@@ -152,6 +159,7 @@ impl Front {
                 outgoing_expires_s: outgoing_s,
                 extra: extra.as_bytes(),
                 authenticated,
+                holds_back: &|| holds_back,
             };
             match mid.request(&request, &mut reply, sink) {
                 Decision::Answered(outcome) => Err(answer(&outcome, &reply)),
@@ -336,6 +344,11 @@ impl Front {
                 |_: usize, _: &seawall_location::Binding<'_>| Some(seawall_location::Removal::Administrative);
             mid.domain.lock(b"alice@example.com", now_s).remove(sink, all);
         });
+    }
+
+    /// The main registrar answers again.
+    pub fn hurry(&mut self) {
+        self.mid().hurry();
     }
 
     pub fn resync(&mut self, aor: Option<&str>) -> usize {

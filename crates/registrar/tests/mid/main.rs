@@ -8,4 +8,6 @@ mod forms;
 mod harness;
 mod lookup;
 mod model;
+mod outage;
+mod passed;
 mod push;

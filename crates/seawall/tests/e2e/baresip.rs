@@ -4,6 +4,7 @@ use crate::harness::scripts::{EXCHANGE, MODULES, example};
 use crate::harness::server::temporary_folder;
 use crate::harness::{PATIENCE, Server, mi};
 use std::fs;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -36,6 +37,29 @@ fn start(folder: &Path, account: &str, modules: &str, more: &[&str]) -> Child {
     command.arg("-f").arg(folder).args(more).stdin(Stdio::null());
     command.stdout(log.try_clone().unwrap()).stderr(log);
     command.spawn().unwrap_or_else(|error| panic!("baresip: {error}; `cargo xtask setup` installs it"))
+}
+
+/// Bob registers at a front, alice at the main registrar behind it; she calls him, they talk, and both say goodbye. `held`
+/// tells how many contacts the main registrar holds for a user.
+pub(crate) fn talk_through(front: &Server, main: SocketAddr, held: &dyn Fn(&str) -> usize) {
+    let folder: PathBuf = temporary_folder();
+    let (at_bob, at_alice) = (folder.join("bob"), folder.join("alice"));
+    let mut bob = baresip(&at_bob, front, "bob", &["-t", "12"]);
+    let wait_for = |user: &str, count: usize, at: &Path| {
+        let deadline = Instant::now() + PATIENCE;
+        while held(user) != count {
+            assert!(Instant::now() < deadline, "{user} does not have {count} contacts:\n{}", log(at));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    wait_for("bob", 1, &at_bob);
+    let account = format!("<sip:alice@{main}>;regint=60;answermode=auto\n");
+    let mut alice = start(&at_alice, &account, "", &["-t", "5", "-e", &format!("/dial sip:bob@{main}")]);
+    assert!(alice.wait().unwrap().success(), "{}", log(&at_alice));
+    assert!(log(&at_alice).contains("Call established"), "{}\n{}", log(&at_alice), log(&at_bob));
+    assert!(bob.wait().unwrap().success(), "{}", log(&at_bob));
+    wait_for("bob", 0, &at_bob);
+    fs::remove_dir_all(folder).unwrap();
 }
 
 fn log(folder: &Path) -> String {

@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-/// A front for a main registrar, with these parameters. `sip:` requests of clients go there, and those that come from
+/// A front for a main registrar, with these parameters, and other modules with theirs. `sip:` requests of clients go there, and those that come from
 /// there are looked up.
-fn front_script(main: SocketAddr, parameters: &str) -> String {
+pub(crate) fn front_script(main: SocketAddr, parameters: &str, more: &str) -> String {
     let parameters: String =
         parameters.lines().map(|line| format!("modparam(\"mid_registrar\", {})\n", line.trim())).collect();
     let (ip, port) = (main.ip(), main.port());
@@ -37,13 +37,13 @@ fn front_script(main: SocketAddr, parameters: &str) -> String {
         .replace("lookup(\"location\")", "mid_registrar_lookup(\"location\")");
     assert!(routing.contains("mid_registrar_lookup") && routing.contains("mid_registrar_save"));
     format!(
-        "{MODULES}modparam(\"tm\", \"fr_timeout\", 2)\nloadmodule \"mid_registrar.so\"\n{parameters}{routing}"
+        "{MODULES}modparam(\"tm\", \"fr_timeout\", 2)\nloadmodule \"mid_registrar.so\"\n{parameters}{more}{routing}"
     )
 }
 
 /// A front for a main registrar in a mode.
-fn front(main: SocketAddr, mode: u8, parameters: &str) -> Server {
-    Server::start(&front_script(main, format!("\"mode\", {mode}\n{parameters}").trim_end()))
+pub(crate) fn front(main: SocketAddr, mode: u8, parameters: &str) -> Server {
+    Server::start(&front_script(main, format!("\"mode\", {mode}\n{parameters}").trim_end(), ""))
 }
 
 /// A main registrar that takes short lives.
@@ -53,7 +53,7 @@ fn main_registrar() -> Server {
 
 /// Waits until something holds.
 #[track_caller]
-fn wait_until(what: &str, holds: impl Fn() -> bool) {
+pub(crate) fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !holds() {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
@@ -61,7 +61,7 @@ fn wait_until(what: &str, holds: impl Fn() -> bool) {
     }
 }
 
-fn registered(phone: &mut Phone, expires_s: u32) -> Message {
+pub(crate) fn registered(phone: &mut Phone, expires_s: u32) -> Message {
     let answer = phone.ask(&phone.register_for(expires_s));
     assert_eq!(answer.status(), 200, "{}", answer.start);
     answer
@@ -107,7 +107,7 @@ fn refreshes_are_absorbed_and_what_is_gone_is_taken_away() {
         assert_eq!((shown.len(), &shown[0]["Upstream-State"]), (1, &json!("live")));
         let left_s = shown[0]["Upstream-Expires"].as_u64().unwrap();
         assert!((3590..=3600).contains(&left_s), "{left_s}");
-        assert!(shown[0]["Forward-In"].as_u64().unwrap() > 1000);
+        assert!(shown[0]["Forward-In"].as_u64().unwrap() > 500);
         assert_eq!(shown[0]["Main"], format!("udp:{}", main.udp()));
 
         // It hangs up without a word: within two seconds of the end the main registrar knows.

@@ -1,5 +1,6 @@
 //! Seawall in the simulated world: its real mid-registrar, around it transactions as simple as they can be.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -29,6 +30,11 @@ const PLACE: Place<'static> = Place { host_port: SENT_BY.as_bytes(), transport: 
 
 /// The second of Unix time in which every run starts.
 pub const START_S: u64 = 1_800_000_000;
+
+/// Requests in a row without an answer, from which on the main registrar counts as silent.
+const MISSES: u32 = 3;
+/// While it does, one request in so many milliseconds is sent there all the same.
+const PROBE_MS: u64 = 1000;
 
 /// What clients were told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -116,6 +122,10 @@ pub struct Front {
     owns: BTreeMap<u64, Own>,
     answered: BTreeMap<u64, (SocketAddr, Vec<u8>)>,
     gone: Gone,
+    /// Forwarded requests in a row without an answer.
+    misses: u32,
+    /// When one was sent last to see whether the main registrar is back.
+    probed_ms: Cell<u64>,
 }
 
 impl Front {
@@ -142,6 +152,8 @@ impl Front {
             owns: BTreeMap::new(),
             answered: BTreeMap::new(),
             gone: Gone::default(),
+            misses: 0,
+            probed_ms: Cell::new(0),
         }
     }
 
@@ -201,7 +213,7 @@ impl Front {
         self.hear(&message);
         let now_s = second(now_ms);
         let mut reply = Vec::new();
-        match self.decide(now_s, packet.from, &message, &mut reply) {
+        match self.decide(now_ms, packet.from, &message, &mut reply) {
             Decision::Answered(outcome) => {
                 let accepted = (200..300).contains(&outcome.status);
                 self.counts.absorbed += u64::from(accepted);
@@ -219,11 +231,20 @@ impl Front {
         }
     }
 
-    fn decide(&mut self, now_s: u64, from: SocketAddr, message: &Message, reply: &mut Vec<u8>) -> Decision {
+    fn decide(&mut self, now_ms: u64, from: SocketAddr, message: &Message, reply: &mut Vec<u8>) -> Decision {
+        let now_s = second(now_ms);
+        let is_silent = self.misses >= MISSES;
+        let probed_ms = self.probed_ms.clone();
+        let holds_back = || {
+            is_silent && now_ms < probed_ms.get() + PROBE_MS || {
+                probed_ms.set(now_ms);
+                false
+            }
+        };
         let flags = SaveFlags::default();
         let (authenticated, random) = (self.authenticated, self.random.next_u64());
         let socket = self.name(b"udp:192.0.2.1:5060");
-        self.run(now_s, |mid, sink| {
+        let decision = self.run(now_s, |mid, sink| {
             let source = Source {
                 received: b"",
                 peer: (from, b"udp"),
@@ -245,9 +266,12 @@ impl Front {
                 outgoing_expires_s: None,
                 extra: b"",
                 authenticated,
+                holds_back: &holds_back,
             };
             mid.request(&request, reply, sink)
-        })
+        });
+        self.probed_ms = probed_ms;
+        decision
     }
 
     fn forward(
@@ -307,6 +331,7 @@ impl Front {
                 }
                 Ring::Over => {
                     if let Some(flying) = self.flying.remove(&branch) {
+                        self.misses += 1;
                         self.fail(now_ms, flying, 408, out);
                     }
                 }
@@ -330,6 +355,9 @@ impl Front {
     /// An answer of the main registrar arrives.
     pub fn response(&mut self, now_ms: u64, response: &Message, out: &mut Outbox) {
         let branch = text::branch(response);
+        if std::mem::take(&mut self.misses) >= MISSES {
+            self.mid(second(now_ms)).hurry();
+        }
         if let Some(own) = self.owns.remove(&branch) {
             self.mid(second(now_ms)).done(&own.errand, response.status(), Some(response));
             return;

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A registrar in memory, with the same timing as the registrar module's defaults.
-const REGISTRAR: &str = r#"#!KAMAILIO
+/// What every Kamailio here begins with; the rest is parameters and routes.
+const HEAD: &str = r#"#!KAMAILIO
 debug=-1
 log_stderror=yes
 fork=yes
@@ -18,12 +18,21 @@ disable_tcp=yes
 dns=no
 rev_dns=no
 listen=udp:@ADDRESS@
+loadmodule "tm.so"
 loadmodule "sl.so"
+loadmodule "rr.so"
 loadmodule "pv.so"
 loadmodule "usrloc.so"
 loadmodule "registrar.so"
+loadmodule "siputils.so"
+loadmodule "auth.so"
 modparam("usrloc", "db_mode", 0)
+modparam("usrloc", "timer_interval", 1)
 modparam("registrar", "default_expires", 3600)
+"#;
+
+/// A registrar in memory, with the same timing as the registrar module's defaults.
+const REGISTRAR: &str = r#"
 modparam("registrar", "min_expires", 60)
 modparam("registrar", "max_expires", 0)
 request_route {
@@ -43,24 +52,34 @@ pub struct Kamailio {
 impl Kamailio {
     /// A registrar that has answered once.
     pub fn registrar() -> Kamailio {
+        Kamailio::start(REGISTRAR)
+    }
+
+    /// One with these parameters and routes.
+    pub fn start(rest: &str) -> Kamailio {
         let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let folder = temporary_folder();
-        let script = folder.join("kamailio.cfg");
-        fs::write(&script, REGISTRAR.replace("@ADDRESS@", &address.to_string())).unwrap();
-        let log = fs::File::create(folder.join("log")).unwrap();
-        let child = Command::new("kamailio")
-            .args(["-DD", "-E", "-m", "64", "-M", "8", "-Y"])
-            .arg(&folder)
-            .arg("-f")
-            .arg(&script)
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .expect("kamailio is installed by `cargo xtask setup`");
-        let mut kamailio = Kamailio { child, folder, address };
+        let script = format!("{}{rest}", HEAD.replace("@ADDRESS@", &address.to_string()));
+        fs::write(folder.join("kamailio.cfg"), script).unwrap();
+        let mut kamailio = Kamailio { child: run(&folder), folder, address };
         kamailio.wait_until_it_answers();
         kamailio
+    }
+
+    /// Ends it, and starts it again with an empty memory.
+    pub fn restart(&mut self) {
+        self.end();
+        self.child = run(&self.folder);
+        self.wait_until_it_answers();
+    }
+
+    /// Makes it stand still, or go on.
+    pub fn stand_still(&self, stands_still: bool) {
+        let signal = if stands_still { "-STOP" } else { "-CONT" };
+        let children = Command::new("pgrep").args(["-P", &self.child.id().to_string()]).output().unwrap();
+        let all = String::from_utf8(children.stdout).unwrap();
+        let all = all.split_whitespace().map(str::to_owned).chain([self.child.id().to_string()]);
+        assert!(Command::new("kill").arg(signal).args(all).status().unwrap().success());
     }
 
     fn wait_until_it_answers(&mut self) {
@@ -84,16 +103,39 @@ impl Kamailio {
         }
     }
 
-    fn log(&self) -> String {
+    /// What it has logged.
+    pub fn log(&self) -> String {
         fs::read_to_string(self.folder.join("log")).unwrap_or_default()
     }
+
+    fn end(&mut self) {
+        // One that stands still has to go on first; its main process ends the others when it is asked to.
+        self.stand_still(false);
+        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
+        let _ = self.child.wait();
+    }
+}
+
+/// Starts the program with the script in its folder.
+fn run(folder: &PathBuf) -> Child {
+    let log = fs::File::create(folder.join("log")).unwrap();
+    Command::new("kamailio")
+        .args(["-DD", "-E", "-m", "64", "-M", "8", "-Y"])
+        .arg(folder)
+        .arg("-f")
+        .arg(folder.join("kamailio.cfg"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .expect("kamailio is installed by `cargo xtask setup`")
 }
 
 impl Drop for Kamailio {
     fn drop(&mut self) {
-        // Its main process ends the others when it is asked to.
-        let _ = Command::new("kill").arg(self.child.id().to_string()).status();
-        let _ = self.child.wait();
+        if !matches!(self.child.try_wait(), Ok(Some(_))) {
+            self.end();
+        }
         let _ = fs::remove_dir_all(&self.folder);
     }
 }

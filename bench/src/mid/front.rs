@@ -1,0 +1,185 @@
+//! The Seawall in front, and what it says about itself.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use super::crowd::digits;
+use super::{MidArgs, Mode};
+use crate::error::Error;
+use crate::load;
+use crate::server::{Folder, free_address, spawn_on};
+use crate::{limits, process, socket};
+
+const SCRIPT: &str = include_str!("../../configs/mid.cfg");
+
+/// A running Seawall. It ends when this is dropped.
+#[derive(Debug)]
+pub struct Front {
+    child: Child,
+    address: SocketAddr,
+    management: SocketAddr,
+    folder: Folder,
+}
+
+/// Its statistics at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Statistics {
+    /// REGISTERs that it answered itself.
+    pub absorbed: u64,
+    /// REGISTERs that it sent on.
+    pub forwarded: u64,
+    /// REGISTERs that it refused.
+    pub refused: u64,
+    /// De-REGISTERs that it sent.
+    pub deregisters: u64,
+}
+
+impl Front {
+    /// Starts one in front of `main` and waits until it answers.
+    ///
+    /// # Errors
+    /// [`Error::System`] when it cannot be started, [`Error::Server`] when it does not answer in time.
+    pub fn start(args: &MidArgs, main: SocketAddr) -> Result<Front, Error> {
+        let address = free_address().map_err(Error::system("cannot find a free port"))?;
+        let management = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+        let management = management.map_err(Error::system("cannot find a free port"))?;
+        let folder = Folder::new().map_err(Error::system("cannot make a temporary folder"))?;
+        let script = folder.0.join("front.cfg");
+        let text = SCRIPT
+            .replace("@ADDRESS@", &address.to_string())
+            .replace("@WORKERS@", &args.workers.to_string())
+            .replace("@TIMEOUT@", &args.timeout_s.to_string())
+            .replace("@MODE@", if args.mode == Mode::Contact { "1" } else { "2" })
+            .replace("@OUTGOING@", &args.outgoing_s.to_string())
+            .replace("@MAIN@", &main.to_string());
+        fs::write(&script, text).map_err(Error::system("cannot write a script"))?;
+        let log = File::create(folder.0.join("log")).map_err(Error::system("cannot write a log"))?;
+        let log_too = log.try_clone().map_err(Error::system("cannot write a log"))?;
+        let mut command = Command::new(&args.seawall);
+        command.args(["run", "--mi", &management.to_string(), "-f"]).arg(&script);
+        command.stdin(Stdio::null()).stdout(log).stderr(log_too);
+        let child = spawn_on(args.server_cpu, &mut command)
+            .map_err(Error::system(format!("cannot start {}", args.seawall.display())))?;
+        let mut front = Front { child, address, management, folder };
+        front.wait_for_answer()?;
+        Ok(front)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where its management interface is.
+    pub fn management(&self) -> SocketAddr {
+        self.management
+    }
+
+    /// Processor time that it has used, nanoseconds.
+    ///
+    /// # Errors
+    /// [`Error::System`] when it is gone.
+    pub fn cpu_ns(&self) -> Result<u64, Error> {
+        process::cpu_ns(self.child.id()).map_err(Error::system("cannot read the server's processor time"))
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.0.join("log")).unwrap_or_default()
+    }
+
+    fn wait_for_answer(&mut self) -> Result<(), Error> {
+        let deadline = Instant::now() + Duration::from_millis(limits::START_TIMEOUT_MS);
+        let probe = load::probe_request(self.address);
+        while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
+            let answers = socket::probe(self.address, &probe, Duration::from_millis(100));
+            if answers && statistics(self.management).is_ok() {
+                return Ok(());
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Err(Error::Server { server: "Seawall", reason: format!("it does not answer\n{}", self.log()) })
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        let _ = socket::end_process(self.child.id(), false);
+        let deadline = Instant::now() + Duration::from_millis(limits::STOP_TIMEOUT_MS);
+        while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = socket::end_process(self.child.id(), true);
+        let _ = self.child.wait();
+    }
+}
+
+/// Asks a Seawall for its statistics.
+///
+/// # Errors
+/// [`Error::System`] when it does not answer.
+pub fn statistics(management: SocketAddr) -> Result<Statistics, Error> {
+    let body = call(
+        management,
+        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"get_statistics\",\"params\":{\"statistics\":[\"mid_registrar:\"]}}",
+    )?;
+    let value = |name: &str| {
+        let at = body.find(&format!("\"mid_registrar:{name}\":"))?;
+        let rest = body.get(at..)?.split_once(":").and_then(|(_, rest)| rest.split_once(':'))?.1;
+        digits(rest.trim_start().trim_start_matches('"').as_bytes()).map(u64::from)
+    };
+    let value = |name: &str| value(name).unwrap_or(0);
+    Ok(Statistics {
+        absorbed: value("absorbed_regs"),
+        forwarded: value("forwarded_regs"),
+        refused: value("refused_regs"),
+        deregisters: value("sent_deregs"),
+    })
+}
+
+/// Registers everything again at a main registrar that lost it; gives its answer.
+///
+/// # Errors
+/// [`Error::System`] when it does not answer.
+pub fn resync(management: SocketAddr) -> Result<String, Error> {
+    call(management, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"mid_reg_resync\"}")
+}
+
+fn call(management: SocketAddr, body: &str) -> Result<String, Error> {
+    let attempt = || -> std::io::Result<String> {
+        let mut stream = TcpStream::connect(management)?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        write!(
+            stream,
+            "POST /mi HTTP/1.0\r\nHost: front\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
+             Connection: close\r\n\r\n{body}",
+            body.len()
+        )?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer)?;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    };
+    attempt().map_err(Error::system("the management interface does not answer"))
+}
+
+/// Whether a program is there at all.
+pub fn is_there(program: &Path) -> bool {
+    program.exists()
+}
+
+impl Statistics {
+    /// What was counted since an earlier moment.
+    #[must_use]
+    pub fn since(&self, before: &Statistics) -> Statistics {
+        Statistics {
+            absorbed: self.absorbed.saturating_sub(before.absorbed),
+            forwarded: self.forwarded.saturating_sub(before.forwarded),
+            refused: self.refused.saturating_sub(before.refused),
+            deregisters: self.deregisters.saturating_sub(before.deregisters),
+        }
+    }
+}

@@ -16,6 +16,7 @@ mod calls;
 mod check;
 mod contacts;
 mod crash;
+mod databases;
 mod crowd;
 mod differential;
 mod examples;

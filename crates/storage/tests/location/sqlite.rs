@@ -306,9 +306,9 @@ async fn a_group_that_was_being_written_when_the_power_went_is_left_out() {
     let tool = Connection::open(folder.path()).unwrap();
     tool.execute_batch("BEGIN IMMEDIATE").unwrap();
     location.apply(vec![upsert(&row(1, "alice"))]).await.unwrap();
-    let whole = std::fs::read(folder.journal("a")).unwrap();
+    let whole = std::fs::read(folder.journal("b")).unwrap();
     location.apply(vec![upsert(&row(2, "bob")), upsert(&row(1, "carol"))]).await.unwrap();
-    let both = std::fs::read(folder.journal("a")).unwrap();
+    let both = std::fs::read(folder.journal("b")).unwrap();
     let first = whole.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     let second = both.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     for (cut, at) in [(false, first + 4), (false, second - 1), (true, second - 1), (true, first + 30)] {
@@ -319,7 +319,7 @@ async fn a_group_that_was_being_written_when_the_power_went_is_left_out() {
         } else {
             damaged[at] ^= 0x10;
         }
-        std::fs::write(copy.journal("a"), damaged).unwrap();
+        std::fs::write(copy.journal("b"), damaged).unwrap();
         assert_eq!(all(&copy.reopened().await, 10).await, [row(1, "alice")], "{cut} {at}");
     }
 }

@@ -136,7 +136,7 @@ pub(crate) fn start(
     }
     if node.store.is_back() {
         let flusher = flusher::Flusher { node: Arc::clone(node), work, stop: stopped };
-        return Some(Tasks { stop, writer: runtime.spawn(flusher.run()) });
+        return Some(Tasks { stop, writer: runtime.spawn(flusher.run()), first });
     }
     let workers = node.workers;
     let told = move || {

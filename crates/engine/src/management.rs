@@ -13,11 +13,12 @@ use parking_lot::Mutex;
 use seawall_control::Server;
 use seawall_control::config::{Config, Datagram, Fifo, Http, Owner};
 use seawall_control::server::{
-    Contact, Domain, Expires, LocationError, NewContact, Process, PushService, RecordSink, Registration,
-    State, Statistic, StatisticKind, Subscription,
+    Contact, Domain, EventSubscriber, Expires, LocationError, NewContact, Process, PushService, RecordSink,
+    Registration, State, Statistic, StatisticKind, Subscription,
 };
 use seawall_location::{self as location, Binding, PERMANENT, Q_NONE, Removal, Snapshot};
 use seawall_modules::context::Context;
+use seawall_modules::event_datagram::{self, Refused};
 use seawall_modules::mid_registrar;
 use seawall_modules::node::Node;
 use seawall_modules::statistics;
@@ -456,6 +457,33 @@ impl Server for Management {
                 notifies: shown.notifies,
             });
         });
+    }
+
+    fn event_subscribe(&self, event: &str, socket: &str, expire_s: u64) -> Result<(), LocationError> {
+        if !self.node.configuration.load().program.is_loaded("event_datagram") {
+            return Err(LocationError::Failed("The module event_datagram is not loaded"));
+        }
+        let now_ms = seawall_net::monotonic_ms();
+        event_datagram::subscribe(&self.node.subscriptions, (event, socket), Some(expire_s), now_ms).map_err(
+            |refused| match refused {
+                Refused::Event => LocationError::Refused("Bad event"),
+                Refused::Socket => LocationError::Refused("Bad socket"),
+                Refused::Full => LocationError::Failed("Too many subscribers"),
+            },
+        )
+    }
+
+    fn event_subscribers(&self, each: &mut dyn FnMut(&EventSubscriber<'_>)) {
+        let now_ms = seawall_net::monotonic_ms();
+        for (event, to, until_ms) in self.node.subscriptions.all_outside() {
+            let expires_s = (until_ms != u64::MAX).then(|| until_ms.saturating_sub(now_ms).div_ceil(1000));
+            each(&EventSubscriber { event: &event, socket: &to.to_string(), expires_s });
+        }
+    }
+
+    fn events(&self, each: &mut dyn FnMut(&str)) {
+        let modules = seawall_modules::MODULES.iter();
+        modules.flat_map(|module| module.events).for_each(|event| each(event.name));
     }
 
     fn push_wake(&self, domain: &str, aor: &[u8], reason: &[u8]) -> Result<usize, LocationError> {

@@ -30,16 +30,6 @@ pub const MODULES: &[LaterModule] = &[
         name: "drouting",
         functions: &["do_routing", "route_to_gw", "use_next_gw", "is_from_gw", "goes_to_gw"],
     },
-    LaterModule {
-        name: "event_routing",
-        functions: &[
-            "notify_on_event",
-            "wait_for_event",
-            "t_inject_branches",
-            "t_wait_for_new_branches",
-            "t_wait_no_more_branches",
-        ],
-    },
     LaterModule { name: "load_balancer", functions: &["lb_start", "lb_next", "lb_is_destination"] },
     LaterModule {
         name: "permissions",
@@ -62,7 +52,6 @@ pub const MODULES: &[LaterModule] = &[
     },
     LaterModule { name: "statistics", functions: &["update_stat", "reset_stat"] },
     LaterModule { name: "textops", functions: &["search", "subst", "subst_uri", "subst_user", "replace"] },
-    LaterModule { name: "registrar (push notifications)", functions: &["pn_process_purr"] },
     LaterModule { name: "tls_mgm", functions: &["rest_init_client_tls"] },
     LaterModule { name: "tls_wolfssl", functions: &[] },
     LaterModule { name: "tls_openssl", functions: &[] },

@@ -21,6 +21,8 @@ pub mod databases;
 pub mod db_mysql;
 pub mod db_postgres;
 pub mod db_sqlite;
+pub mod event_datagram;
+pub mod event_routing;
 pub mod events;
 pub mod forward;
 pub mod host;
@@ -76,6 +78,8 @@ pub static MODULES: &[&Module<Context>] = &[
     &db_mysql::MODULE,
     &db_postgres::MODULE,
     &db_sqlite::MODULE,
+    &event_datagram::MODULE,
+    &event_routing::MODULE,
     &management::HTTPD,
     &management::MI_DATAGRAM,
     &management::MI_FIFO,

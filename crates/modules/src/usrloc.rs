@@ -37,6 +37,23 @@ pub const CONTACT_PARAMETERS: &[&str] = &[
     "shtag",
 ];
 
+/// What E_UL_CONTACT_REFRESH carries, in this order.
+pub const REFRESH_PARAMETERS: &[&str] = &[
+    "domain",
+    "aor",
+    "uri",
+    "received",
+    "user_agent",
+    "socket",
+    "bflags",
+    "expires",
+    "callid",
+    "attr",
+    "shtag",
+    "reason",
+    "req_callid",
+];
+
 /// What the events of an address of record carry.
 pub const AOR_PARAMETERS: &[&str] = &["domain", "aor"];
 
@@ -54,6 +71,12 @@ pub mod event {
     pub const CONTACT_DELETE: &str = "E_UL_CONTACT_DELETE";
     /// A binding has answered a ping.
     pub const LATENCY_UPDATE: &str = "E_UL_LATENCY_UPDATE";
+    /// A contact has to be woken, or to refresh itself.
+    pub const CONTACT_REFRESH: &str = "E_UL_CONTACT_REFRESH";
+
+    /// Those that are raised for changes of the table.
+    pub const OF_LOCATION: [&str; 5] =
+        [AOR_INSERT, AOR_DELETE, CONTACT_INSERT, CONTACT_UPDATE, CONTACT_DELETE];
 }
 
 /// The module's table.
@@ -127,9 +150,9 @@ pub static MODULE: Module<Context> = Module {
             "contact_refresh_timer",
             ParameterKind::Bool,
             "0",
-            "Whether E_UL_CONTACT_REFRESH is raised in time.",
-        )
-        .no_effect("push notifications are not provided yet"),
+            "Whether E_UL_CONTACT_REFRESH is raised for contacts that did not refresh themselves up to pn_trigger_interval \
+             seconds before their end. It is raised in that second: nothing is scanned.",
+        ),
         Parameter::new(
             "mi_dump_kv_store",
             ParameterKind::Bool,
@@ -297,6 +320,13 @@ pub static MODULE: Module<Context> = Module {
             parameters: CONTACT_PARAMETERS,
             doc: "A binding with the flag `sipping_latency_flag` of `nathelper` has answered a SIP ping, and the latency \
                   passes `latency_event_min_us` or `latency_event_min_us_delta`.",
+        },
+        Event {
+            name: event::CONTACT_REFRESH,
+            parameters: REFRESH_PARAMETERS,
+            doc: "A contact with push parameters has to register again. `reason` is `reg-refresh` before it ends (see \
+                  `contact_refresh_timer`), `ini-` and the method for a request that waits for it, `mid-` and the method for \
+                  one inside a dialog; `req_callid` is the Call-ID of that request.",
         },
     ],
     ..Module::new("usrloc", "https://docs.opensips.org/modules/devel/usrloc/")

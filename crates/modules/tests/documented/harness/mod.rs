@@ -22,6 +22,8 @@ pub const ALL_MODULES: &str = "\
 loadmodule \"signaling.so\"
 loadmodule \"sl.so\"
 loadmodule \"tm.so\"
+loadmodule \"event_routing.so\"
+loadmodule \"event_datagram.so\"
 loadmodule \"rr.so\"
 loadmodule \"path.so\"
 loadmodule \"options.so\"

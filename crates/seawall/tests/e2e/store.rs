@@ -229,7 +229,7 @@ fn write_back_writes_every_timer_interval() {
     let server = start_back(&folder.file(), 1);
     Phone::udp(&server, "alice").register();
     mi::wait_for_statistic(&server, "usrloc:store_rows", 1);
-    assert_eq!(mi::statistic(&server, "usrloc:store_unwritten"), 0);
+    mi::wait_for_statistic(&server, "usrloc:store_unwritten", 0);
     kill(server);
     let server = start_back(&folder.file(), 1);
     server.wait_for_log("1 bindings loaded");

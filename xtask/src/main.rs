@@ -4,6 +4,7 @@
 
 mod compare;
 mod conformance;
+mod crash;
 mod docs;
 mod fuzz;
 mod parity;
@@ -48,6 +49,11 @@ const CHORES: &[Chore] = &[
         name: "simulate",
         help: "run the mid-registrar under disorder: --seeds N (10000), --from S, --phones N, --watch SEED",
         run: simulate::run,
+    },
+    Chore {
+        name: "crash",
+        help: "kill the server under load and compare: --kills N (50), --answers N between two of them (20000)",
+        run: crash::run,
     },
     Chore { name: "fuzz-check", help: "compile the fuzz targets", run: fuzz::run },
     Chore {

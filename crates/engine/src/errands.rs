@@ -40,6 +40,8 @@ impl Errands {
     /// be delivered.
     pub fn run(&self, commands: CommandSender<Command>, worker: usize, ticket: u64, errand: Errand) -> bool {
         match errand {
+            // The worker looks after these itself.
+            Errand::Commit(_) => return false,
             Errand::Host(host) => {
                 if let Some(addresses) = self.resolver.remembered(&host) {
                     let answer: Answer = Box::new(addresses);

@@ -56,9 +56,7 @@ impl Worker {
         let mut events = Vec::new();
         let mut more = false;
         for domain in node.location.domains() {
-            let (names, watchers) = (node.location.names(), &node.watchers);
-            let mut sink =
-                Gather { events: &mut events, names, listens, watchers, fronts: &node.fronts, now_s };
+            let mut sink = Gather::new(&node, listens, now_s, &mut events);
             for shard in (self.index..domain.shard_count()).step_by(node.workers.max(1)) {
                 more |= domain.expire(shard, now_s, EXPIRE_BUDGET, &mut sink);
             }

@@ -28,6 +28,7 @@ mod response;
 mod script;
 mod sockets;
 mod start;
+mod store;
 mod worker;
 
 pub use script::{ScriptError, Source, check};

@@ -1,8 +1,9 @@
 //! Every bound of the engine, with its reason.
 
-/// Runs of the script that may wait on one worker. Each keeps its message, so this is some tens of megabytes at most;
-/// a name server that is down parks this many requests, and the next are answered 503.
-pub const PARKED_PER_WORKER: usize = 10_000;
+/// Runs of the script that may wait on one worker. Each keeps its message, so this is a hundred megabytes at most;
+/// a name server that is down parks this many requests, and the next are answered 503. More than the store's journal has
+/// room for, so that who is in it can wait for it.
+pub const PARKED_PER_WORKER: usize = 20_000;
 
 /// How long a script waits for anything, in milliseconds, before it goes on without. Longer than any name server that
 /// will ever answer, shorter than timer B.
@@ -57,3 +58,16 @@ pub const SHUTDOWN_GRACE_MS: u64 = 5_000;
 
 /// Workers at most. More than any machine has cores that one network card could feed.
 pub const MAX_WORKERS: usize = 64;
+
+/// How soon a table that could not be loaded is asked for again, in milliseconds.
+pub const LOAD_AGAIN_MS: u64 = 1_000;
+
+/// After how many rows the log tells how far loading has come.
+pub const LOAD_TOLD_EVERY: u64 = 100_000;
+
+/// How soon a group of changes is written again when the connection broke in the middle of it, in milliseconds; twice as
+/// long each time.
+pub const REPLAY_AFTER_MS: u64 = 50;
+
+/// How long that takes at most, in milliseconds: who waits should not wait for long when the database is back.
+pub const REPLAY_AT_MOST_MS: u64 = 1_000;

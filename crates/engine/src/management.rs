@@ -1,6 +1,7 @@
 //! The server as the management plane sees it.
 
 mod add;
+mod kept;
 mod upstream;
 mod users;
 
@@ -15,9 +16,8 @@ use seawall_control::server::{
     Contact, Domain, Expires, LocationError, NewContact, Process, PushService, RecordSink, Registration,
     State, Statistic, StatisticKind, Subscription,
 };
-use seawall_location::{self as location, Binding, PERMANENT, Q_NONE, Removal, Sink, Snapshot};
+use seawall_location::{self as location, Binding, PERMANENT, Q_NONE, Removal, Snapshot};
 use seawall_modules::context::Context;
-use seawall_modules::events::Gather;
 use seawall_modules::mid_registrar;
 use seawall_modules::node::Node;
 use seawall_modules::statistics;
@@ -77,27 +77,6 @@ impl Management {
 
     fn domain(&self, name: &str) -> Result<Arc<location::Domain>, LocationError> {
         self.node.location.domain(name).ok_or(LocationError::TableNotFound)
-    }
-
-    /// Makes a change; event routes that wait for it are run by a worker.
-    fn changed<R>(&self, change: impl FnOnce(&mut dyn Sink) -> R) -> R {
-        let mut events = Vec::new();
-        let listens = self.node.configuration.load().routes.location_events;
-        let names = self.node.location.names();
-        let watchers = &self.node.watchers;
-        let result = change(&mut Gather {
-            events: &mut events,
-            names,
-            listens,
-            watchers,
-            fronts: &self.node.fronts,
-            now_s: unix_s(),
-        });
-        if !events.is_empty() {
-            // A worker whose queue is full is overloaded; the change itself stands.
-            let _ = self.commands.send(0, Command::Raise(events));
-        }
-        result
     }
 
     /// The address of record that MI names: `user@host` or a URI.
@@ -325,6 +304,7 @@ impl Server for Management {
         self.parameter_statistics(each);
         self.tm_statistics(each);
         self.location_statistics(each);
+        self.store_statistics(each);
         crate::push::statistics(&self.node, each);
         self.registration_statistics(each);
         let doc = "Subscriptions to registrations that stand.";
@@ -408,6 +388,7 @@ impl Server for Management {
     fn show_aor(&self, domain: &str, aor: &[u8], sink: &mut dyn RecordSink) -> Result<(), LocationError> {
         let domain = self.domain(domain)?;
         let name = self.canonical(aor)?;
+        self.know(&domain, &name)?;
         let now_s = unix_s();
         let entry = domain.lock(&name, now_s);
         if entry.is_empty() {
@@ -423,14 +404,16 @@ impl Server for Management {
     fn remove_aor(&self, domain: &str, aor: &[u8]) -> Result<(), LocationError> {
         let domain = self.domain(domain)?;
         let name = self.canonical(aor)?;
+        self.know(&domain, &name)?;
         let all = |_: usize, _: &Binding<'_>| Some(Removal::Administrative);
-        let removed = self.changed(|sink| domain.lock(&name, unix_s()).remove(sink, all));
+        let removed = self.changed(|sink| Ok(domain.lock(&name, unix_s()).remove(sink, all)))?;
         if removed == 0 { Err(LocationError::AorNotFound) } else { Ok(()) }
     }
 
     fn remove_contact(&self, domain: &str, aor: &[u8], contact: &[u8]) -> Result<(), LocationError> {
         let domain = self.domain(domain)?;
         let name = self.canonical(aor)?;
+        self.know(&domain, &name)?;
         let wanted = Uri::parse(contact).ok();
         let which = |_: usize, binding: &Binding<'_>| {
             let same = match (&wanted, Uri::parse(binding.contact)) {
@@ -451,12 +434,12 @@ impl Server for Management {
     fn add_contact(&self, domain: &str, aor: &[u8], contact: &NewContact<'_>) -> Result<(), LocationError> {
         let domain = self.domain(domain)?;
         let name = self.canonical(aor)?;
+        self.know(&domain, &name)?;
         self.changed(|sink| add::add(&self.node, &domain, &name, contact, sink))
     }
 
     fn flush(&self) -> Result<(), LocationError> {
-        // Bindings are in memory only: there is nothing to write.
-        Ok(())
+        self.written()
     }
 
     fn subscriptions(&self, from: u64, count: usize, each: &mut dyn FnMut(&Subscription<'_>)) {

@@ -1,11 +1,11 @@
 //! Scripts that wait: their frames and contexts, until an answer or the end of patience.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use seawall_modules::context::{Context, Packet};
 use seawall_modules::statistics::Stat;
-use seawall_modules::waiting::{Answer, Launch, Resume, Wait};
+use seawall_modules::waiting::{Answer, Errand, Launch, Resume, Wait};
 use seawall_modules::{originate, reply};
 use seawall_net::Io;
 use seawall_script::{Flow, Frame, Outcome, RouteKind};
@@ -18,6 +18,8 @@ use crate::worker::Worker;
 pub struct Parked {
     waiting: HashMap<u64, Waiting>,
     last_ticket: u64,
+    /// Places in the journal of the store, and the tickets of those who wait for them.
+    commits: VecDeque<(u64, u64)>,
 }
 
 /// What follows when a function that waited has finished.
@@ -81,7 +83,27 @@ impl Worker {
         self.node.counters.bump(self.index, Stat::Parked);
         let until_ms = context.now_ms.saturating_add(patience_ms.unwrap_or(PATIENCE_MS));
         let ticket = self.parked.add(Waiting { resume, then, frame, context, until_ms });
-        if !self.links.run(self.index, ticket, errand) {
+        let is_under_way = match errand {
+            Errand::Commit(place) => {
+                self.parked.commits.push_back((place, ticket));
+                // The command that would tell may have come before.
+                !self.node.store.journal.is_settled(place)
+            }
+            errand => self.links.run(self.index, ticket, errand),
+        };
+        if !is_under_way {
+            self.answered(io, ticket, None);
+        }
+    }
+
+    /// Lets scripts go on whose place in the journal is decided. Places come nearly in order: who has changed nothing waits
+    /// for the last one, which may be behind that of the next.
+    pub(crate) fn settled(&mut self, io: &mut Io) {
+        while let Some((place, ticket)) = self.parked.commits.front().copied() {
+            if !self.node.store.journal.is_settled(place) {
+                return;
+            }
+            self.parked.commits.pop_front();
             self.answered(io, ticket, None);
         }
     }

@@ -39,14 +39,14 @@ fn remove(node: &Node, commands: &CommandSender<Command>, dead: &DeadContact) {
     let Some(domain) = node.location.domain(&dead.domain) else { return };
     let mut events = Vec::new();
     let listens = node.configuration.load().routes.location_events;
-    let (names, watchers) = (node.location.names(), &node.watchers);
-    let (fronts, now_s) = (&node.fronts, unix_s());
-    let mut sink = Gather { events: &mut events, names, listens, watchers, fronts, now_s };
+    let now_s = unix_s();
+    let mut sink = Gather::new(node, listens, now_s, &mut events);
     // A phone that has registered in between with another token has another contact, which stays.
     let which = |_: usize, binding: &Binding<'_>| {
         (binding.contact == dead.contact).then_some(Removal::Administrative)
     };
     domain.lock(&dead.aor, now_s).remove(&mut sink, which);
+    drop(sink);
     if !events.is_empty() {
         // A worker whose queue is full is overloaded; the change itself stands.
         let _ = commands.send(0, Command::Raise(events));

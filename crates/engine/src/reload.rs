@@ -32,8 +32,13 @@ pub(crate) fn reload(management: &Management) -> Result<String, String> {
             .to_owned());
     }
     let node = management.node();
+    let configuration = Configuration::new(loaded.program);
+    if configuration.settings.store.as_ref() != node.store.settings() {
+        return Err("where usrloc keeps its bindings has changed; that is set at the start only, so restart the server"
+            .to_owned());
+    }
     let warnings = loaded.diagnostics.warnings().count();
-    node.configuration.store(Arc::new(Configuration::new(loaded.program)));
+    node.configuration.store(Arc::new(configuration));
     apply(node, options);
     for worker in 0..node.workers {
         if management.commands().send(worker, Command::Reconfigured).is_err() {

@@ -15,8 +15,10 @@ use seawall_modules::mid_registrar::Fronts;
 use seawall_modules::node::{Identity, Node, Socket, TRANSACTION_SHARDS};
 use seawall_modules::reg_event::Watchers;
 use seawall_modules::statistics::Counters;
+use seawall_modules::store::Store;
 use seawall_net::{CommandSender, Limits, Net, Running};
 use seawall_script::{Program, RouteKind};
+use seawall_storage::Storage;
 use seawall_transaction::{Keys, Layer};
 
 use crate::errands::Errands;
@@ -27,7 +29,7 @@ use crate::sockets::{self, Wanted};
 use crate::worker::{Command, Worker};
 
 /// The name of the location table that exists before any `save()`, so that MI shows it.
-const DEFAULT_TABLE: &str = "location";
+pub(crate) const DEFAULT_TABLE: &str = "location";
 
 /// What to start.
 #[derive(Debug, Clone)]
@@ -80,6 +82,9 @@ pub enum StartError {
     /// A parameter of the management modules is not usable.
     #[error("{0}")]
     Management(String),
+    /// The database of bindings cannot be used.
+    #[error("usrloc: {0}")]
+    Store(#[from] crate::store::OpenError),
     /// No random numbers: nothing that must not be guessed can be made.
     #[error("the system gives no random numbers")]
     NoRandom,
@@ -97,6 +102,7 @@ pub struct Engine {
     running: Running<Command>,
     management: Arc<Management>,
     control: control::Handle,
+    store: Option<crate::store::Tasks>,
     runtime: tokio::runtime::Handle,
     warnings: Vec<String>,
 }
@@ -126,7 +132,9 @@ impl Engine {
             ..seawall_net::Config::default()
         })?;
         let described = sockets::describe(&wanted, bound.sockets());
-        let node = Arc::new(node(loaded.program, described, bound.workers())?);
+        let (storage, configuration) = (Storage::default(), Configuration::new(loaded.program));
+        let opened = open_store(&storage, &configuration, runtime)?;
+        let node = Arc::new(node(configuration, described, bound.workers(), storage, opened.as_ref())?);
         apply(&node, &options);
         run_startup_route(&node);
         let links = Arc::new(Links::default());
@@ -134,6 +142,7 @@ impl Engine {
         let running = bound.start(|index| Worker::new(Arc::clone(&node), index, Arc::clone(&links)))?;
         let _ = links.commands.set(running.handle());
         crate::push::start(&node, runtime, running.handle());
+        let store = crate::store::start(&node, opened, runtime, running.handle());
         open_users(&node, runtime);
         let management = Arc::new(Management::new(node, &running, options, wanted, runtime.clone()));
         let server: Arc<dyn control::Server> = Arc::clone(&management) as _;
@@ -145,7 +154,7 @@ impl Engine {
             }
         };
         warnings.extend(control.warnings().iter().cloned());
-        Ok(Self { running, management, control, runtime: runtime.clone(), warnings })
+        Ok(Self { running, management, control, store, runtime: runtime.clone(), warnings })
     }
 
     /// The sockets that it listens on.
@@ -184,8 +193,30 @@ impl Engine {
     pub fn shutdown(self) -> bool {
         let stats = self.running.shutdown(SHUTDOWN_GRACE_MS);
         self.runtime.block_on(self.control.shutdown(Duration::from_secs(1)));
+        // Nobody changes anything any more: what is left is all that there will be.
+        if let Some(store) = self.store {
+            self.runtime.block_on(store.finish());
+        }
         stats.idle_in_time
     }
+}
+
+/// Opens the database of bindings, if the script wants one: what contact ids are made of is kept there, and without it no
+/// binding that was loaded could be found by its id.
+fn open_store(
+    storage: &Storage,
+    configuration: &Configuration,
+    runtime: &tokio::runtime::Handle,
+) -> Result<Option<crate::store::Opened>, StartError> {
+    let Some(settings) = &configuration.settings.store else { return Ok(None) };
+    let opened = runtime.block_on(crate::store::open(storage, settings, DEFAULT_TABLE, random()?))?;
+    Ok(Some(opened))
+}
+
+fn random() -> Result<[u8; 16], StartError> {
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(|_| StartError::NoRandom)?;
+    Ok(bytes)
 }
 
 /// Opens the database of users now, so that the log tells at the start what is wrong with it.
@@ -237,18 +268,24 @@ fn limits(program: &Program<Context>) -> Limits {
 }
 
 /// Puts the shared state together.
-fn node(program: Program<Context>, mut sockets: Vec<Socket>, workers: usize) -> Result<Node, StartError> {
-    let mut secret = [0; 16];
-    getrandom::fill(&mut secret).map_err(|_| StartError::NoRandom)?;
-    let location = Location::new(LocationSettings::new(secret));
+pub(crate) fn node(
+    configuration: Configuration,
+    mut sockets: Vec<Socket>,
+    workers: usize,
+    storage: Storage,
+    opened: Option<&crate::store::Opened>,
+) -> Result<Node, StartError> {
+    let secret = random()?;
+    // The secret of contact ids lives as long as the bindings; all others end with the process.
+    let location = Location::new(LocationSettings::new(opened.map_or(secret, |opened| opened.secret)));
     for socket in &mut sockets {
         socket.name = location.names().intern(socket.description.as_bytes()).unwrap_or_default();
     }
-    if program.is_loaded("usrloc") {
+    if configuration.program.is_loaded("usrloc") {
         location.declare(DEFAULT_TABLE);
     }
     let keys = Keys::new(secret);
-    let configuration = Configuration::new(program);
+    let store = Store::new(configuration.settings.store.clone());
     let timers = configuration.settings.tm.timers;
     let transactions =
         (0..TRANSACTION_SHARDS).map(|shard| Mutex::new(Layer::new(shard, keys, timers))).collect();
@@ -261,7 +298,8 @@ fn node(program: Program<Context>, mut sockets: Vec<Socket>, workers: usize) -> 
         transactions,
         keys,
         authentication: seawall_modules::auth::Nonces::new(secret),
-        storage: seawall_storage::Storage::default(),
+        store,
+        storage,
         configuration: ArcSwap::from_pointee(configuration),
         counters: Counters::new(workers),
         push: seawall_modules::push::Link::default(),
@@ -286,6 +324,7 @@ pub(crate) fn apply(node: &Node, options: &Options) {
         }
     }
     crate::push::apply(node);
+    crate::store::apply(node);
     (options.on_log_level)(configuration.log_level.load(Ordering::Relaxed));
     let headers = configuration.settings.server_header.clone().unwrap_or_default();
     for shard in &node.transactions {

@@ -33,6 +33,8 @@ pub enum Command {
     },
     /// The configuration was replaced.
     Reconfigured,
+    /// The store has decided about some of its journal.
+    Settled,
     /// The location table was changed from outside.
     Raise(Vec<EventParameters>),
 }
@@ -104,6 +106,7 @@ impl Worker {
         }
         context.now_ms = io.now_ms();
         context.now_s = io.unix_s();
+        context.is_behind = io.is_behind();
         context.origin = *origin;
         context.route = route;
         context
@@ -262,6 +265,7 @@ impl Handler for Worker {
         match command {
             Command::Answered { ticket, answer } => self.answered(io, ticket, Some(answer)),
             Command::Raise(events) => self.raise(io, events),
+            Command::Settled => self.settled(io),
             Command::Reconfigured => {
                 self.configuration = self.node.configuration.load_full();
                 self.set_timers(io.unix_s());
@@ -283,6 +287,7 @@ impl Handler for Worker {
         if self.node.fronts.is_used() {
             self.look_after_fronts(io);
         }
+        self.settled(io);
         self.give_up_waiting(io);
         if self.expired_until_s < io.unix_s() {
             self.expired_until_s = io.unix_s();

@@ -1,6 +1,7 @@
-//! What changed in the table, for those who listen: the E_UL_* events, the mid-registrar, and later a store.
+//! What changed in the table, for those who listen: the E_UL_* events, the mid-registrar, and a store.
 
 use crate::binding::Binding;
+use crate::record::RecordView;
 
 /// Why a binding went away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,9 @@ pub trait Sink {
     fn listens(&self) -> bool;
     /// Takes one change of `aor` in `domain`.
     fn change(&mut self, domain: &str, aor: &[u8], change: Change<'_>);
+    /// Shown what `aor` holds, nothing when it has no bindings, before each change of it: a store that may have to take
+    /// a change back copies an [`Image`](crate::Image). Called under the same lock as the change, if anybody listens.
+    fn before(&mut self, _domain: &str, _aor: &[u8], _record: Option<RecordView<'_>>) {}
     /// Takes a binding that should have been refreshed by now ([`Domain::set_refresh_before`](crate::Domain)). It
     /// stays as it is. Told whether or not [`listens`](Sink::listens).
     fn refresh_due(&mut self, _domain: &str, _aor: &[u8], _binding: &Binding<'_>) {}

@@ -164,6 +164,12 @@ impl Domain {
         found.is_some()
     }
 
+    /// Whether a contact id was made for this address of record, by a server with the same secret. One that was not
+    /// cannot be found by [`Domain::find_contact`].
+    pub fn leads_to(&self, contact_id: u64, aor: &[u8]) -> bool {
+        contact_id != 0 && self.identity.aor_of(contact_id) == self.identity.aor(aor) && contact_id < 1 << 62
+    }
+
     /// Removes what has expired in one shard: at most about `budget` addresses of record in one call. True when
     /// there is more to do.
     pub fn expire(&self, shard: usize, now_s: u64, budget: usize, sink: &mut dyn Sink) -> bool {
@@ -202,6 +208,7 @@ impl Domain {
             return;
         }
         for record in &records {
+            sink.before(&self.name, record.aor(), Some(record.view(&self.names)));
             for binding in record.view(&self.names).bindings() {
                 sink.change(
                     &self.name,
@@ -294,6 +301,9 @@ impl Domain {
         let (mut removed, mut expired) = (0, 0);
         for (position, binding) in record.bindings().enumerate() {
             let Some(why) = which(position, &binding) else { continue };
+            if removed == 0 && sink.listens() {
+                sink.before(&self.name, record.aor(), Some(record));
+            }
             removed += 1;
             expired += u64::from(why == Removal::Expired);
             if sink.listens() {

@@ -130,8 +130,9 @@ impl<'d> Entry<'d> {
             given => given,
         };
         let binding = Binding { numbers: Numbers { contact_id, ..binding.numbers }, ..*binding };
-        if self.bucket.is_none() && sink.listens() {
-            sink.change(self.domain.name(), self.aor, Change::AorInsert);
+        self.before(sink);
+        if self.bucket.is_none() {
+            self.tell(sink, Change::AorInsert);
         }
         self.store(&binding);
         self.shard.contacts += 1;
@@ -155,6 +156,7 @@ impl<'d> Entry<'d> {
             return self.replace(position, &Binding { numbers, ..*binding }, sink);
         }
         let domain = self.domain;
+        self.before(sink);
         let record = self.record_mut().filter(|record| position < record.len());
         record.ok_or(Refused::NoSuchBinding)?.replace(position, binding, domain.names());
         self.arm();
@@ -170,6 +172,7 @@ impl<'d> Entry<'d> {
         sink: &mut dyn Sink,
     ) -> Result<(), Refused> {
         self.binding(position).ok_or(Refused::NoSuchBinding)?;
+        self.before(sink);
         if let Some(record) = self.record_mut() {
             record.set_numbers(position, numbers);
         }
@@ -227,7 +230,39 @@ impl<'d> Entry<'d> {
         }
     }
 
-    fn tell(&self, sink: &mut dyn Sink, change: Change<'_>) {
+    /// The packed record, if there is one.
+    pub(crate) fn view(&self) -> Option<RecordView<'_>> {
+        self.record().map(|record| record.view(self.domain.names()))
+    }
+
+    pub(crate) fn domain(&self) -> &'d Domain {
+        self.domain
+    }
+
+    /// Puts a whole record in the place of what is there, and has the wheel look at it.
+    pub(crate) fn put(&mut self, record: Record) {
+        let domain = self.domain;
+        let (old, new) = (self.len(), record.len());
+        match self.record_mut() {
+            Some(place) => *place = record,
+            None => {
+                let hash = domain.table_hash(self.hash);
+                let slot = self.shard.table.insert_unique(hash, record, |record| domain.rehash(record));
+                self.bucket = Some(slot.bucket_index());
+            }
+        }
+        self.shard.contacts = (self.shard.contacts + new).saturating_sub(old);
+        self.arm();
+    }
+
+    /// Shows a sink what is there before it changes.
+    fn before(&self, sink: &mut dyn Sink) {
+        if sink.listens() {
+            sink.before(self.domain.name(), self.aor, self.view());
+        }
+    }
+
+    pub(crate) fn tell(&self, sink: &mut dyn Sink, change: Change<'_>) {
         if sink.listens() {
             sink.change(self.domain.name(), self.aor, change);
         }

@@ -13,6 +13,7 @@ mod change;
 mod domain;
 mod entry;
 mod identity;
+mod image;
 pub mod limits;
 mod matching;
 mod names;
@@ -26,6 +27,7 @@ pub use binding::{ALL_METHODS, Binding, MADE_BY_HAND, Numbers, PERMANENT, PUSH_F
 pub use change::{Change, Removal, Sink};
 pub use domain::{Domain, Location, Settings, Snapshot, Statistics};
 pub use entry::{Entry, Refused};
+pub use image::Image;
 pub use matching::{Candidate, Matching};
 pub use names::{NameId, Names};
 pub use order::{Order, ordered};

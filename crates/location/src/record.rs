@@ -38,6 +38,10 @@ impl<'a> RecordView<'a> {
         RecordView { bytes, names }
     }
 
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
     /// The address of record.
     pub fn aor(&self) -> &'a [u8] {
         aor_of(self.bytes)
@@ -86,6 +90,11 @@ impl Record {
 
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// A record from a copy of its bytes.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Record {
+        Record(bytes.into())
     }
 
     pub(crate) fn view<'a>(&'a self, names: &'a Names) -> RecordView<'a> {

@@ -77,6 +77,8 @@ pub struct Settings {
     pub auth_db: Option<crate::auth_db::AuthDbSettings>,
     /// `reg_event`.
     pub reg_event: RegEventSettings,
+    /// Where bindings are kept besides memory.
+    pub store: Option<crate::usrloc::settings::StoreSettings>,
     /// `nat_bflag` of `usrloc` as a mask, 0 for none.
     pub nat_flag: u32,
     /// `push`, when it is loaded.
@@ -106,6 +108,19 @@ pub struct RegistrarSettings {
     pub sent_contact_name: Vec<u8>,
     /// `tcp_persistent_flag` as a mask, 0 for none.
     pub tcp_persistent_flag: u32,
+    /// `overload`: what becomes of new contacts while the server cannot keep up.
+    pub overload: Overload,
+}
+
+/// What becomes of new contacts while the server cannot keep up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Overload {
+    /// They are served like all others.
+    Serve,
+    /// They are refused with 503 and Retry-After.
+    Refuse,
+    /// They get no answer.
+    Drop,
 }
 
 /// Parameters of `tm`.
@@ -230,6 +245,7 @@ impl Settings {
             uac: crate::uac_auth::Logins::new(program),
             auth_db: crate::auth_db::AuthDbSettings::new(program),
             reg_event: RegEventSettings::new(program),
+            store: crate::usrloc::settings::StoreSettings::new(program),
             nat_flag: mask(parameters.flag("usrloc", "nat_bflag")),
             push: crate::push::PushSettings::new(program),
             rest_client: crate::rest_client::RestSettings::new(program),

@@ -77,6 +77,8 @@ pub struct Context {
     pub now_ms: u64,
     /// Seconds since the Unix epoch.
     pub now_s: u64,
+    /// Whether many messages wait behind this one, more than the worker will soon get through.
+    pub is_behind: bool,
     /// The kind of route that runs.
     pub route: RouteKind,
     /// The message.
@@ -184,6 +186,7 @@ impl Context {
             worker,
             now_ms: 0,
             now_s: 0,
+            is_behind: false,
             route: RouteKind::Request,
             packet: Packet::default(),
             spare: Message::empty(),

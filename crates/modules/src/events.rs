@@ -1,11 +1,13 @@
 //! Events that routes of the script wait for: changes of the location table, and the script's own.
 
-use seawall_location::{Binding, Change, Domain, Names, PERMANENT, Q_NONE, Sink};
+use seawall_location::{Binding, Change, Domain, Names, PERMANENT, Q_NONE, RecordView, Sink};
 use seawall_script::{Call, Flow, Value};
 
 use crate::context::{Context, EventParameters};
 use crate::mid_registrar::Fronts;
+use crate::node::Node;
 use crate::reg_event::Watchers;
+use crate::store::{Draft, Drafted, Limit};
 use crate::usrloc::event;
 
 /// How many events one message may raise. A REGISTER with many contacts raises a few dozen.
@@ -13,28 +15,69 @@ const MAX_EVENTS: usize = 4096;
 
 /// Gathers the changes of the location table that an event route waits for, and tells those who subscribed to them.
 pub struct Gather<'a> {
-    /// Where they go.
-    pub events: &'a mut Vec<EventParameters>,
-    /// The names that bindings refer to.
-    pub names: &'a Names,
+    /// Where events go.
+    events: &'a mut Vec<EventParameters>,
+    names: &'a Names,
     /// Whether any route waits.
-    pub listens: bool,
-    /// Who subscribed to registrations.
-    pub watchers: &'a Watchers,
+    listens: bool,
+    watchers: &'a Watchers,
     /// What has to be taken away from main registrars.
-    pub fronts: &'a Fronts,
-    /// The present time in seconds since the Unix epoch.
-    pub now_s: u64,
+    fronts: &'a Fronts,
+    now_s: u64,
+    /// What goes into the database.
+    draft: Draft<'a>,
+}
+
+impl<'a> Gather<'a> {
+    /// Gathers what happens at `now_s` (seconds since the Unix epoch); `events` gets the events, if any route `listens`.
+    #[must_use]
+    pub fn new(node: &'a Node, listens: bool, now_s: u64, events: &'a mut Vec<EventParameters>) -> Self {
+        let names = node.location.names();
+        Self {
+            events,
+            names,
+            listens,
+            watchers: &node.watchers,
+            fronts: &node.fronts,
+            now_s,
+            draft: Draft::new(&node.store, names),
+        }
+    }
+
+    /// Somebody waits until the database has what comes, and it is taken back if that fails.
+    pub fn wait_for(&mut self) {
+        self.draft.wait_for();
+    }
+
+    /// The database is not told of what comes.
+    pub fn be_silent(&mut self) {
+        self.draft.limit(Limit::Nothing);
+    }
+
+    /// The database is told of what goes away only (`memory-only`).
+    pub fn only_forget(&mut self) {
+        self.draft.limit(Limit::Removals);
+    }
+
+    /// Ends the operation for the database; its ticket and its place there, if anything has changed.
+    pub fn finish(&mut self) -> Option<Drafted> {
+        self.draft.finish()
+    }
 }
 
 impl Sink for Gather<'_> {
     fn listens(&self) -> bool {
         // Asked under the lock of the shard: who subscribes counts himself in before he reads the bindings under it.
-        self.listens || self.watchers.listens() || self.fronts.is_used()
+        self.listens || self.watchers.listens() || self.fronts.is_used() || self.draft.listens()
+    }
+
+    fn before(&mut self, domain: &str, aor: &[u8], record: Option<RecordView<'_>>) {
+        self.draft.before(domain, aor, record);
     }
 
     fn change(&mut self, domain: &str, aor: &[u8], change: Change<'_>) {
         self.watchers.change(domain, aor, change);
+        self.draft.change(aor, change);
         if self.fronts.is_used() {
             self.fronts.change(domain, aor, change);
         }

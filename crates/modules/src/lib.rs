@@ -43,6 +43,7 @@ pub mod signaling;
 pub mod sipmsgops;
 pub mod sl;
 pub mod statistics;
+pub mod store;
 pub mod tm;
 pub mod uac_auth;
 pub mod uris;

@@ -347,14 +347,7 @@ fn with_sink<R>(
     act: impl FnOnce(&mut dyn Sink) -> R,
 ) -> R {
     let node = Arc::clone(&context.node);
-    let mut gather = Gather {
-        events: &mut context.events,
-        names: node.location.names(),
-        listens,
-        watchers: &node.watchers,
-        fronts: &node.fronts,
-        now_s: context.now_s,
-    };
+    let mut gather = Gather::new(&node, listens, context.now_s, &mut context.events);
     match connection {
         None => act(&mut gather),
         Some(connection) => {

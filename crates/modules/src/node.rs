@@ -46,6 +46,8 @@ pub struct Node {
     pub keys: Keys,
     /// Makes nonces and knows which were used.
     pub authentication: crate::auth::Nonces,
+    /// The bindings' database.
+    pub store: crate::store::Store,
     /// The databases.
     pub storage: seawall_storage::Storage,
     /// What is in force now: the script and the module parameters.

@@ -8,29 +8,26 @@ mod onreply;
 pub(crate) mod ownership;
 mod parameters;
 mod removal;
+mod saving;
 
 use std::sync::{Arc, OnceLock};
 
 use regex::bytes::Regex;
-use seawall_location::{Domain, NameId, Q_NONE};
+use seawall_location::{Domain, Q_NONE};
 use seawall_net::Transport;
 use seawall_registrar::gruu::{NoGruu, Wanted};
-use seawall_registrar::{
-    Added, Found, Gruu, Lookup, LookupFlags, Policy, Reject, Save, SaveFlags, Source, aor,
-};
+use seawall_registrar::{Added, Aor, Found, Gruu, Lookup, LookupFlags, Policy, Reject, SaveFlags, aor};
 use seawall_script::{
     Argument, ArgumentKind, Call, FlagSpace, Flow, Function, Module, Prepared, Routes, Statistic, Value,
 };
-use seawall_sip::{Method, Uri};
+use seawall_sip::Uri;
 
 pub(crate) use keeping::Keeping;
 pub use keeping::Lease;
 
 use crate::branch::{Branch, NO_Q};
 use crate::context::Context;
-use crate::events::Gather;
-use crate::reply;
-use crate::statistics::Stat;
+use crate::store;
 
 const DOMAIN: Argument = Argument::new("domain", ArgumentKind::StaticStr, "The name of the location table.");
 const AOR: Argument = Argument::new(
@@ -61,7 +58,7 @@ pub static MODULE: Module<Context> = Module {
             Routes::REQUEST.or(Routes::ONREPLY),
             "Serves a REGISTER: changes its address of record's contacts and answers. In an onreply_route: stores \
              what the main registrar has granted to the contacts of the request.",
-            save,
+            saving::save,
         )
         .section("1.4.1")
         .returns(&[
@@ -210,6 +207,12 @@ pub static MODULE: Module<Context> = Module {
         Statistic { name: "defaults_expires", doc: "The parameter default_expires.", resettable: false },
         Statistic { name: "accepted_regs", doc: "Registrations accepted.", resettable: true },
         Statistic { name: "rejected_regs", doc: "Registrations rejected.", resettable: true },
+        Statistic {
+            name: "shed_regs",
+            doc: "Registrations of new contacts that were rejected because too many requests waited; counted as \
+                  rejected too. Not in OpenSIPS.",
+            resettable: true,
+        },
     ],
     requires: &["usrloc", "signaling"],
     advise: Some(parameters::advise),
@@ -228,12 +231,13 @@ impl Table {
             return Some(domain);
         }
         let declared = context.node.location.declare(&self.name)?;
+        context.node.store.attach(&declared);
         Some(self.domain.get_or_init(|| declared))
     }
 }
 
 /// The flags of a lookup with its compiled expression.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct LookupPlan {
     pub(crate) flags: LookupFlags,
     pub(crate) user_agent: Option<Regex>,
@@ -298,117 +302,6 @@ pub(crate) fn lookup_plan(text: &str) -> Result<LookupPlan, String> {
     Ok(LookupPlan { flags, user_agent })
 }
 
-fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
-    let Some(domain) = call.prepared::<Table>(0).and_then(|table| table.domain(context)) else {
-        return Flow::FALSE;
-    };
-    let domain: &Domain = domain;
-    let is_reply = !context.message().is_request();
-    if !is_reply && context.message().method_id() != Method::Register {
-        return Flow::FALSE;
-    }
-    let parsed;
-    let flags = match call.prepared::<SaveFlags>(1) {
-        Some(flags) => flags,
-        None => match call.str(1).map(|text| SaveFlags::parse(std::str::from_utf8(text).unwrap_or("?"))) {
-            None => &SaveFlags::default(),
-            Some(Ok(flags)) => {
-                parsed = flags;
-                &parsed
-            }
-            Some(Err(error)) => {
-                tracing::error!("line {}: save: {error}", call.line());
-                return Flow::FALSE;
-            }
-        },
-    };
-    let Some(tag) = ownership::tag(context, call, 3) else { return Flow::FALSE };
-    if is_reply {
-        return onreply::save(context, domain, flags, call.str(2), tag);
-    }
-    let mut headers = std::mem::take(&mut context.scratch);
-    headers.clear();
-    let outcome = run_save(context, domain, flags, (call.str(2), tag), &mut headers);
-    let accepted = outcome.reject.is_none();
-    context
-        .node
-        .counters
-        .bump(context.worker, if accepted { Stat::AcceptedRegs } else { Stat::RejectedRegs });
-    if !flags.no_reply {
-        context.brief_reply = outcome.is_brief;
-        if outcome.status == 200 {
-            if !outcome.is_brief {
-                context.push_date(&mut headers);
-            }
-            headers.extend_from_slice(&context.configuration.settings.registrar.service_route);
-        }
-        reply::send(context, outcome.status, outcome.reason.as_bytes(), &headers);
-    }
-    context.scratch = headers;
-    Flow::bool(accepted)
-}
-
-fn run_save(
-    context: &mut Context,
-    domain: &Domain,
-    flags: &SaveFlags,
-    (aor, tag): (Option<&[u8]>, NameId),
-    headers: &mut Vec<u8>,
-) -> seawall_registrar::Outcome {
-    let configuration = Arc::clone(&context.configuration);
-    let settings = &configuration.settings.registrar;
-    let program = &configuration.program;
-    let text = |variable: Option<seawall_script::VariableId>| {
-        variable
-            .and_then(|variable| program.read_variable(context, variable).into_bytes())
-            .unwrap_or_default()
-    };
-    let received = text(settings.received);
-    let attr = text(settings.attribute);
-    let node = Arc::clone(&context.node);
-    let is_own = |uri: &Uri<'_>| is_own_socket(&node, uri);
-    let unproven = if flags.no_reply { None } else { unproven(context) };
-    let save = Save {
-        now_s: context.now_s,
-        policy: &settings.policy,
-        flags,
-        domain,
-        source: Source {
-            received: &received,
-            socket: context.node.socket_name(context.origin.socket),
-            peer: (context.origin.peer, transport_name(context.origin.transport)),
-            host_port: node.socket(context.origin.socket).map_or(b"", |socket| &socket.sent_by),
-            flags: context.target.flags,
-            cflags: 0,
-            attr: &attr,
-            ownership_tag: tag,
-            is_own: &is_own,
-            random: context.random(),
-            unproven,
-        },
-    };
-    let listens = configuration.routes.location_events;
-    let mut sink = Gather {
-        events: &mut context.events,
-        names: node.location.names(),
-        listens,
-        watchers: &node.watchers,
-        fronts: &node.fronts,
-        now_s: context.now_s,
-    };
-    let kept = context.origin.connection.filter(|_| context.flags & settings.tcp_persistent_flag != 0);
-    let Some(connection) = kept else {
-        return save.handle(context.packet.message(), aor, headers, &mut sink);
-    };
-    let leases = &mut context.keep_connection;
-    let mut keeping = keeping::Keeping { gather: &mut sink, connection, leases };
-    let outcome = save.handle(context.packet.message(), aor, headers, &mut keeping);
-    if outcome.retransmission {
-        keeping::repeated(context, domain, aor, connection);
-    }
-    outcome
-}
-
 /// What every reply of this server has besides, for a REGISTER over UDP without credentials that were found
 /// right: its source address may be somebody else's.
 pub(crate) fn unproven(context: &Context) -> Option<Added> {
@@ -457,10 +350,50 @@ fn lookup(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
             }
         },
     };
-    let given = call.str(2).map(<[u8]>::to_vec);
+    let uri = call.str(2).map_or_else(|| context.request_uri().to_vec(), <[u8]>::to_vec);
+    match missing(context, &domain, plan, &uri) {
+        None => look_up(context, &domain, plan, &uri),
+        Some(name) => look_up_when_known(context, domain, plan.clone(), uri, name),
+    }
+}
+
+/// The first address of record that is looked up and that the database has to be asked about before.
+fn missing(context: &Context, domain: &Domain, plan: &LookupPlan, uri: &[u8]) -> Option<Aor> {
+    if !store::may_lack(context, domain) {
+        return None;
+    }
+    let policy = &context.configuration.settings.registrar.policy;
+    let branches = context.branches.iter().map(|branch| &*branch.uri).filter(|_| plan.flags.branch);
+    let name_of = |uri: &[u8]| match gruu(uri, policy) {
+        Some((_, wanted)) => Some(wanted.ok()?.aor),
+        None => {
+            let mut name = Aor::new();
+            aor::canonical_text(uri, policy, &mut name).ok().map(|()| name)
+        }
+    };
+    std::iter::once(uri).chain(branches).filter_map(name_of).find(|name| store::lacks(context, domain, name))
+}
+
+fn look_up_when_known(
+    context: &mut Context,
+    domain: Arc<Domain>,
+    plan: LookupPlan,
+    uri: Vec<u8>,
+    name: Aor,
+) -> Flow {
+    let asked = Arc::clone(&domain);
+    store::when_known(context, &asked, name, move |context, known| {
+        match missing(context, &domain, &plan, &uri) {
+            _ if !known => Flow::Value(-3),
+            None => look_up(context, &domain, &plan, &uri),
+            Some(name) => look_up_when_known(context, domain, plan, uri, name),
+        }
+    })
+}
+
+fn look_up(context: &mut Context, domain: &Domain, plan: &LookupPlan, uri: &[u8]) -> Flow {
     let old_branches = if plan.flags.branch { std::mem::take(&mut context.branches) } else { Vec::new() };
-    let uri = given.unwrap_or_else(|| context.request_uri().to_vec());
-    let found = find(context, &domain, plan, &uri);
+    let found = find(context, domain, plan, uri);
     let mut place = Place::new(plan);
     let attribute = context.configuration.settings.registrar.attribute_name.clone();
     if matches!(found, Ok(Found::Contacts(_))) {
@@ -468,7 +401,7 @@ fn lookup(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     }
     let mut extra = false;
     for branch in old_branches {
-        if matches!(find(context, &domain, plan, &branch.uri), Ok(Found::Contacts(_))) {
+        if matches!(find(context, domain, plan, &branch.uri), Ok(Found::Contacts(_))) {
             place.take(context, &attribute);
             extra = true;
         }

@@ -45,6 +45,7 @@ statistics! {
     ReceivedAcks "sl" "received_ACKs" "ACKs to stateless replies, absorbed.",
     AcceptedRegs "registrar" "accepted_regs" "Registrations accepted.",
     RejectedRegs "registrar" "rejected_regs" "Registrations rejected.",
+    ShedRegs "registrar" "shed_regs" "Registrations of new contacts that were rejected because too many requests waited; counted as rejected too.",
     AbsorbedRegs "mid_registrar" "absorbed_regs" "REGISTERs answered here.",
     ForwardedRegs "mid_registrar" "forwarded_regs" "REGISTERs for the main registrar.",
     RefusedRegs "mid_registrar" "refused_regs" "REGISTERs refused here.",

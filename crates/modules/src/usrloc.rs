@@ -1,11 +1,10 @@
 //! Module `usrloc`: the location table's parameters, events and statistics.
 
+pub mod settings;
+
 use seawall_script::{Event, FlagSpace, Module, Parameter, ParameterKind, Statistic, Value};
 
 use crate::context::Context;
-
-/// Said of every parameter that only matters with a database.
-const NO_DATABASE: &str = "bindings are kept in memory; databases are not provided yet";
 
 /// Said of every parameter that only matters in a cluster.
 const NO_CLUSTER: &str = "clustering is not provided yet";
@@ -14,7 +13,8 @@ const NO_CLUSTER: &str = "clustering is not provided yet";
 macro_rules! column {
     ($name:literal, $default:literal) => {
         Parameter::new($name, ParameterKind::Str, $default, "The name of a column of the location table.")
-            .no_effect(NO_DATABASE)
+            .section($name)
+            .check(settings::is_column)
     };
 }
 
@@ -88,10 +88,10 @@ pub static MODULE: Module<Context> = Module {
             "Whether the newest contact comes first instead of the highest q.",
         )
         .section("1.3.13"),
-        Parameter::new("timer_interval", ParameterKind::Int, "60", "How often expired contacts are removed.")
+        Parameter::new("timer_interval", ParameterKind::Int, "60", "How often write-back writes. Expired contacts are removed in the second in which they expire, whatever it says.")
             .unit("s")
             .section("1.3.14")
-            .no_effect("contacts are removed in the second in which they expire"),
+            .check(check_interval),
         Parameter::new(
             "matching_mode",
             ParameterKind::Int,
@@ -122,7 +122,7 @@ pub static MODULE: Module<Context> = Module {
             "0",
             "Whether bad contact ids are made anew on loading.",
         )
-        .no_effect(NO_DATABASE),
+        .no_effect("contact ids that are not of this server are always made anew"),
         Parameter::new(
             "contact_refresh_timer",
             ParameterKind::Bool,
@@ -157,11 +157,30 @@ pub static MODULE: Module<Context> = Module {
         .section("1.3.30")
         .check(check_latency),
         Parameter::new("pinging_mode", ParameterKind::Str, "", "Who pings a contact.").no_effect(NO_CLUSTER),
-        Parameter::new("db_url", ParameterKind::Str, "", "The database.").no_effect(NO_DATABASE),
-        Parameter::new("restart_persistency", ParameterKind::Str, "", "How bindings survive a restart.")
-            .no_effect(NO_DATABASE),
-        Parameter::new("sql_write_mode", ParameterKind::Str, "", "When bindings are written.")
-            .no_effect(NO_DATABASE),
+        Parameter::new(
+            "db_url",
+            ParameterKind::Str,
+            "",
+            "The database of bindings: sqlite:///path/of/the/file.db. Without it, db_default_url.",
+        )
+        .section("1.3.15")
+        .check(settings::is_url),
+        Parameter::new(
+            "restart_persistency",
+            ParameterKind::Str,
+            "none",
+            "How bindings survive a restart, unless working_mode_preset says so: none, load-from-sql.",
+        )
+        .section("1.3.18")
+        .check(check_persistency),
+        Parameter::new(
+            "sql_write_mode",
+            ParameterKind::Str,
+            "none",
+            "When bindings are written with load-from-sql: none, write-through, write-back (unless set).",
+        )
+        .section("1.3.19")
+        .check(check_write_mode),
         Parameter::new("cluster_mode", ParameterKind::Str, "none", "How nodes share bindings.")
             .no_effect(NO_CLUSTER),
         Parameter::new("location_cluster", ParameterKind::Int, "0", "The cluster of this table.")
@@ -179,14 +198,14 @@ pub static MODULE: Module<Context> = Module {
         .no_effect(NO_CLUSTER),
         Parameter::new("shared_pinging", ParameterKind::Int, "0", "Whether nodes share pinging.")
             .no_effect(NO_CLUSTER),
-        Parameter::new("cachedb_url", ParameterKind::Str, "", "The cache database.").no_effect(NO_DATABASE),
+        Parameter::new("cachedb_url", ParameterKind::Str, "", "The cache database.").no_effect(NO_CLUSTER),
         Parameter::new(
             "max_contact_delete",
             ParameterKind::Int,
             "10",
             "How many contacts one query deletes.",
         )
-        .no_effect(NO_DATABASE),
+        .no_effect("rows are deleted with the other changes of a group, in one transaction"),
         column!("contact_id_column", "contact_id"),
         column!("user_column", "username"),
         column!("domain_column", "domain"),
@@ -224,6 +243,31 @@ pub static MODULE: Module<Context> = Module {
             doc: "Bindings of this table that have expired.",
             resettable: true,
         },
+        Statistic { name: "store_commits", doc: "Groups of changes that were committed to the database.", resettable: false },
+        Statistic { name: "store_rows", doc: "Changes of rows in them.", resettable: false },
+        Statistic {
+            name: "store_failures",
+            doc: "Changes that the database did not take; they were taken back.",
+            resettable: false,
+        },
+        Statistic {
+            name: "store_replays",
+            doc: "Groups that were written again because it was not known what became of them.",
+            resettable: false,
+        },
+        Statistic {
+            name: "store_refused",
+            doc: "REGISTERs refused with 503 because too much waited for the database.",
+            resettable: false,
+        },
+        Statistic { name: "store_unwritten", doc: "Changes that are not in the database yet.", resettable: false },
+        Statistic { name: "store_loading", doc: "Tables that are being loaded.", resettable: false },
+        Statistic { name: "loaded_rows", doc: "Rows of the database that were loaded.", resettable: false },
+        Statistic {
+            name: "broken_rows",
+            doc: "Rows of the database that are no bindings and were left out.",
+            resettable: false,
+        },
     ],
     events: &[
         Event {
@@ -260,17 +304,45 @@ pub static MODULE: Module<Context> = Module {
 fn check_preset(value: &Value) -> Result<(), String> {
     let Value::Str(text) = value else { return Err("the preset is a name".to_owned()) };
     match &**text {
-        b"single-instance-no-db" => Ok(()),
-        b"single-instance-sql-write-through"
-        | b"single-instance-sql-write-back"
-        | b"sql-only"
+        b"single-instance-no-db" | b"single-instance-sql-write-through" | b"single-instance-sql-write-back" => {
+            Ok(())
+        }
+        b"sql-only"
         | b"federation-cluster"
         | b"full-sharing-cluster"
         | b"full-sharing-cachedb-cluster" => Err(format!(
-            "the preset \"{}\" is not provided yet; \"single-instance-no-db\" is",
+            "the preset \"{}\" is not provided yet; the single-instance ones are",
             String::from_utf8_lossy(text)
         )),
-        _ => Err("there is no such preset; \"single-instance-no-db\" is provided".to_owned()),
+        _ => Err("there is no such preset; single-instance-no-db, -sql-write-through and -sql-write-back are provided"
+            .to_owned()),
+    }
+}
+
+fn check_persistency(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Str(text) => match &**text {
+            b"none" | b"load-from-sql" => Ok(()),
+            b"sync-from-cluster" => Err(format!("\"sync-from-cluster\": {NO_CLUSTER}")),
+            _ => Err("it is none or load-from-sql".to_owned()),
+        },
+        _ => Ok(()),
+    }
+}
+
+fn check_write_mode(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Str(text) if !matches!(&**text, b"none" | b"write-through" | b"write-back") => {
+            Err("it is none, write-through or write-back".to_owned())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_interval(value: &Value) -> Result<(), String> {
+    match value.as_int() {
+        Some(1..=86_400) => Ok(()),
+        _ => Err("it is from 1 second to a day".to_owned()),
     }
 }
 

@@ -21,6 +21,8 @@ pub type Resume = Box<dyn FnOnce(&mut Context, Option<Answer>) -> Flow + Send>;
 
 /// What a parked script waits for.
 pub enum Errand {
+    /// That a place in the journal of the store is decided. No answer comes; the continuation looks for itself.
+    Commit(u64),
     /// The addresses of a host name: a `Vec<IpAddr>`, empty when it has none.
     Host(String),
     /// Anything that the control side's runtime can do: a query, a request over HTTP. It must not block its thread.

@@ -43,6 +43,8 @@ pub struct Io {
     pub(crate) udp: Vec<Option<UdpPort>>,
     /// While a datagram from a wildcard socket is handled: where it came from and the address it was sent to.
     pub(crate) current: Option<(SocketId, SocketAddr, IpAddr)>,
+    /// The datagram that is handled comes from a socket in which too many wait.
+    pub(crate) is_behind: bool,
     /// Takes what is written for a socket that cannot send datagrams.
     scratch: Vec<u8>,
 }
@@ -69,6 +71,7 @@ impl Io {
             streams,
             udp,
             current: None,
+            is_behind: false,
             scratch: Vec::new(),
         }
     }
@@ -107,6 +110,13 @@ impl Io {
     #[must_use]
     pub fn draining(&self) -> bool {
         self.shared.drain.deadline_ms().is_some()
+    }
+
+    /// Whether many datagrams wait behind the one that is being handled, a good part of what the kernel can hold: what can
+    /// be refused should be.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.is_behind
     }
 
     /// The transport and the bound address of a socket.

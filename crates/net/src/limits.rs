@@ -70,6 +70,17 @@ pub(crate) const RECEIVE_STAGGER_BYTES: usize = 512;
 /// Datagrams in one receive call: enough to make the cost of the call small, few enough to stay in the L2 cache.
 pub(crate) const RECEIVE_BATCH: usize = 64;
 
+/// Full batches in a row from one socket after which its worker asks the kernel how full the receive buffer is: a system
+/// call for some five hundred datagrams.
+pub(crate) const FULL_BATCHES_PER_LOOK: u32 = 8;
+
+/// A worker is behind when more than one part in so many of a receive buffer is taken: with the buffer's usual size what
+/// is at its end waits for some ten milliseconds then, and the rest of it is still there for bursts.
+pub(crate) const BEHIND_PART: u32 = 4;
+
+/// It has caught up when less than one part in so many is taken.
+pub(crate) const CAUGHT_UP_PART: u32 = 16;
+
 /// Datagrams in one send call. A batch that fills up is sent at once.
 pub(crate) const SEND_BATCH: usize = 64;
 

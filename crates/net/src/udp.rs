@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::endpoint::SocketId;
 use crate::io::UdpPort;
+use crate::limits::{BEHIND_PART, CAUGHT_UP_PART, FULL_BATCHES_PER_LOOK};
 use crate::sys::{address, options};
 
 /// A UDP socket and what is known about its state.
@@ -20,6 +21,10 @@ pub(crate) struct UdpReceiver {
     pub(crate) is_ready: bool,
     /// Receive errors since the last datagram.
     pub(crate) errors: u32,
+    /// More waits in the kernel than will soon be served.
+    pub(crate) is_behind: bool,
+    /// Full batches since the last one that was not.
+    full_batches: u32,
     /// Drops that the kernel had told of at the last look; `None`: another worker looks.
     overflowed: Option<u32>,
 }
@@ -28,7 +33,16 @@ impl UdpReceiver {
     /// `worker`: whose it is. A socket that all workers share is looked after by the first one.
     pub(crate) fn new(worker: usize, id: SocketId, socket: Arc<UdpSocket>, local: SocketAddr) -> Self {
         let is_mine = worker == 0 || Arc::strong_count(&socket) == 1;
-        Self { id, socket, local, is_ready: true, errors: 0, overflowed: is_mine.then_some(0) }
+        Self {
+            id,
+            socket,
+            local,
+            is_ready: true,
+            errors: 0,
+            is_behind: false,
+            full_batches: 0,
+            overflowed: is_mine.then_some(0),
+        }
     }
 
     /// Its descriptor, open as long as this value lives.
@@ -40,9 +54,25 @@ impl UdpReceiver {
     pub(crate) fn newly_overflowed(&mut self) -> u32 {
         let Some(before) = self.overflowed else { return 0 };
         // Kernels that do not tell count nothing.
-        let now = options::dropped_datagrams(self.descriptor()).unwrap_or(before);
+        let now = options::memory(self.descriptor()).map_or(before, |memory| memory.drops);
         self.overflowed = Some(now);
         now.wrapping_sub(before)
+    }
+
+    /// Takes note of a batch, and of what waits behind it.
+    pub(crate) fn note_batch(&mut self, is_full: bool) {
+        if !is_full {
+            (self.full_batches, self.is_behind) = (0, false);
+            return;
+        }
+        self.full_batches = self.full_batches.wrapping_add(1);
+        if !self.full_batches.is_multiple_of(FULL_BATCHES_PER_LOOK) {
+            return;
+        }
+        // Kernels that do not tell are never behind.
+        let Ok(memory) = options::memory(self.descriptor()) else { return };
+        let part = if self.is_behind { CAUGHT_UP_PART } else { BEHIND_PART };
+        self.is_behind = memory.received > memory.receive_buffer / part;
     }
 
     /// What sending needs.

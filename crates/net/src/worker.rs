@@ -325,11 +325,14 @@ impl<H: Handler> Worker<H> {
             // The kernel had no more; when it gets more there is a new event.
             socket.is_ready = false;
         }
+        socket.note_batch(count == RECEIVE_BATCH);
+        self.io.is_behind = socket.is_behind;
         let (id, bound) = (socket.id, socket.local);
         let (handled, bytes) = self.handle_datagrams(count, id, bound);
         let row = self.io.shared.row(self.index);
         row.datagrams_in.add(handled);
         row.datagram_bytes_in.add(bytes);
+        self.io.is_behind = false;
         self.end_batch();
         true
     }

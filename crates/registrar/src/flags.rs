@@ -57,6 +57,8 @@ pub struct SaveFlags {
     pub min_expires_s: Option<u32>,
     /// `max-expires=N` (E), seconds; 0 sets no limit.
     pub max_expires_s: Option<u32>,
+    /// Not for scripts: the server cannot keep up, and what would make a new binding is refused.
+    pub known_only: bool,
 }
 
 impl SaveFlags {

@@ -51,3 +51,14 @@ pub const PERMANENT_EXPIRES_S: u32 = i32::MAX as u32;
 /// Longest text of a temporary GRUU that is looked at: what the longest address of record leads to, in the old form
 /// too, which holds instance and Call-ID as they are. Decoding and the check of its tag cost time in its length.
 pub const MAX_TEMPORARY_GRUU_LEN: usize = 1088;
+
+/// How long, in seconds, somebody new is told to stay away when the server cannot keep up and `retry_after` says nothing:
+/// longer than a phone's retransmissions take, shorter than a person's patience.
+pub const OVERLOAD_RETRY_AFTER_S: u32 = 10;
+
+/// Over how many seconds more those who were refused at the same time are spread.
+pub const OVERLOAD_SPREAD_S: u32 = 20;
+
+/// Retry-After of a REGISTER that the store of bindings did not take, in seconds, where `retry_after` says nothing: a
+/// disk or a database server that fails is seldom back sooner.
+pub const STORE_RETRY_AFTER_S: u32 = 5;

@@ -161,6 +161,11 @@ impl<'r, 'm> Plan<'r, 'm> {
         self.evicted.contains(&position).then_some(Removal::Evicted)
     }
 
+    /// Whether any binding is new.
+    pub(crate) fn inserts_any(&self) -> bool {
+        self.count(|fate| fate == Fate::Insert) > 0
+    }
+
     /// Whether any binding goes away.
     pub(crate) fn removes_any(&self) -> bool {
         !self.evicted.is_empty() || self.count(|fate| matches!(fate, Fate::Remove(_))) > 0

@@ -2,6 +2,7 @@
 
 use seawall_sip::{Message, Name, ascii, validate};
 
+use crate::limits::STORE_RETRY_AFTER_S;
 use crate::policy::Policy;
 
 /// The extensions that a REGISTER may insist on with Require.
@@ -74,6 +75,12 @@ pub enum Reject {
     PushUnsupported,
     /// A list of contacts that is too long for somebody who has not proven who he is (`max_reply_percent`).
     ReplyTooLong,
+    /// A new binding while the server cannot keep up; it may be asked for again after so many seconds.
+    Overloaded(u32),
+    /// The store of bindings did not take the change.
+    StoreFailed,
+    /// The store of bindings has more to do than it can.
+    StoreFull,
 }
 
 impl Reject {
@@ -105,8 +112,11 @@ impl Reject {
             Reject::ContactForbidden => (403, "Contact not allowed"),
             Reject::IntervalTooBrief(_) => (423, "Interval too brief"),
             Reject::TooManyContacts => (503, "Too many registered contacts"),
+            Reject::StoreFailed => (500, "Location store failed"),
+            Reject::StoreFull => (503, "Location store is overloaded"),
             Reject::PushParamEmpty => (400, "Empty pn- param in contact"),
             Reject::PushUnsupported => (555, "Push provider not supported"),
+            Reject::Overloaded(_) => (503, "Too many requests, come back later"),
             Reject::ReplyTooLong => (403, "Too many contacts to list without authentication over UDP"),
         };
         let reason = match status {
@@ -126,8 +136,13 @@ impl Reject {
     pub fn write_headers(self, message: &Message, policy: &Policy, out: &mut Vec<u8>) {
         let (status, _, text) = self.answer();
         line(out, b"P-Registrar-Error", text.as_bytes());
-        if status >= 500 && policy.retry_after_s > 0 {
-            number_line(out, b"Retry-After", policy.retry_after_s);
+        match (self, policy.retry_after_s) {
+            (Reject::Overloaded(after_s), _) => number_line(out, b"Retry-After", after_s),
+            (Reject::StoreFailed | Reject::StoreFull, 0) => {
+                number_line(out, b"Retry-After", STORE_RETRY_AFTER_S);
+            }
+            (_, after_s @ 1..) if status >= 500 => number_line(out, b"Retry-After", after_s),
+            _ => {}
         }
         match self {
             Reject::IntervalTooBrief(min_s) => number_line(out, b"Min-Expires", min_s),

@@ -13,6 +13,7 @@ use sqlx::{AssertSqlSafe, Executor};
 use tokio::sync::OnceCell;
 
 use crate::cell::{Cell, cells};
+use crate::embedded::Embedded;
 use crate::error::StorageError;
 use crate::identifier::Identifier;
 use crate::limits::{ACQUIRE, CONNECTIONS};
@@ -61,13 +62,15 @@ struct Shared {
     url: DatabaseUrl,
     options: Options,
     pool: OnceCell<SqlitePool>,
+    /// The file as its only server has it, once the location table is used.
+    embedded: OnceCell<Embedded>,
     /// Tables whose version was found right.
     checked: Mutex<Vec<String>>,
 }
 
 impl Shared {
     fn new(url: DatabaseUrl, options: Options) -> Self {
-        Shared { url, options, pool: OnceCell::new(), checked: Mutex::default() }
+        Shared { url, options, pool: OnceCell::new(), embedded: OnceCell::new(), checked: Mutex::default() }
     }
 }
 
@@ -90,9 +93,26 @@ impl Database {
         self.0.pool.get_or_try_init(|| self.connect()).await
     }
 
+    /// The file, taken for this process.
+    pub(crate) async fn embedded(&self) -> Result<&Embedded, StorageError> {
+        let open = async || {
+            // Makes the file if there is none.
+            self.pool().await?;
+            let (path, options) = (self.0.url.path().to_owned(), self.0.options.clone());
+            let opened = tokio::task::spawn_blocking(move || Embedded::open(&path, &options)).await;
+            opened.map_err(|error| StorageError::Unreachable(error.to_string()))?
+        };
+        self.0.embedded.get_or_try_init(open).await
+    }
+
     async fn connect(&self) -> Result<SqlitePool, StorageError> {
         let path = self.0.url.path();
-        let failed = |source: sqlx::Error| StorageError::Open { path: path.to_owned(), source };
+        let failed = |error: sqlx::Error| match StorageError::from(error) {
+            StorageError::Unreachable(reason) | StorageError::Query(reason) => {
+                StorageError::Open { path: path.to_owned(), reason }
+            }
+            other => other,
+        };
         let is_new = make_file(path).map_err(|error| failed(sqlx::Error::Io(error)))?;
         let mut options = SqliteConnectOptions::new()
             .filename(path)

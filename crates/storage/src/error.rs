@@ -6,16 +6,53 @@ use std::path::PathBuf;
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     /// The file cannot be made or opened.
-    #[error("cannot open the database {path}: {source}")]
+    #[error("cannot open the database {path}: {reason}")]
     Open {
         /// The file.
         path: PathBuf,
         /// What the system or SQLite said.
-        source: sqlx::Error,
+        reason: String,
     },
-    /// A query failed.
+    /// The server cannot be reached, does not answer in time, or closed the connection before anything was changed.
+    #[error("the database cannot be reached: {0}")]
+    Unreachable(String),
+    /// The connection broke when the change was under way: it is done or not done as a whole. Do it again.
+    #[error("the database went away in the middle of a change: {0}")]
+    Unknown(String),
+    /// Another process holds a lock for longer than is waited.
+    #[error("the database is locked by another process")]
+    Busy,
+    /// Another server works on the same SQLite file.
+    #[error(
+        "{path} belongs to another running server{owner}; two on one file would undo each other's changes"
+    )]
+    Owned {
+        /// The file.
+        path: PathBuf,
+        /// Who it is, as far as is known.
+        owner: String,
+    },
+    /// There is no more room, on the disk or as the database allows.
+    #[error("the database is full")]
+    Full,
+    /// The database, its file or this user of it may not be written.
+    #[error("the database may only be read")]
+    ReadOnly,
+    /// A row with this key is there already.
+    #[error("there is such a row already")]
+    Duplicate,
+    /// The database does not take a value: too long, out of range, not of its character set.
+    #[error("the database does not take a value: {0}")]
+    Data(String),
+    /// A table or column is missing, or is not what it should be.
+    #[error("the tables are not as they should be: {0}")]
+    Schema(String),
+    /// Something of the file on disk is damaged.
+    #[error("the database file is damaged: {0}")]
+    Damaged(String),
+    /// A query failed for another reason.
     #[error("the database fails: {0}")]
-    Query(#[from] sqlx::Error),
+    Query(String),
     /// The `version` table says nothing about a table.
     #[error("the table `version` has no row for `{table}`; skip_version_check=1 uses it all the same")]
     NoVersion {
@@ -34,4 +71,76 @@ pub enum StorageError {
         /// What is known here.
         known: i64,
     },
+}
+
+impl StorageError {
+    /// Whether the same request may succeed later: nothing is wrong with it.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            StorageError::Unreachable(_) | StorageError::Unknown(_) | StorageError::Busy | StorageError::Full
+        )
+    }
+
+    /// What a result code of SQLite means.
+    fn of_sqlite(code: i32, text: &str) -> StorageError {
+        use rusqlite::ffi;
+        match code & 0xff {
+            ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => StorageError::Busy,
+            ffi::SQLITE_FULL => StorageError::Full,
+            ffi::SQLITE_READONLY | ffi::SQLITE_PERM | ffi::SQLITE_AUTH => StorageError::ReadOnly,
+            ffi::SQLITE_CORRUPT | ffi::SQLITE_NOTADB => StorageError::Damaged(text.to_owned()),
+            ffi::SQLITE_CONSTRAINT
+                if matches!(code, ffi::SQLITE_CONSTRAINT_UNIQUE | ffi::SQLITE_CONSTRAINT_PRIMARYKEY) =>
+            {
+                StorageError::Duplicate
+            }
+            // Texts of constraints name columns, not values.
+            ffi::SQLITE_CONSTRAINT | ffi::SQLITE_MISMATCH | ffi::SQLITE_TOOBIG => {
+                StorageError::Data(text.to_owned())
+            }
+            ffi::SQLITE_ERROR if text.contains("no such ") || text.contains("has no column") => {
+                StorageError::Schema(text.to_owned())
+            }
+            ffi::SQLITE_CANTOPEN | ffi::SQLITE_IOERR => StorageError::Unreachable(text.to_owned()),
+            _ => StorageError::Query(text.to_owned()),
+        }
+    }
+}
+
+impl From<rusqlite::Error> for StorageError {
+    fn from(error: rusqlite::Error) -> Self {
+        match &error {
+            rusqlite::Error::SqliteFailure(code, text) => {
+                StorageError::of_sqlite(code.extended_code, &text.clone().unwrap_or_else(|| code.to_string()))
+            }
+            rusqlite::Error::SqlInputError { error, msg, .. } => {
+                StorageError::of_sqlite(error.extended_code, msg)
+            }
+            _ => StorageError::Query(error.to_string()),
+        }
+    }
+}
+
+impl From<sqlx::Error> for StorageError {
+    fn from(error: sqlx::Error) -> Self {
+        let text = error.to_string();
+        match error {
+            sqlx::Error::Database(database) => {
+                if database.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
+                    let code = database.code().and_then(|code| code.parse().ok()).unwrap_or(0);
+                    return StorageError::of_sqlite(code, database.message());
+                }
+                StorageError::Query(database.message().to_owned())
+            }
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => StorageError::Unreachable(text),
+            sqlx::Error::ColumnNotFound(_) | sqlx::Error::ColumnDecode { .. } => StorageError::Schema(text),
+            _ => StorageError::Query(text),
+        }
+    }
 }

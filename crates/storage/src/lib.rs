@@ -6,9 +6,11 @@
 
 mod cell;
 mod database;
+mod embedded;
 mod error;
 mod identifier;
 pub mod limits;
+pub mod location;
 mod schema;
 mod select;
 mod subscribers;

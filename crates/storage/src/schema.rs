@@ -12,12 +12,15 @@ pub(crate) fn known_version(table: &str) -> i64 {
     if table == "uri" { URI_VERSION } else { SUBSCRIBER_VERSION }
 }
 
-/// What a new SQLite file begins with. Columns, types and names are those that tools for OpenSIPS know.
-pub(crate) const NEW_FILE: &[&str] = &[
-    "CREATE TABLE version (
+/// The table of versions.
+pub(crate) const VERSION_TABLE: &str = "CREATE TABLE version (
         table_name CHAR(32) NOT NULL,
         table_version INTEGER DEFAULT 0 NOT NULL,
-        CONSTRAINT t_name_idx UNIQUE (table_name))",
+        CONSTRAINT t_name_idx UNIQUE (table_name))";
+
+/// What a new SQLite file begins with. Columns, types and names are those that tools for OpenSIPS know.
+pub(crate) const NEW_FILE: &[&str] = &[
+    VERSION_TABLE,
     "CREATE TABLE subscriber (
         id INTEGER PRIMARY KEY AUTOINCREMENT NOT NULL,
         username CHAR(64) DEFAULT '' NOT NULL,

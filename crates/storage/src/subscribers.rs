@@ -63,9 +63,7 @@ impl Subscribers {
         match self.database.execute(&sql, &values).await {
             Ok(_) => Ok(true),
             // Somebody else was quicker.
-            Err(StorageError::Query(sqlx::Error::Database(error))) if error.is_unique_violation() => {
-                Ok(false)
-            }
+            Err(StorageError::Duplicate) => Ok(false),
             Err(error) => Err(error),
         }
     }

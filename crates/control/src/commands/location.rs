@@ -84,7 +84,7 @@ pub static COMMANDS: &[Command] = &[
         name: "ul_flush",
         aliases: &["usrloc:ul_flush", "usrloc:flush"],
         recipes: &[&[]],
-        doc: "Writes pending changes to the store now. Bindings are in memory only, so there are none.",
+        doc: "Answers when all changes so far are in the database.",
         section: "usrloc: ul_flush",
         run: flush,
     },

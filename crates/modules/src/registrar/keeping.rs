@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use seawall_location::{Binding, Change, Domain, PERMANENT, Sink};
+use seawall_location::{Binding, Change, Domain, PERMANENT, RecordView, Sink};
 use seawall_net::ConnectionId;
 use seawall_sip::cseq::CSeq;
 use seawall_sip::name_addr::address;
@@ -43,6 +43,10 @@ pub struct Keeping<'a, 'g> {
 impl Sink for Keeping<'_, '_> {
     fn listens(&self) -> bool {
         true
+    }
+
+    fn before(&mut self, domain: &str, aor: &[u8], record: Option<RecordView<'_>>) {
+        self.gather.before(domain, aor, record);
     }
 
     fn change(&mut self, domain: &str, aor: &[u8], change: Change<'_>) {

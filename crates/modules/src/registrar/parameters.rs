@@ -10,7 +10,7 @@ use seawall_script::{
 
 use seawall_sip::name_addr::{NameAddr, NameAddrs};
 
-use crate::configuration::RegistrarSettings;
+use crate::configuration::{Overload, RegistrarSettings};
 use crate::context::Context;
 
 /// Said of what push notifications need.
@@ -224,6 +224,15 @@ pub const ALL: &[Parameter] = &[
     .unit("%")
     .check(zero_or_from_100),
     Parameter::new(
+        "overload",
+        ParameterKind::Str,
+        "reply",
+        "What becomes of new contacts while more requests wait in the kernel than the server will soon get through: \"reply\" \
+         refuses them with 503 and Retry-After (`retry_after`, or 10 to 29 s), \"drop\" leaves them unanswered, \"off\" serves \
+         them. Known contacts are served in any case. Not in OpenSIPS.",
+    )
+    .check(overload_word),
+    Parameter::new(
         "trust_contact_received",
         ParameterKind::Bool,
         "0",
@@ -354,6 +363,7 @@ impl RegistrarSettings {
                 attribute_name: Vec::new(),
                 sent_contact_name: Vec::new(),
                 tcp_persistent_flag: 0,
+                overload: Overload::Refuse,
             };
         }
         let policy = Policy {
@@ -407,7 +417,25 @@ impl RegistrarSettings {
                 .map(avp_name)
                 .unwrap_or_default(),
             tcp_persistent_flag: mask(parameters.flag("registrar", "tcp_persistent_flag")),
+            overload: overload(&text("overload")).unwrap_or(Overload::Refuse),
         }
+    }
+}
+
+/// What `overload` says; nothing when it is no word that is known.
+fn overload(text: &[u8]) -> Option<Overload> {
+    match text {
+        b"off" => Some(Overload::Serve),
+        b"reply" => Some(Overload::Refuse),
+        b"drop" => Some(Overload::Drop),
+        _ => None,
+    }
+}
+
+fn overload_word(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Str(text) if overload(text).is_some() => Ok(()),
+        _ => Err("it is \"reply\", \"drop\" or \"off\"".to_owned()),
     }
 }
 

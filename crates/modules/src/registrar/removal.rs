@@ -9,6 +9,7 @@ use seawall_script::{Call, Flow, Prepared, RouteKind, Value};
 use super::{Table, prepare_domain};
 use crate::context::Context;
 use crate::events::Gather;
+use crate::store::{self, Drafted, Saved};
 
 /// How many host names one `remove()` has resolved. An address of record has a few next hops; whoever registers more
 /// names than this must not make the server ask for them all, and is matched by what they say.
@@ -57,18 +58,25 @@ fn go_on(context: &mut Context, mut wanted: Wanted) -> Flow {
         instance: wanted.instance.as_deref(),
         flag: wanted.flag,
     };
+    if store::lacks(context, domain, aor) {
+        context.resolved = resolved;
+        let (asked, table) = (aor.clone(), Arc::clone(domain));
+        return store::when_known(context, &table, asked, move |context, known| {
+            if known { go_on(context, wanted) } else { Flow::FALSE }
+        });
+    }
     let missing = match wanted.hosts_left {
         0 => None,
         _ => seawall_registrar::unresolved(domain, context.now_s, aor, &filter),
     };
-    if missing.is_none() {
+    let removed = missing.is_none().then(|| {
         with_sink(context, |now_s, sink| {
             seawall_registrar::remove(domain, now_s, aor, &filter, sink);
-        });
-    }
+        })
+    });
     context.resolved = resolved;
     match missing {
-        None => Flow::TRUE,
+        None => when_kept(context, removed.flatten()),
         Some(host) => {
             wanted.hosts_left -= 1;
             context.wait_for_host(host, |context| go_on(context, wanted))
@@ -90,10 +98,20 @@ pub fn remove_ip_port(context: &mut Context, call: &mut Call<'_, Context>) -> Fl
             None => return Flow::FALSE,
         },
     };
-    with_sink(context, |now_s, sink| {
+    let removed = with_sink(context, |now_s, sink| {
         seawall_registrar::remove_ip_port(domain, now_s, name.as_deref(), (ip, port), sink);
     });
-    Flow::TRUE
+    when_kept(context, removed)
+}
+
+/// The script goes on when what was removed is gone from the database too.
+fn when_kept(context: &mut Context, removed: Option<Drafted>) -> Flow {
+    let Some(removed) = removed else { return Flow::TRUE };
+    let saved = Saved::new(context, Some(removed));
+    if !saved.has_to_wait(context) {
+        return Flow::TRUE;
+    }
+    store::when_kept(context, saved, |_, kept| Flow::bool(kept))
 }
 
 /// Checks the constant arguments of `remove_ip_port`.
@@ -117,19 +135,14 @@ fn canonical(context: &Context, uri: Option<&[u8]>) -> Option<aor::Aor> {
     Some(name)
 }
 
-/// Lets the event routes know what is removed.
-fn with_sink(context: &mut Context, act: impl FnOnce(u64, &mut Gather<'_>)) {
+/// Lets the event routes and the store know what is removed; what has to be waited for is given.
+fn with_sink(context: &mut Context, act: impl FnOnce(u64, &mut Gather<'_>)) -> Option<Drafted> {
     let node = Arc::clone(&context.node);
     let (now_s, listens) = (context.now_s, context.configuration.routes.location_events);
-    act(
-        now_s,
-        &mut Gather {
-            events: &mut context.events,
-            names: node.location.names(),
-            listens,
-            watchers: &node.watchers,
-            fronts: &node.fronts,
-            now_s,
-        },
-    );
+    let mut gather = Gather::new(&node, listens, now_s, &mut context.events);
+    if node.store.is_through() {
+        gather.wait_for();
+    }
+    act(now_s, &mut gather);
+    gather.finish()
 }

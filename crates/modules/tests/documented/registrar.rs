@@ -402,6 +402,38 @@ fn max_contacts_and_retry_after_refuse_more() {
 }
 
 #[test]
+fn overload_sheds_new_contacts_and_counts_them_as_shed_regs() {
+    let check = |parameters: &str, expected: &[&str]| {
+        let mut server = server(parameters, "exit;");
+        server.receive(&register("<sip:bob@198.51.100.1>"));
+        server.is_behind = true;
+        let refresh = server.receive(&register("<sip:bob@198.51.100.1>").cseq(2));
+        assert_eq!(refresh.only().start(), "SIP/2.0 200 OK");
+        let new = server.receive(&register("<sip:bob@198.51.100.2>").cseq(3));
+        let seconds = |wait: String| wait.parse().is_ok_and(|wait: u32| (10..30).contains(&wait));
+        let answers = new.sent.iter().map(|packet| match packet.header("Retry-After") {
+            wait if seconds(wait.clone()) => format!("{} some time", packet.start()),
+            wait => format!("{} {wait}", packet.start()),
+        });
+        assert_eq!(answers.collect::<Vec<_>>(), expected, "{parameters}");
+        let counted = |name: &str| server.counter("registrar", name);
+        let shed = u64::from(!expected.iter().any(|start| start.starts_with("SIP/2.0 200")));
+        assert_eq!((counted("shed_regs"), counted("rejected_regs")), (shed, shed));
+        let gone = server.receive(&register("<sip:bob@198.51.100.1>;expires=0").cseq(4));
+        assert_eq!(gone.only().start(), "SIP/2.0 200 OK");
+        // When it has caught up, they are welcome.
+        server.is_behind = false;
+        let new = server.receive(&register("<sip:bob@198.51.100.2>").cseq(5));
+        assert_eq!(new.only().start(), "SIP/2.0 200 OK");
+    };
+    let refused = "SIP/2.0 503 Service Unavailable";
+    check("", &[&format!("{refused} some time")]);
+    check("modparam(\"registrar\", \"retry_after\", 77)", &[&format!("{refused} 77")]);
+    check("modparam(\"registrar\", \"overload\", \"drop\")", &[]);
+    check("modparam(\"registrar\", \"overload\", \"off\")", &["SIP/2.0 200 OK "]);
+}
+
+#[test]
 fn max_reply_percent_bounds_what_a_stranger_gets_over_udp() {
     let listed = |percent: u32, socket: u16| {
         let parameter = format!("modparam(\"registrar\", \"max_reply_percent\", {percent})");
@@ -523,6 +555,7 @@ fn the_parameters_are_those_of_the_document() {
             row("pn_enable_purr", "0", "true", "\"yes\"", INT),
             row("min_expires_mode", "0", "1", "2", "it is 0 or 1"),
             row("max_reply_percent", "150", "0", "99", "0 or from 100"),
+            row("overload", "reply", "\"drop\"", "\"panic\"", "\"reply\", \"drop\" or \"off\""),
             row("trust_contact_received", "0", "1", "\"yes\"", INT),
             row("gruu_legacy", "0", "1", "\"yes\"", INT),
             row("outbound_mode", "1", "0", "2", "it is 0 or 1"),

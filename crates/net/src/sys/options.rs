@@ -46,11 +46,22 @@ pub(crate) fn busy_poll(socket: RawFd, busy_poll_us: u32) -> io::Result<()> {
     set(socket, libc::SOL_SOCKET, libc::SO_BUSY_POLL, &busy_poll_us)
 }
 
-/// How many datagrams the kernel has dropped on this socket since it was opened (modulo 2^32).
-pub(crate) fn dropped_datagrams(socket: RawFd) -> io::Result<u32> {
-    // SO_MEMINFO gives an array of counters; the one of drops is SK_MEMINFO_DROPS, linux/sock_diag.h.
-    const DROPS: usize = 8;
-    let mut counters = [0_u32; DROPS + 1];
+/// What the kernel holds of a socket.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Memory {
+    /// Bytes of what was received and not read yet, with what the kernel needs around it.
+    pub(crate) received: u32,
+    /// How many such bytes there may be.
+    pub(crate) receive_buffer: u32,
+    /// How many datagrams were dropped since the socket was opened (modulo 2^32).
+    pub(crate) drops: u32,
+}
+
+/// Asks what the kernel holds of a socket.
+pub(crate) fn memory(socket: RawFd) -> io::Result<Memory> {
+    // SO_MEMINFO gives an array of counters, linux/sock_diag.h: SK_MEMINFO_RMEM_ALLOC is the first, SK_MEMINFO_RCVBUF the
+    // second, SK_MEMINFO_DROPS the ninth.
+    let mut counters = [0_u32; 9];
     let mut len = std::mem::size_of_val(&counters) as libc::socklen_t;
     // SAFETY: `counters` is valid for writes of `len` bytes, and `len` for its own size.
     let result = unsafe {
@@ -65,8 +76,8 @@ pub(crate) fn dropped_datagrams(socket: RawFd) -> io::Result<u32> {
     if result != 0 {
         return Err(io::Error::last_os_error());
     }
-    let [.., drops] = counters;
-    Ok(drops)
+    let [received, receive_buffer, .., drops] = counters;
+    Ok(Memory { received, receive_buffer, drops })
 }
 
 /// Lets every datagram that arrives for the group of sockets that share this one's port go to a random one of the

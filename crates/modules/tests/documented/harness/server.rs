@@ -124,6 +124,8 @@ pub struct Server {
     pub now_ms: u64,
     /// Nothing that a script waits for is answered in time.
     pub deaf: bool,
+    /// More messages wait than the worker will soon get through.
+    pub is_behind: bool,
     runtime: tokio::runtime::Runtime,
     pinger: Pinger,
     names_asked: usize,
@@ -167,6 +169,7 @@ impl Server {
             transactions: transactions.map(Mutex::new).collect(),
             keys,
             authentication: seawall_modules::auth::Nonces::new(secret),
+            store: seawall_modules::store::Store::default(),
             storage: seawall_storage::Storage::default(),
             configuration: ArcSwap::from_pointee(configuration),
             counters: Counters::new(1),
@@ -180,6 +183,7 @@ impl Server {
             now_s: START_S,
             now_ms: 1_000_000,
             deaf: false,
+            is_behind: false,
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
             pinger: Pinger::new(0, 1),
             names_asked: 0,
@@ -297,6 +301,7 @@ impl Server {
         let mut context = Box::new(Context::new(Arc::clone(&self.node), 0));
         context.now_ms = self.now_ms;
         context.now_s = self.now_s;
+        context.is_behind = self.is_behind;
         context.origin = origin;
         context.route = route;
         context
@@ -330,6 +335,7 @@ impl Server {
     fn park(&mut self, mut context: Box<Context>, frame: Frame) {
         let wait = context.waiting.take().expect("something to wait for");
         match wait.errand {
+            Errand::Commit(_) => panic!("this server keeps its bindings in memory"),
             Errand::Host(host) => {
                 self.run.waiting_for = Some(host);
                 self.parked = Some((context, frame, wait.resume));
@@ -639,15 +645,7 @@ impl Server {
         let mut events = Vec::new();
         for domain in node.location.domains() {
             let now_s = self.now_s;
-            let watchers = &node.watchers;
-            let mut sink = Gather {
-                events: &mut events,
-                names: node.location.names(),
-                listens,
-                watchers,
-                fronts: &node.fronts,
-                now_s,
-            };
+            let mut sink = Gather::new(&node, listens, now_s, &mut events);
             for shard in 0..domain.shard_count() {
                 while domain.expire(shard, now_s, 1000, &mut sink) {}
             }

@@ -1,0 +1,113 @@
+//! Management commands and the database of bindings: they see what it knows, and answer when it has what they change.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use seawall_control::server::{LocationError, Statistic, StatisticKind};
+use seawall_location::{Domain, Sink};
+use seawall_modules::events::Gather;
+use seawall_modules::store::{Fate, limits};
+use seawall_net::unix_s;
+
+use super::Management;
+use crate::worker::Command;
+
+/// How often it is looked whether a change is kept. Commands run on threads of their own, which may wait.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+const FAILED: LocationError = LocationError::Failed("The database fails");
+
+impl Management {
+    /// Makes a change and waits until it is kept; event routes that wait for it are run by a worker.
+    pub(super) fn changed<R>(
+        &self,
+        change: impl FnOnce(&mut dyn Sink) -> Result<R, LocationError>,
+    ) -> Result<R, LocationError> {
+        let mut events = Vec::new();
+        let listens = self.node.configuration.load().routes.location_events;
+        let mut gather = Gather::new(&self.node, listens, unix_s(), &mut events);
+        if self.node.store.is_through() {
+            gather.wait_for();
+        }
+        let result = change(&mut gather);
+        let drafted = gather.finish();
+        drop(gather);
+        if let Some(drafted) = drafted {
+            let until = Instant::now() + Duration::from_millis(limits::PATIENCE_MS);
+            while drafted.ticket.fate() == Fate::Open && Instant::now() < until {
+                std::thread::sleep(LOOK_AGAIN);
+            }
+            if drafted.ticket.fate() != Fate::Kept {
+                return Err(FAILED);
+            }
+        }
+        if !events.is_empty() {
+            // A worker whose queue is full is overloaded; the change itself stands.
+            let _ = self.commands.send(0, Command::Raise(events));
+        }
+        result
+    }
+
+    /// Makes sure that memory is right about an address of record.
+    pub(super) fn know(&self, domain: &Domain, aor: &[u8]) -> Result<(), LocationError> {
+        if self.node.store.settings().is_none() {
+            return Ok(());
+        }
+        let known = self.runtime.block_on(self.node.store.read(domain, aor, unix_s()));
+        if known { Ok(()) } else { Err(FAILED) }
+    }
+
+    /// Waits until everything that has changed so far is written.
+    pub(super) fn written(&self) -> Result<(), LocationError> {
+        let journal = &self.node.store.journal;
+        let (last, settled) = (journal.last(), journal.settled());
+        let until = Instant::now() + Duration::from_millis(limits::PATIENCE_MS);
+        while !journal.is_settled(last) {
+            if Instant::now() > until {
+                return Err(FAILED);
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        if journal.has_failed_since(settled) { Err(FAILED) } else { Ok(()) }
+    }
+
+    /// What the store does, where there is one.
+    pub(super) fn store_statistics(&self, each: &mut dyn FnMut(&Statistic<'_>)) {
+        let store = &self.node.store;
+        if store.settings().is_none() {
+            return;
+        }
+        let figures = &store.figures;
+        for (name, value, doc) in [
+            ("store_commits", &figures.commits, "Groups of changes that were committed to the database."),
+            ("store_rows", &figures.rows, "Changes of rows in them."),
+            (
+                "store_failures",
+                &figures.failures,
+                "Changes that the database did not take; they were taken back.",
+            ),
+            (
+                "store_replays",
+                &figures.replays,
+                "Groups that were written again because it was not known what became of them.",
+            ),
+            (
+                "store_refused",
+                &figures.refused,
+                "REGISTERs refused with 503 because too much waited for the database.",
+            ),
+            ("loaded_rows", &figures.loaded, "Rows of the database that were loaded."),
+            ("broken_rows", &figures.broken, "Rows of the database that are no bindings and were left out."),
+        ] {
+            let value = value.load(Ordering::Relaxed);
+            each(&Statistic { group: "usrloc", name, value, kind: StatisticKind::Counter, doc });
+        }
+        let loading = store.tables().iter().filter(|table| !table.loading.is_done()).count() as u64;
+        for (name, value, doc) in [
+            ("store_unwritten", store.journal.len() as u64, "Changes that are not in the database yet."),
+            ("store_loading", loading, "Tables that are being loaded."),
+        ] {
+            each(&Statistic { group: "usrloc", name, value, kind: StatisticKind::Gauge, doc });
+        }
+    }
+}

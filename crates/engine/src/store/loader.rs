@@ -1,0 +1,58 @@
+//! Loading a table at the start, while the server serves.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use seawall_modules::node::Node;
+use seawall_modules::store::{StoredTable, Taken, limits};
+use seawall_net::unix_s;
+use tokio::sync::watch;
+
+use crate::limits::{LOAD_AGAIN_MS, LOAD_TOLD_EVERY};
+
+/// Reads all rows of a table into memory. A database that fails is asked again.
+pub async fn load(node: Arc<Node>, table: Arc<StoredTable>, mut stop: watch::Receiver<bool>) {
+    let name = table.domain.name().to_owned();
+    let began = Instant::now();
+    let (mut after, mut read, mut taken, mut told) = (None, 0_u64, 0_u64, 0_u64);
+    loop {
+        if *stop.borrow() {
+            return;
+        }
+        let page = match table.backend.page(after, limits::PAGE).await {
+            Ok(page) => page,
+            Err(error) => {
+                tracing::error!("{name}: cannot load it, trying again: {error}");
+                tokio::select! {
+                    () = tokio::time::sleep(Duration::from_millis(LOAD_AGAIN_MS)) => {}
+                    _ = stop.changed() => {}
+                }
+                continue;
+            }
+        };
+        let now_s = unix_s();
+        for row in &page.rows {
+            let is_taken = node.store.take_one(&table, row, now_s) == Taken::Yes;
+            taken += u64::from(is_taken);
+            node.store.figures.loaded.fetch_add(u64::from(is_taken), Ordering::Relaxed);
+        }
+        for broken in &page.broken {
+            node.store.report_broken(&table, broken.contact_id, &broken.reason);
+        }
+        read += (page.rows.len() + page.broken.len()) as u64;
+        if read / LOAD_TOLD_EVERY > told {
+            told = read / LOAD_TOLD_EVERY;
+            tracing::info!("{name}: {read} rows read, {taken} bindings loaded so far");
+        }
+        after = page.last;
+        if after.is_none() {
+            break;
+        }
+        // A page is some milliseconds of work: let the others of this runtime have their turn.
+        tokio::task::yield_now().await;
+    }
+    table.loading.finish();
+    let seconds = began.elapsed().as_secs_f32();
+    tracing::info!("{name}: {taken} bindings loaded from {read} rows in {seconds:.1} s");
+}

@@ -1,0 +1,50 @@
+//! A table that is prepared before its first use, whoever comes first.
+
+use seawall_modules::store::{Backend, Doing};
+use seawall_storage::StorageError;
+use seawall_storage::location::{LocationTable, Page, Row, RowChange};
+use tokio::sync::OnceCell;
+
+/// The table, and whether it is prepared.
+pub struct PreparedTable {
+    table: LocationTable,
+    ready: OnceCell<()>,
+}
+
+impl PreparedTable {
+    /// Not prepared yet.
+    pub fn new(table: LocationTable) -> Self {
+        Self { table, ready: OnceCell::new() }
+    }
+
+    async fn ready(&self) -> Result<&LocationTable, StorageError> {
+        self.ready.get_or_try_init(|| self.table.prepare()).await?;
+        Ok(&self.table)
+    }
+}
+
+impl Backend for PreparedTable {
+    fn prepare(&self) -> Doing<'_, ()> {
+        Box::pin(async { self.ready().await.map(drop) })
+    }
+
+    fn apply(&self, changes: Vec<RowChange>) -> Doing<'_, Vec<RowChange>> {
+        Box::pin(async { self.ready().await?.apply(changes).await })
+    }
+
+    fn rows_of<'a>(&'a self, username: &'a [u8], domain: Option<&'a [u8]>) -> Doing<'a, Vec<Row>> {
+        Box::pin(async move { self.ready().await?.rows_of(username, domain).await })
+    }
+
+    fn page(&self, after_contact_id: Option<u64>, rows: u32) -> Doing<'_, Page> {
+        Box::pin(async move { self.ready().await?.page(after_contact_id, rows).await })
+    }
+
+    fn count(&self) -> Doing<'_, u64> {
+        Box::pin(async { self.ready().await?.count().await })
+    }
+
+    fn delete_expired(&self, before_s: i64) -> Doing<'_, u64> {
+        Box::pin(async move { self.ready().await?.delete_expired(before_s).await })
+    }
+}

@@ -1,0 +1,159 @@
+//! The writer: commits what the journal has gathered, group by group.
+//!
+//! There is no timer: the next group is whatever came while the last one was on its way to the disk, so that a lone
+//! REGISTER is written at once and a thousand at a time share one commit.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use seawall_modules::node::Node;
+use seawall_modules::store::{Fate, Operation, limits, take_back};
+use seawall_net::unix_s;
+use seawall_storage::StorageError;
+use seawall_storage::location::RowChange;
+use tokio::sync::{Notify, watch};
+
+use crate::limits::{REPLAY_AFTER_MS, REPLAY_AT_MOST_MS};
+
+/// The task that writes.
+pub struct Writer {
+    /// The server.
+    pub node: Arc<Node>,
+    /// Rung when the journal has something.
+    pub work: Arc<Notify>,
+    /// Says when the server stops.
+    pub stop: watch::Receiver<bool>,
+    /// Tells those who wait that something is decided.
+    pub told: Box<dyn Fn() + Send + Sync>,
+}
+
+impl Writer {
+    /// Writes until the server stops and everything is written.
+    pub async fn run(mut self) {
+        let mut group = Vec::new();
+        loop {
+            let until = self.node.store.journal.take(limits::GROUP, &mut group);
+            if !group.is_empty() {
+                self.commit(std::mem::take(&mut group)).await;
+            }
+            if until > self.node.store.journal.settled() {
+                self.node.store.journal.settle(until);
+                (self.told)();
+                continue;
+            }
+            self.sweep().await;
+            if *self.stop.borrow() {
+                return;
+            }
+            tokio::select! {
+                () = self.work.notified() => {}
+                _ = self.stop.changed() => {}
+            }
+        }
+    }
+
+    /// Commits a group, table by table, and takes back what a database did not take.
+    async fn commit(&self, group: Vec<Operation>) {
+        let mut parts: VecDeque<Vec<Operation>> = VecDeque::new();
+        for operation in group {
+            match parts
+                .iter_mut()
+                .find(|part| part.first().is_some_and(|first| first.table == operation.table))
+            {
+                Some(part) => part.push(operation),
+                None => parts.push_back(vec![operation]),
+            }
+        }
+        let mut failed: Vec<Operation> = Vec::new();
+        while let Some(mut part) = parts.pop_front() {
+            let lost: HashSet<(u16, &[u8])> =
+                failed.iter().map(|failed| (failed.table, &*failed.aor)).collect();
+            let (behind, mut good): (Vec<_>, Vec<_>) =
+                part.drain(..).partition(|operation| lost.contains(&(operation.table, &*operation.aor)));
+            drop(lost);
+            failed.extend(behind);
+            match self.write(&good).await {
+                Ok(()) => {
+                    for ticket in good.iter().filter_map(|operation| operation.ticket.as_ref()) {
+                        ticket.decide(Fate::Kept);
+                    }
+                }
+                // One value that the database does not take must not be the ruin of all who came with it.
+                Err(error) if good.len() > 1 && is_about_values(&error) => {
+                    let second = good.split_off(good.len() / 2);
+                    parts.push_front(second);
+                    parts.push_front(good);
+                }
+                Err(error) => {
+                    tracing::error!("{} changes of bindings are not kept: {error}", good.len());
+                    failed.append(&mut good);
+                }
+            }
+        }
+        if !failed.is_empty() {
+            failed.sort_unstable_by_key(|operation| operation.sequence);
+            take_back(&self.node, &failed, unix_s());
+        }
+    }
+
+    /// Writes operations of one table in one transaction. While it is not known what became of them, they are written
+    /// again: they come to the same.
+    async fn write(&self, operations: &[Operation]) -> Result<(), StorageError> {
+        let Some(first) = operations.first() else { return Ok(()) };
+        let Some(table) = self.node.store.table_number(first.table) else { return Ok(()) };
+        let figures = &self.node.store.figures;
+        let mut pause_ms = REPLAY_AFTER_MS;
+        let mut is_unknown = false;
+        loop {
+            let changes: Vec<RowChange> =
+                operations.iter().flat_map(|operation| operation.changes.iter().cloned()).collect();
+            let rows = changes.len() as u64;
+            if rows == 0 {
+                return Ok(());
+            }
+            match table.backend.apply(changes).await {
+                Ok(_) => {
+                    figures.commits.fetch_add(1, Ordering::Relaxed);
+                    figures.rows.fetch_add(rows, Ordering::Relaxed);
+                    return Ok(());
+                }
+                Err(error @ StorageError::Unknown(_)) => {
+                    tracing::warn!("{}: {error}; writing it again", table.domain.name());
+                    is_unknown = true;
+                }
+                // It may have been done the first time, so it cannot be taken back before a database says so.
+                Err(error) if is_unknown && error.may_pass() && !*self.stop.borrow() => {
+                    tracing::warn!(
+                        "{}: {error}; still not known what became of a change",
+                        table.domain.name()
+                    );
+                }
+                Err(error) => return Err(error),
+            }
+            figures.replays.fetch_add(1, Ordering::Relaxed);
+            tokio::time::sleep(Duration::from_millis(pause_ms)).await;
+            pause_ms = (pause_ms * 2).min(REPLAY_AT_MOST_MS);
+        }
+    }
+
+    /// Removes what has ended from the tables, where the journal had no room for it.
+    async fn sweep(&self) {
+        if !self.node.store.takes_sweep() {
+            return;
+        }
+        for table in self.node.store.tables() {
+            let now_s = i64::try_from(unix_s()).unwrap_or(i64::MAX);
+            match table.backend.delete_expired(now_s).await {
+                Ok(rows) => tracing::info!("{}: {rows} expired rows swept out", table.domain.name()),
+                Err(error) => tracing::error!("{}: expired rows stay: {error}", table.domain.name()),
+            }
+        }
+    }
+}
+
+/// Whether another group might be taken although this one was not.
+fn is_about_values(error: &StorageError) -> bool {
+    matches!(error, StorageError::Data(_) | StorageError::Duplicate | StorageError::Query(_))
+}

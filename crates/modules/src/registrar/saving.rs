@@ -1,0 +1,219 @@
+//! `save()`: serving a REGISTER, and waiting for the database where bindings are kept in one.
+
+use std::sync::Arc;
+
+use seawall_location::{Domain, NameId};
+use seawall_registrar::{Aor, Outcome, Reject, Save, SaveFlags, Source, aor};
+use seawall_script::{Call, Flow};
+use seawall_sip::name_addr::address;
+use seawall_sip::{Method, Name, Uri};
+
+use super::{Table, is_own_socket, keeping, onreply, ownership, transport_name, unproven};
+use crate::configuration::Overload;
+use crate::context::Context;
+use crate::events::Gather;
+use crate::reply;
+use crate::statistics::Stat;
+use crate::store::{self, Drafted, Refused, Saved};
+
+/// How `save()` was called.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    domain: &'a Arc<Domain>,
+    flags: &'a SaveFlags,
+    aor: Option<&'a [u8]>,
+    tag: NameId,
+}
+
+/// `save(domain, flags, aor, ownership_tag)`.
+pub(super) fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
+    let Some(domain) = call.prepared::<Table>(0).and_then(|table| table.domain(context)) else {
+        return Flow::FALSE;
+    };
+    let is_reply = !context.message().is_request();
+    if !is_reply && context.message().method_id() != Method::Register {
+        return Flow::FALSE;
+    }
+    let parsed;
+    let flags = match call.prepared::<SaveFlags>(1) {
+        Some(flags) => flags,
+        None => match call.str(1).map(|text| SaveFlags::parse(std::str::from_utf8(text).unwrap_or("?"))) {
+            None => &SaveFlags::default(),
+            Some(Ok(flags)) => {
+                parsed = flags;
+                &parsed
+            }
+            Some(Err(error)) => {
+                tracing::error!("line {}: save: {error}", call.line());
+                return Flow::FALSE;
+            }
+        },
+    };
+    let Some(tag) = ownership::tag(context, call, 3) else { return Flow::FALSE };
+    if is_reply {
+        return onreply::save(context, domain, flags, call.str(2), tag);
+    }
+    let strict;
+    let flags = if context.is_behind && overload(context) != Overload::Serve {
+        strict = SaveFlags { known_only: true, ..flags.clone() };
+        &strict
+    } else {
+        flags
+    };
+    let asked = Asked { domain, flags, aor: call.str(2), tag };
+    match missing(context, asked) {
+        None => serve(context, asked),
+        Some(name) => when_known(context, asked, name),
+    }
+}
+
+/// The address of record, if the database has to be asked about it first.
+fn missing(context: &Context, asked: Asked<'_>) -> Option<Aor> {
+    if !store::may_lack(context, asked.domain) {
+        return None;
+    }
+    let uri = match asked.aor {
+        Some(aor) => aor,
+        None => address(context.message(), Name::To).ok()?.uri,
+    };
+    let mut name = Aor::new();
+    // What cannot be read is refused by who reads it next.
+    aor::canonical_text(uri, &context.configuration.settings.registrar.policy, &mut name).ok()?;
+    store::lacks(context, asked.domain, &name).then_some(name)
+}
+
+/// Serves the REGISTER when the database has said what it knows about the address of record.
+fn when_known(context: &mut Context, asked: Asked<'_>, name: Aor) -> Flow {
+    let (domain, flags) = (Arc::clone(asked.domain), asked.flags.clone());
+    let (aor, tag) = (asked.aor.map(<[u8]>::to_vec), asked.tag);
+    store::when_known(context, asked.domain, name, move |context, known| {
+        let asked = Asked { domain: &domain, flags: &flags, aor: aor.as_deref(), tag };
+        if known { serve(context, asked) } else { refuse(context, asked.flags.no_reply, Refused::Failed) }
+    })
+}
+
+/// Changes what is asked for, and answers when that is kept.
+fn serve(context: &mut Context, asked: Asked<'_>) -> Flow {
+    if let Some(refused) = store::refuse(context) {
+        return refuse(context, asked.flags.no_reply, refused);
+    }
+    let before = (context.events.len(), context.keep_connection.len());
+    let mut headers = std::mem::take(&mut context.scratch);
+    headers.clear();
+    let (outcome, drafted) = run(context, asked, &mut headers);
+    let no_reply = asked.flags.no_reply;
+    if outcome.reject.is_none() && context.node.store.is_through() && !asked.flags.memory_only {
+        let saved = Saved::new(context, drafted);
+        if saved.has_to_wait(context) {
+            return store::when_kept(context, saved, move |context, kept| {
+                if kept {
+                    return answer(context, no_reply, &outcome, headers);
+                }
+                // Nothing has happened, so nothing is told of it.
+                context.events.truncate(before.0);
+                context.keep_connection.truncate(before.1);
+                refuse(context, no_reply, Refused::Failed)
+            });
+        }
+    }
+    answer(context, no_reply, &outcome, headers)
+}
+
+/// What becomes of new contacts while the server cannot keep up.
+fn overload(context: &Context) -> Overload {
+    context.configuration.settings.registrar.overload
+}
+
+fn answer(context: &mut Context, no_reply: bool, outcome: &Outcome, mut headers: Vec<u8>) -> Flow {
+    let accepted = outcome.reject.is_none();
+    let counted = if accepted { Stat::AcceptedRegs } else { Stat::RejectedRegs };
+    context.node.counters.bump(context.worker, counted);
+    let is_shed = matches!(outcome.reject, Some(Reject::Overloaded(_)));
+    if is_shed {
+        context.node.counters.bump(context.worker, Stat::ShedRegs);
+    }
+    let is_silent = no_reply || is_shed && overload(context) == Overload::Drop;
+    if !is_silent {
+        context.brief_reply = outcome.is_brief;
+        if outcome.status == 200 {
+            if !outcome.is_brief {
+                context.push_date(&mut headers);
+            }
+            headers.extend_from_slice(&context.configuration.settings.registrar.service_route);
+        }
+        reply::send(context, outcome.status, outcome.reason.as_bytes(), &headers);
+    }
+    context.scratch = headers;
+    Flow::bool(accepted)
+}
+
+/// Answers that the store does not take the change.
+fn refuse(context: &mut Context, no_reply: bool, refused: Refused) -> Flow {
+    let reject: Reject = refused.reject();
+    let (status, reason, _) = reject.answer();
+    context.node.counters.bump(context.worker, Stat::RejectedRegs);
+    if !no_reply {
+        let mut headers = Vec::new();
+        let policy = &context.configuration.settings.registrar.policy;
+        reject.write_headers(context.packet.message(), policy, &mut headers);
+        reply::send(context, status, reason.as_bytes(), &headers);
+    }
+    Flow::FALSE
+}
+
+fn run(context: &mut Context, asked: Asked<'_>, headers: &mut Vec<u8>) -> (Outcome, Option<Drafted>) {
+    let Asked { domain, flags, aor, tag } = asked;
+    let configuration = Arc::clone(&context.configuration);
+    let settings = &configuration.settings.registrar;
+    let program = &configuration.program;
+    let text = |variable: Option<seawall_script::VariableId>| {
+        variable
+            .and_then(|variable| program.read_variable(context, variable).into_bytes())
+            .unwrap_or_default()
+    };
+    let received = text(settings.received);
+    let attr = text(settings.attribute);
+    let node = Arc::clone(&context.node);
+    let is_own = |uri: &Uri<'_>| is_own_socket(&node, uri);
+    let unproven = if flags.no_reply { None } else { unproven(context) };
+    let save = Save {
+        now_s: context.now_s,
+        policy: &settings.policy,
+        flags,
+        domain,
+        source: Source {
+            received: &received,
+            socket: context.node.socket_name(context.origin.socket),
+            peer: (context.origin.peer, transport_name(context.origin.transport)),
+            host_port: node.socket(context.origin.socket).map_or(b"", |socket| &socket.sent_by),
+            flags: context.target.flags,
+            cflags: 0,
+            attr: &attr,
+            ownership_tag: tag,
+            is_own: &is_own,
+            random: context.random(),
+            unproven,
+        },
+    };
+    let listens = configuration.routes.location_events;
+    let mut sink = Gather::new(&node, listens, context.now_s, &mut context.events);
+    if flags.memory_only {
+        sink.only_forget();
+    } else if node.store.is_through() {
+        sink.wait_for();
+    }
+    let kept = context.origin.connection.filter(|_| context.flags & settings.tcp_persistent_flag != 0);
+    let Some(connection) = kept else {
+        let outcome = save.handle(context.packet.message(), aor, headers, &mut sink);
+        return (outcome, sink.finish());
+    };
+    let leases = &mut context.keep_connection;
+    let mut keeping = keeping::Keeping { gather: &mut sink, connection, leases };
+    let outcome = save.handle(context.packet.message(), aor, headers, &mut keeping);
+    let drafted = sink.finish();
+    drop(sink);
+    if outcome.retransmission {
+        keeping::repeated(context, domain, aor, connection);
+    }
+    (outcome, drafted)
+}

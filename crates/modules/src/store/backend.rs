@@ -1,0 +1,51 @@
+//! What the server needs of a table in a database. A trait, so that tests can have one that is slow, full, or gone.
+
+use std::pin::Pin;
+
+use seawall_storage::StorageError;
+use seawall_storage::location::{LocationTable, Page, Row, RowChange};
+
+/// Something that a database does.
+pub type Doing<'a, T> = Pin<Box<dyn Future<Output = Result<T, StorageError>> + Send + 'a>>;
+
+/// A table of bindings. The meaning of each function is that of [`LocationTable`].
+pub trait Backend: Send + Sync {
+    /// Makes it usable, or says why it is not.
+    fn prepare(&self) -> Doing<'_, ()>;
+    /// Makes all changes in one transaction, or none of them; they are on disk then.
+    fn apply(&self, changes: Vec<RowChange>) -> Doing<'_, Vec<RowChange>>;
+    /// The rows of one address of record.
+    fn rows_of<'a>(&'a self, username: &'a [u8], domain: Option<&'a [u8]>) -> Doing<'a, Vec<Row>>;
+    /// The next rows of all.
+    fn page(&self, after_contact_id: Option<u64>, rows: u32) -> Doing<'_, Page>;
+    /// How many rows there are.
+    fn count(&self) -> Doing<'_, u64>;
+    /// Removes what was over before a second.
+    fn delete_expired(&self, before_s: i64) -> Doing<'_, u64>;
+}
+
+impl Backend for LocationTable {
+    fn prepare(&self) -> Doing<'_, ()> {
+        Box::pin(self.prepare())
+    }
+
+    fn apply(&self, changes: Vec<RowChange>) -> Doing<'_, Vec<RowChange>> {
+        Box::pin(self.apply(changes))
+    }
+
+    fn rows_of<'a>(&'a self, username: &'a [u8], domain: Option<&'a [u8]>) -> Doing<'a, Vec<Row>> {
+        Box::pin(self.rows_of(username, domain))
+    }
+
+    fn page(&self, after_contact_id: Option<u64>, rows: u32) -> Doing<'_, Page> {
+        Box::pin(self.page(after_contact_id, rows))
+    }
+
+    fn count(&self) -> Doing<'_, u64> {
+        Box::pin(self.count())
+    }
+
+    fn delete_expired(&self, before_s: i64) -> Doing<'_, u64> {
+        Box::pin(self.delete_expired(before_s))
+    }
+}

@@ -1,0 +1,134 @@
+//! One operation of the location table as it is being made: its rows are gathered under the lock of the location shard
+//! and go into the journal as a whole.
+
+use std::sync::Arc;
+
+use seawall_location::{Change, Image, Names, RecordView};
+use seawall_storage::location::RowChange;
+
+use super::journal::Ticket;
+use super::{Store, limits, row};
+
+/// The operations of one call into the location table.
+pub struct Draft<'a> {
+    store: &'a Store,
+    names: &'a Names,
+    /// Whether somebody waits for the operation, and what it was is put back when it fails.
+    is_waited_for: bool,
+    limit: Limit,
+    open: Option<Open>,
+    last: Option<Drafted>,
+}
+
+/// What of a call is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// Everything.
+    All,
+    /// What goes away.
+    Removals,
+    /// Nothing.
+    Nothing,
+}
+
+/// An operation that somebody waits for.
+#[derive(Clone, Debug)]
+pub struct Drafted {
+    /// What becomes of it.
+    pub ticket: Arc<Ticket>,
+    /// Its place in the journal.
+    pub sequence: u64,
+    /// Its table.
+    pub table: u16,
+    /// Its address of record.
+    pub aor: Box<[u8]>,
+}
+
+struct Open {
+    sequence: u64,
+    table: u16,
+    aor: Box<[u8]>,
+    changes: Vec<RowChange>,
+    image: Option<Image>,
+}
+
+impl<'a> Draft<'a> {
+    /// Nothing yet.
+    #[must_use]
+    pub fn new(store: &'a Store, names: &'a Names) -> Self {
+        Self { store, names, is_waited_for: false, limit: Limit::All, open: None, last: None }
+    }
+
+    /// Somebody will wait for what comes: it gets a ticket, and is taken back if the database fails.
+    pub fn wait_for(&mut self) {
+        self.is_waited_for = true;
+    }
+
+    /// Not everything of what comes is written.
+    pub fn limit(&mut self, limit: Limit) {
+        self.limit = limit;
+    }
+
+    /// Whether changes are to be told.
+    #[inline]
+    #[must_use]
+    pub fn listens(&self) -> bool {
+        self.store.is_on() && self.limit != Limit::Nothing
+    }
+
+    /// Shown what an address of record holds before it changes.
+    pub fn before(&mut self, domain: &str, aor: &[u8], record: Option<RecordView<'_>>) {
+        if !self.listens() || self.open.as_ref().is_some_and(|open| *open.aor == *aor) {
+            return;
+        }
+        self.close();
+        let Some(table) = self.store.table(domain) else { return };
+        // What ends by itself is not taken back: its rows say themselves that they are over.
+        let is_over = !self.is_waited_for;
+        if is_over && self.store.journal.len() >= limits::JOURNAL_OF_NOBODY {
+            self.store.want_sweep();
+            return;
+        }
+        let image = self.is_waited_for.then(|| record.map_or(Image::NOTHING, Image::from));
+        let sequence = self.store.journal.open(table.number, aor);
+        self.open = Some(Open { sequence, table: table.number, aor: aor.into(), changes: Vec::new(), image });
+    }
+
+    /// Takes a change.
+    pub fn change(&mut self, aor: &[u8], change: Change<'_>) {
+        let Some(open) = self.open.as_mut().filter(|open| *open.aor == *aor) else { return };
+        match change {
+            Change::AorInsert | Change::AorDelete => {}
+            Change::ContactInsert(_) | Change::ContactUpdate(_) if self.limit == Limit::Removals => {}
+            Change::ContactInsert(binding) | Change::ContactUpdate(binding) => {
+                let use_domain = self.store.uses_domain();
+                let row = row::row(aor, &binding, self.names, &self.store.flags(), use_domain);
+                open.changes.push(RowChange::Upsert(Box::new(row)));
+            }
+            Change::ContactDelete(binding, _) => {
+                open.changes.push(RowChange::Delete { contact_id: binding.numbers.contact_id });
+            }
+        }
+    }
+
+    /// Ends the operation, and gives its ticket if somebody waits and something has changed.
+    pub fn finish(&mut self) -> Option<Drafted> {
+        self.close();
+        self.last.take()
+    }
+
+    fn close(&mut self) {
+        let Some(Open { sequence, table, aor, changes, image }) = self.open.take() else { return };
+        let ticket = self.is_waited_for.then(Arc::<Ticket>::default);
+        self.last = ticket.clone().map(|ticket| Drafted { ticket, sequence, table, aor });
+        self.store.journal.close(sequence, changes, image, ticket);
+        self.store.wake();
+    }
+}
+
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        // Also when something has gone wrong in between: an open place would hold up everybody behind it.
+        self.close();
+    }
+}

@@ -1,0 +1,29 @@
+//! Every bound of the store, with its reason.
+
+/// Operations that may wait for the database. At 50 000 REGISTERs a second this is a third of a second of a disk that
+/// does not answer; beyond it a REGISTER is answered 503 at once and changes nothing. Fewer than scripts that may wait on
+/// one worker, so that what is in the journal always has room to wait.
+pub const JOURNAL: usize = 16_384;
+
+/// Operations that nobody waits for (expiry) and that are kept beside those, for the same reason. What does not fit is
+/// swept out of the table later, because its rows say themselves that they are over.
+pub const JOURNAL_OF_NOBODY: usize = 65_536;
+
+/// Changes of rows that share a commit at most. A commit to disk costs a millisecond or some; this many rows cost about
+/// ten more, so larger groups would gain nothing but latency.
+pub const GROUP: usize = 1_024;
+
+/// Rows that the loader reads at a time: large enough to be quick, small enough that nobody else waits for the
+/// database longer than some milliseconds.
+pub const PAGE: u32 = 2_000;
+
+/// Addresses of record that are asked for while the table is being loaded, each remembered until its end. Loading takes
+/// seconds; what is more waits until it is done.
+pub const ASKED_WHILE_LOADING: usize = 500_000;
+
+/// Rows that cannot be read and are told one by one; of the others the log tells their number.
+pub const BROKEN_TOLD: u64 = 20;
+
+/// How long a REGISTER waits for its commit, in milliseconds. Clients give up after 32 s (timer F); a store that takes
+/// this long is no store.
+pub const PATIENCE_MS: u64 = 8_000;

@@ -1,0 +1,197 @@
+//! Bindings in a database: what workers see of it.
+//!
+//! Every change of a location table passes [`Gather`](crate::events::Gather), which drafts it here under the lock of the
+//! location shard. The engine's writer commits what has gathered while the last group was on its way to the disk, so
+//! that many REGISTERs share one commit; each waits until its own is on disk.
+//!
+//! What it does NOT do: open databases or run queries. That is the engine's part (`engine/src/store/`).
+
+mod backend;
+mod draft;
+mod journal;
+mod kv;
+pub mod limits;
+mod loading;
+mod row;
+mod undo;
+mod waiting;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use parking_lot::RwLock;
+use seawall_location::Domain;
+
+pub use backend::{Backend, Doing};
+pub use draft::{Draft, Drafted, Limit};
+pub use journal::{Fate, Journal, Operation, Ticket};
+pub use loading::{Loading, Taken};
+pub use row::{Corrupt, FlagNames, address_of_record, row, user_and_host, with_binding};
+pub use undo::take_back;
+pub(crate) use waiting::{Refused, Saved, lacks, may_lack, refuse, when_kept, when_known};
+
+use crate::usrloc::settings::{StoreSettings, Write};
+
+/// A location table and the table of the database that keeps it.
+pub struct StoredTable {
+    /// Its number in the journal.
+    pub number: u16,
+    /// The bindings in memory.
+    pub domain: Arc<Domain>,
+    /// The table.
+    pub backend: Arc<dyn Backend>,
+    /// What has been read of it.
+    pub loading: Loading,
+}
+
+/// What the store has done, for statistics.
+#[derive(Debug, Default)]
+pub struct Figures {
+    /// Groups that were committed.
+    pub commits: AtomicU64,
+    /// Changes of rows in them.
+    pub rows: AtomicU64,
+    /// Operations that the database did not take.
+    pub failures: AtomicU64,
+    /// Groups that had to be tried again, because it was not known what became of them.
+    pub replays: AtomicU64,
+    /// Rows that were loaded.
+    pub loaded: AtomicU64,
+    /// Rows that could not be.
+    pub broken: AtomicU64,
+    /// REGISTERs that were refused because too much waited.
+    pub refused: AtomicU64,
+}
+
+/// Tells the engine that something has to be written.
+type Wake = Box<dyn Fn() + Send + Sync>;
+
+/// Tells the engine of a location table.
+type Added = Box<dyn Fn(&Arc<Domain>) + Send + Sync>;
+
+/// The store of a server; off unless the script says otherwise.
+#[derive(Default)]
+pub struct Store {
+    settings: Option<StoreSettings>,
+    /// What is on its way.
+    pub journal: Journal,
+    tables: RwLock<Vec<Arc<StoredTable>>>,
+    flags: ArcSwap<FlagNames>,
+    wake: OnceLock<Wake>,
+    added: OnceLock<Added>,
+    /// Something that has ended could not be noted, and has to be swept out of the tables.
+    sweep: AtomicBool,
+    /// Counters.
+    pub figures: Figures,
+}
+
+impl Store {
+    /// A store with these settings.
+    #[must_use]
+    pub fn new(settings: Option<StoreSettings>) -> Self {
+        Self { settings, ..Self::default() }
+    }
+
+    /// How bindings are kept; nothing when they are in memory only.
+    #[must_use]
+    pub fn settings(&self) -> Option<&StoreSettings> {
+        self.settings.as_ref()
+    }
+
+    /// Whether changes are written to a database.
+    #[inline]
+    #[must_use]
+    pub fn is_on(&self) -> bool {
+        self.settings.as_ref().is_some_and(|settings| settings.write != Write::Never)
+    }
+
+    /// Whether a reply waits for its commit.
+    #[must_use]
+    pub fn is_through(&self) -> bool {
+        self.settings.as_ref().is_some_and(|settings| settings.write == Write::Through)
+    }
+
+    /// `use_domain`: whether the host belongs to the address of record.
+    pub(crate) fn uses_domain(&self) -> bool {
+        self.settings.as_ref().is_some_and(|settings| settings.use_domain)
+    }
+
+    /// Adds a table; the engine does so before anybody uses it.
+    pub fn add(&self, domain: Arc<Domain>, backend: Arc<dyn Backend>, loading: Loading) -> Arc<StoredTable> {
+        let mut tables = self.tables.write();
+        let number = u16::try_from(tables.len()).unwrap_or(u16::MAX);
+        let table = Arc::new(StoredTable { number, domain, backend, loading });
+        tables.push(Arc::clone(&table));
+        table
+    }
+
+    /// The stored table of a domain.
+    #[must_use]
+    pub fn table(&self, domain: &str) -> Option<Arc<StoredTable>> {
+        self.tables.read().iter().find(|table| table.domain.name() == domain).cloned()
+    }
+
+    /// The table with this number.
+    #[must_use]
+    pub fn table_number(&self, number: u16) -> Option<Arc<StoredTable>> {
+        self.tables.read().get(usize::from(number)).cloned()
+    }
+
+    /// All tables.
+    #[must_use]
+    pub fn tables(&self) -> Vec<Arc<StoredTable>> {
+        self.tables.read().clone()
+    }
+
+    /// Sets what is called when something has to be written.
+    pub fn on_work(&self, wake: impl Fn() + Send + Sync + 'static) {
+        let _ = self.wake.set(Box::new(wake));
+    }
+
+    /// Sets what is called with a location table that a script uses for the first time.
+    pub fn on_table(&self, added: impl Fn(&Arc<Domain>) + Send + Sync + 'static) {
+        let _ = self.added.set(Box::new(added));
+    }
+
+    /// Has a location table kept in the database from now on.
+    pub(crate) fn attach(&self, domain: &Arc<Domain>) {
+        if let Some(added) = self.added.get().filter(|_| self.table(domain.name()).is_none()) {
+            added(domain);
+        }
+    }
+
+    pub(crate) fn wake(&self) {
+        if let Some(wake) = self.wake.get() {
+            wake();
+        }
+    }
+
+    /// The names of branch flags, which a reload may change.
+    pub fn set_flags(&self, flags: FlagNames) {
+        self.flags.store(Arc::new(flags));
+    }
+
+    /// The names of branch flags.
+    #[must_use]
+    pub fn flags(&self) -> Arc<FlagNames> {
+        self.flags.load_full()
+    }
+
+    /// Whether a REGISTER has room.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.journal.len() < limits::JOURNAL
+    }
+
+    /// What has ended must be swept out of the tables, since there was no room for it in the journal.
+    pub(crate) fn want_sweep(&self) {
+        self.sweep.store(true, Ordering::Release);
+    }
+
+    /// Whether that is so; it is not any more after the answer.
+    #[must_use]
+    pub fn takes_sweep(&self) -> bool {
+        self.sweep.swap(false, Ordering::AcqRel)
+    }
+}

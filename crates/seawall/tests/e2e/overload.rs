@@ -1,0 +1,44 @@
+//! More requests than the server can serve: those who are registered keep what they have, those who are new come later.
+
+use crate::harness::scripts::{EXCHANGE, MODULES};
+use crate::harness::{Phone, Server, mi, namespace};
+
+/// What strangers send while the server stands still: a good part of what the kernel keeps for it.
+const STRANGERS: usize = 4000;
+
+#[test]
+fn a_storm_of_strangers_is_shed_and_known_phones_are_served() {
+    // The kernel keeps that much for the superuser only, who runs these other tests too.
+    if !namespace::wanted() {
+        return;
+    }
+    let server = Server::start(&format!("{MODULES}{EXCHANGE}").replace("udp_workers=2", "udp_workers=1"));
+    let mut phones: Vec<Phone> =
+        (0..20).map(|number| Phone::udp(&server, &format!("known{number}"))).collect();
+    for phone in &mut phones {
+        assert_eq!(phone.register().status(), 200);
+    }
+    let mut stranger = Phone::udp(&server, "stranger");
+    let template = String::from_utf8(stranger.register_for(600).bytes()).unwrap();
+    let refreshes: Vec<_> = phones.iter().map(|phone| phone.register_for(600)).collect();
+
+    server.signal("STOP");
+    for number in 0..STRANGERS {
+        stranger.send(template.replace("stranger", &format!("new{number}")).as_bytes());
+        if number == STRANGERS / 2 {
+            for (phone, refresh) in phones.iter_mut().zip(&refreshes) {
+                phone.send(&refresh.bytes());
+            }
+        }
+    }
+    server.signal("CONT");
+    for (phone, refresh) in phones.iter_mut().zip(&refreshes) {
+        assert_eq!(phone.answer_to(refresh).status(), 200);
+    }
+    // A stranger who comes after the storm is welcome at once, or when the server has caught up.
+    let mut late = Phone::udp(&server, "late");
+    while late.register().status() == 503 {}
+    let shed = mi::statistic(&server, "registrar:shed_regs");
+    assert!(shed > 1000, "{shed} of {STRANGERS} were shed");
+    assert!(mi::statistic(&server, "usrloc:location-users") >= 21);
+}

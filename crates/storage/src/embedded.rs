@@ -1,0 +1,123 @@
+//! A SQLite file that this server owns: two threads that do nothing but run statements, one to write and one to read.
+//!
+//! `sqlx` hands every single statement through a channel to a thread and back. A group of a thousand changes goes
+//! through the channel of this module once, with statements that stay prepared (`examples/rate.rs` measures both).
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags};
+use tokio::sync::oneshot;
+
+use crate::database::Options;
+use crate::error::StorageError;
+
+/// A file and the threads that work on it. Dropping it ends them when they have done what they were asked for.
+#[derive(Debug)]
+pub(crate) struct Embedded {
+    pub(crate) writer: Lane<Connection>,
+    pub(crate) reader: Lane<Connection>,
+    /// The lock goes with it.
+    _ownership: File,
+}
+
+impl Embedded {
+    /// Takes the file for this process and opens it twice.
+    pub(crate) fn open(path: &Path, options: &Options) -> Result<Embedded, StorageError> {
+        let ownership = own(path)?;
+        let writer = connect(path, options)?;
+        let mode: String = writer.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+        if mode != "wal" {
+            // A file system without shared memory, or another process that has the file open in another mode.
+            return Err(StorageError::Schema(format!(
+                "{} cannot be switched to a write-ahead log; its journal mode is {mode}",
+                path.display()
+            )));
+        }
+        let reader = connect(path, options)?;
+        Ok(Embedded {
+            writer: Lane::start("seawall-sql-write", writer)?,
+            reader: Lane::start("seawall-sql-read", reader)?,
+            _ownership: ownership,
+        })
+    }
+}
+
+fn connect(path: &Path, options: &Options) -> Result<Connection, StorageError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(Duration::from_millis(u64::from(options.busy_timeout_ms)))?;
+    // A commit returns when it is on disk: what a phone was told must outlive the loss of power.
+    connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA cache_size = -65536;")?;
+    for (name, value) in &options.pragmas {
+        // Words only: the module checks them at load.
+        connection.execute_batch(&format!("PRAGMA {name} = {value};"))?;
+    }
+    Ok(connection)
+}
+
+/// Takes the file `PATH.lock` for this process. The kernel lets go of it when the process ends, however it ends. The
+/// database itself is not locked: tools may read it, and change it between two of our transactions.
+fn own(path: &Path) -> Result<File, StorageError> {
+    let failed =
+        |error: std::io::Error| StorageError::Open { path: path.to_owned(), reason: error.to_string() };
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    let mut file = options.open(PathBuf::from(name)).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {
+            file.set_len(0).map_err(failed)?;
+            writeln!(file, "{}", std::process::id()).map_err(failed)?;
+            Ok(file)
+        }
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            let read = file.seek(SeekFrom::Start(0)).and_then(|_| file.read_to_string(&mut text));
+            let process = read.ok().and_then(|_| text.trim().parse::<u32>().ok());
+            let owner = process.map(|process| format!(" (process {process})")).unwrap_or_default();
+            Err(StorageError::Owned { path: path.to_owned(), owner })
+        }
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
+
+/// A thread that works on one state, one job after the other.
+#[derive(Debug)]
+pub(crate) struct Lane<S> {
+    jobs: mpsc::Sender<Job<S>>,
+}
+
+impl<S: Send + 'static> Lane<S> {
+    fn start(name: &str, mut state: S) -> Result<Lane<S>, StorageError> {
+        let (jobs, queue) = mpsc::channel::<Job<S>>();
+        let run = move || {
+            while let Ok(job) = queue.recv() {
+                job(&mut state);
+            }
+        };
+        let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
+        thread.map(drop).map_err(|error| StorageError::Unreachable(error.to_string()))?;
+        Ok(Lane { jobs })
+    }
+
+    /// Has a job done and waits for its result. Jobs are done in the order in which they were given; one that is not
+    /// waited for any more is done all the same.
+    pub(crate) async fn run<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&mut S) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let gone = || StorageError::Unreachable("its thread has ended".to_owned());
+        let (done, answer) = oneshot::channel();
+        let job: Job<S> = Box::new(move |state| drop(done.send(job(state))));
+        self.jobs.send(job).map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}

@@ -1,0 +1,19 @@
+//! The `location` table: bindings as they are kept over a restart.
+//!
+//! [`LocationTable`] is what a registrar needs of it: a group of changes in one transaction that is on disk when the
+//! call returns, the rows of one user, and all rows in pages. Version 1013 of the table, as tools for OpenSIPS know it;
+//! every value is bytes as SIP carried them.
+
+mod columns;
+mod datetime;
+mod row;
+mod sqlite;
+mod statements;
+mod table;
+
+pub use columns::{Column, Columns};
+pub use row::{BrokenRow, Page, Row, RowChange};
+pub use table::LocationTable;
+
+/// The version of the `location` table that is read and written here.
+pub const VERSION: i64 = 1013;

@@ -1,0 +1,147 @@
+//! The table, whatever database it is in.
+
+use std::sync::Arc;
+
+use crate::database::Database;
+use crate::error::StorageError;
+use crate::identifier::Identifier;
+use crate::location::columns::Columns;
+use crate::location::row::{Page, Row, RowChange};
+use crate::location::statements::Statements;
+use crate::location::{VERSION, sqlite};
+
+/// A location table of a database. Clones are the same table.
+///
+/// Over SQLite the first use takes the file for this process until the last clone of the database is gone.
+#[derive(Clone, Debug)]
+pub struct LocationTable {
+    database: Database,
+    statements: Arc<Statements>,
+}
+
+impl LocationTable {
+    /// A table of a database. Nothing is opened yet.
+    #[must_use]
+    pub fn new(database: Database, table: &Identifier, columns: &Columns) -> LocationTable {
+        LocationTable { database, statements: Arc::new(Statements::new(table, columns)) }
+    }
+
+    /// The database that it is in.
+    #[must_use]
+    pub fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Opens the database and looks whether the table is as it should be. In a SQLite file it is made when it is missing,
+    /// and so is the file.
+    ///
+    /// # Errors
+    /// The database cannot be opened, belongs to another server, or has another version of the table.
+    pub async fn prepare(&self) -> Result<(), StorageError> {
+        let statements = Arc::clone(&self.statements);
+        self.database
+            .embedded()
+            .await?
+            .writer
+            .run(move |connection| sqlite::prepare(connection, &statements))
+            .await
+    }
+
+    /// Applies changes in the order given, in one transaction: all of them or none. They are on disk when this returns.
+    /// Gives the vector back for the next group.
+    ///
+    /// # Errors
+    /// Nothing was changed; but with [`StorageError::Unknown`] all or nothing was, and doing the same again makes it
+    /// sure.
+    pub async fn apply(&self, changes: Vec<RowChange>) -> Result<Vec<RowChange>, StorageError> {
+        let statements = Arc::clone(&self.statements);
+        let job =
+            move |connection: &mut _| sqlite::apply(connection, &statements, &changes).map(|()| changes);
+        self.database.embedded().await?.writer.run(job).await
+    }
+
+    /// The rows of a user, with `domain` those of the user in that domain only. Rows that cannot be read are left out
+    /// and logged.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn rows_of(&self, username: &[u8], domain: Option<&[u8]>) -> Result<Vec<Row>, StorageError> {
+        let statements = Arc::clone(&self.statements);
+        let (username, domain) = (username.to_vec(), domain.map(<[u8]>::to_vec));
+        let job =
+            move |connection: &mut _| sqlite::rows_of(connection, &statements, &username, domain.as_deref());
+        self.database.embedded().await?.reader.run(job).await
+    }
+
+    /// At most `rows` rows in the order of the primary key as the database has it, from the first on or from that after
+    /// [`Page::last`] of the page before.
+    ///
+    /// # Errors
+    /// The database fails. A row that cannot be read is part of the page.
+    pub async fn page(&self, after_contact_id: Option<u64>, rows: u32) -> Result<Page, StorageError> {
+        let statements = Arc::clone(&self.statements);
+        let job = move |connection: &mut _| sqlite::page(connection, &statements, after_contact_id, rows);
+        self.database.embedded().await?.reader.run(job).await
+    }
+
+    /// How many rows there are.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn count(&self) -> Result<u64, StorageError> {
+        let statements = Arc::clone(&self.statements);
+        self.database
+            .embedded()
+            .await?
+            .reader
+            .run(move |connection| sqlite::count(connection, &statements))
+            .await
+    }
+
+    /// Deletes the rows that ended before a time in Unix seconds; how many there were. Those that do not end stay.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn delete_expired(&self, before_s: i64) -> Result<u64, StorageError> {
+        let statements = Arc::clone(&self.statements);
+        let job = move |connection: &mut _| sqlite::delete_expired(connection, &statements, before_s);
+        self.database.embedded().await?.writer.run(job).await
+    }
+
+    /// What was kept under a name in the table `seawall_state` of the same database.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn state_get(&self, name: &str) -> Result<Option<Vec<u8>>, StorageError> {
+        let name = name.to_owned();
+        self.database
+            .embedded()
+            .await?
+            .reader
+            .run(move |connection| sqlite::state_get(connection, &name))
+            .await
+    }
+
+    /// Keeps a value under a name of at most 64 letters in the table `seawall_state`. It is on disk when this returns.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn state_put(&self, name: &str, value: &[u8]) -> Result<(), StorageError> {
+        let (name, value) = (name.to_owned(), value.to_vec());
+        let job = move |connection: &mut _| sqlite::state_put(connection, &name, &value);
+        self.database.embedded().await?.writer.run(job).await
+    }
+}
+
+/// Whether the version that was found for a table is the one that is known here.
+pub(super) fn check_version(table: &str, found: Option<i64>) -> Result<(), StorageError> {
+    match found {
+        Some(VERSION) => Ok(()),
+        Some(found) => Err(StorageError::Schema(format!(
+            "the table `{table}` has version {found}, and {VERSION} is needed"
+        ))),
+        None => Err(StorageError::Schema(format!(
+            "the table `version` has no row for `{table}`, which must have version {VERSION}"
+        ))),
+    }
+}

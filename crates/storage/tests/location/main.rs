@@ -1,0 +1,6 @@
+//! The location table in real databases.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod common;
+mod sqlite;

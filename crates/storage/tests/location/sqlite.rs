@@ -1,0 +1,216 @@
+//! SQLite: the same as everywhere, and what only a file can do.
+
+use std::path::PathBuf;
+
+use rusqlite::Connection;
+use seawall_storage::{Database, DatabaseUrl, Options, Storage, StorageError};
+
+use crate::common::{all, check, row, table, table_named, upsert};
+
+/// A folder of its own for each test, removed at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("seawall-location-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(&path).unwrap();
+        Folder(path)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.join("location.db")
+    }
+
+    fn database_with(&self, pragmas: &[(&str, &str)]) -> Database {
+        let url = DatabaseUrl::parse(&format!("sqlite://{}", self.path().display())).unwrap();
+        let pragmas = pragmas.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        Storage::default().database(&url, &Options { pragmas, ..Options::default() })
+    }
+
+    fn database(&self) -> Database {
+        self.database_with(&[])
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+#[tokio::test]
+async fn holds_what_every_database_holds() {
+    let folder = Folder::new("common");
+    let database = folder.database();
+    let location = table(&database);
+    location.prepare().await.unwrap();
+    check(&location).await;
+    // A second table of the same file, under a name of its own.
+    let other = table_named(&database, "phones");
+    other.prepare().await.unwrap();
+    other.apply(vec![upsert(&row(1, "alice"))]).await.unwrap();
+    assert_eq!((location.count().await.unwrap(), other.count().await.unwrap()), (0, 1));
+}
+
+#[tokio::test]
+async fn rows_are_there_when_the_file_is_opened_again() {
+    let folder = Folder::new("again");
+    {
+        let location = table(&folder.database());
+        location.prepare().await.unwrap();
+        location.apply(vec![upsert(&row(u64::MAX, "alice")), upsert(&row(1, "bob"))]).await.unwrap();
+        location.state_put("secret", b"x").await.unwrap();
+    }
+    let location = table(&folder.database());
+    // The threads of the first may still be closing the file.
+    while let Err(error) = location.prepare().await {
+        assert!(matches!(error, StorageError::Owned { .. }), "{error}");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(all(&location, 1).await, [row(1, "bob"), row(u64::MAX, "alice")]);
+    assert_eq!(location.state_get("secret").await.unwrap(), Some(b"x".to_vec()));
+}
+
+#[tokio::test]
+async fn a_second_server_on_the_file_is_refused_and_a_tool_is_not() {
+    let folder = Folder::new("owned");
+    let first = table(&folder.database());
+    first.prepare().await.unwrap();
+    let second = table(&folder.database());
+    let error = second.prepare().await.unwrap_err();
+    assert!(matches!(error, StorageError::Owned { .. }), "{error}");
+    assert!(error.to_string().contains(&std::process::id().to_string()), "{error}");
+    // What `seawall ctl` and sqlite3 do.
+    folder.database().open().await.unwrap();
+    let tool = Connection::open(folder.path()).unwrap();
+    first.apply(vec![upsert(&row(1, "alice"))]).await.unwrap();
+    tool.execute("UPDATE location SET attr = 'seen' WHERE username = 'alice'", []).unwrap();
+    assert_eq!(all(&first, 10).await[0].attr, b"seen");
+}
+
+#[tokio::test]
+async fn a_table_as_tools_for_opensips_make_it_is_read_and_written_as_it_is() {
+    let folder = Folder::new("foreign");
+    let tool = Connection::open(folder.path()).unwrap();
+    tool.execute_batch(
+        "CREATE TABLE version (table_name CHAR(32) NOT NULL, table_version INTEGER DEFAULT 0 NOT NULL);
+        INSERT INTO version VALUES ('location', 1013);
+        CREATE TABLE location (attr CHAR(255) DEFAULT NULL, contact_id INTEGER PRIMARY KEY NOT NULL,
+            username CHAR(64) DEFAULT '' NOT NULL, domain CHAR(64) DEFAULT NULL, contact TEXT NOT NULL,
+            received CHAR(255) DEFAULT NULL, path CHAR(255) DEFAULT NULL, expires INTEGER NOT NULL,
+            q FLOAT(10,2) DEFAULT 1.0 NOT NULL, callid CHAR(255) DEFAULT 'Default-Call-ID' NOT NULL,
+            cseq INTEGER DEFAULT 13 NOT NULL, last_modified DATETIME DEFAULT '1900-01-01 00:00:01' NOT NULL,
+            flags INTEGER DEFAULT 0 NOT NULL, cflags CHAR(255) DEFAULT NULL,
+            user_agent CHAR(255) DEFAULT '' NOT NULL, socket CHAR(64) DEFAULT NULL, methods INTEGER DEFAULT NULL,
+            sip_instance CHAR(255) DEFAULT NULL, kv_store TEXT DEFAULT NULL, something_else INTEGER DEFAULT 5);
+        INSERT INTO location (contact_id, username, contact, expires) VALUES (5, 'alice', 'sip:a@192.0.2.1', 1900000000);
+        INSERT INTO location (contact_id, username, contact, expires, last_modified, flags, q)
+            VALUES (6, 4711, 'sip:b@192.0.2.1', '1900000000', 1700000000, -1, 1);",
+    )
+    .unwrap();
+    let location = table(&folder.database());
+    location.prepare().await.unwrap();
+    let rows = all(&location, 10).await;
+    assert_eq!((rows[0].username.as_slice(), rows[0].cseq, rows[0].q), (&b"alice"[..], 13, 1.0));
+    assert_eq!((rows[0].last_modified, rows[0].methods), (-2_208_988_799, None));
+    assert_eq!((rows[1].username.as_slice(), rows[1].last_modified), (&b"4711"[..], 1_700_000_000));
+    assert_eq!((rows[1].expires, rows[1].flags), (1_900_000_000, u32::MAX));
+    location.apply(vec![upsert(&row(5, "alice"))]).await.unwrap();
+    let columns =
+        "SELECT username || cseq || typeof(contact) || last_modified || something_else FROM location";
+    let found: String = tool.query_row(columns, [], |row| row.get(0)).unwrap();
+    assert_eq!(found, "alice2147483647text2023-11-14 22:13:205");
+}
+
+#[tokio::test]
+async fn rows_that_make_no_sense_are_told_and_the_others_load() {
+    let folder = Folder::new("broken");
+    let location = table(&folder.database());
+    location.prepare().await.unwrap();
+    location.apply((1..=6).map(|id| upsert(&row(id, "alice"))).collect()).await.unwrap();
+    let tool = Connection::open(folder.path()).unwrap();
+    tool.execute_batch(
+        "UPDATE location SET expires = 'soon' WHERE contact_id = 2;
+        UPDATE location SET contact = '' WHERE contact_id = 3;
+        UPDATE location SET cseq = -1 WHERE contact_id = 5;
+        UPDATE location SET last_modified = 'long ago' WHERE contact_id = 6;",
+    )
+    .unwrap();
+    let page = location.page(None, 10).await.unwrap();
+    let ids: Vec<u64> = page.rows.iter().map(|row| row.contact_id).collect();
+    let broken: Vec<u64> = page.broken.iter().map(|row| row.contact_id).collect();
+    assert_eq!((ids, broken), (vec![1, 4, 6], vec![2, 3, 5]));
+    assert!(page.broken[0].reason.contains("column 7"), "{:?}", page.broken);
+    assert_eq!(location.rows_of(b"alice", None).await.unwrap().len(), 3);
+    // A page that ends with a broken row goes on behind it.
+    assert_eq!(location.page(None, 3).await.unwrap().last, Some(3));
+}
+
+#[tokio::test]
+async fn another_version_or_another_table_is_refused() {
+    let folder = Folder::new("version");
+    let tool = Connection::open(folder.path()).unwrap();
+    tool.execute_batch(
+        "CREATE TABLE version (table_name CHAR(32) NOT NULL, table_version INTEGER DEFAULT 0 NOT NULL);
+        CREATE TABLE location (contact_id INTEGER PRIMARY KEY, username TEXT);",
+    )
+    .unwrap();
+    let location = table(&folder.database());
+    let error = location.prepare().await.unwrap_err().to_string();
+    assert!(error.contains("no row for `location`"), "{error}");
+    tool.execute_batch("INSERT INTO version VALUES ('location', 1011)").unwrap();
+    let error = location.prepare().await.unwrap_err().to_string();
+    assert!(error.contains("1011") && error.contains("1013"), "{error}");
+    tool.execute_batch("UPDATE version SET table_version = 1013").unwrap();
+    let error = location.prepare().await.unwrap_err();
+    assert!(matches!(&error, StorageError::Schema(text) if text.contains("domain")), "{error}");
+}
+
+#[tokio::test]
+async fn a_full_database_is_told_and_nothing_of_the_group_is_kept() {
+    let folder = Folder::new("full");
+    let location = table(&folder.database_with(&[("max_page_count", "60")]));
+    location.prepare().await.unwrap();
+    location.apply(vec![upsert(&row(1, "alice"))]).await.unwrap();
+    let many = (2..3000).map(|id| upsert(&row(id, "bob"))).collect();
+    let error = location.apply(many).await.unwrap_err();
+    assert!(matches!(error, StorageError::Full), "{error}");
+    assert_eq!(all(&location, 10).await, [row(1, "alice")]);
+    location.apply(vec![upsert(&row(2, "bob"))]).await.unwrap();
+    assert_eq!(location.count().await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn what_may_only_be_read_is_told_and_can_be_read() {
+    let folder = Folder::new("read-only");
+    {
+        let location = table(&folder.database());
+        location.prepare().await.unwrap();
+        location.apply(vec![upsert(&row(1, "alice"))]).await.unwrap();
+    }
+    let location = table(&folder.database_with(&[("query_only", "1")]));
+    let error = loop {
+        match location.apply(vec![upsert(&row(2, "bob"))]).await.unwrap_err() {
+            StorageError::Owned { .. } => tokio::task::yield_now().await,
+            error => break error,
+        }
+    };
+    assert!(matches!(error, StorageError::ReadOnly), "{error}");
+    assert_eq!(all(&location, 10).await, [row(1, "alice")]);
+}
+
+#[tokio::test]
+async fn a_tool_that_locks_the_file_is_waited_for_and_then_told() {
+    let folder = Folder::new("busy");
+    let url = DatabaseUrl::parse(&format!("sqlite://{}", folder.path().display())).unwrap();
+    let options = Options { busy_timeout_ms: 20, ..Options::default() };
+    let location = table(&Storage::default().database(&url, &options));
+    location.prepare().await.unwrap();
+    let tool = Connection::open(folder.path()).unwrap();
+    tool.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = location.apply(vec![upsert(&row(1, "alice"))]).await.unwrap_err();
+    assert!(matches!(error, StorageError::Busy) && error.may_pass(), "{error}");
+    tool.execute_batch("ROLLBACK").unwrap();
+    location.apply(vec![upsert(&row(1, "alice"))]).await.unwrap();
+    assert_eq!(location.count().await.unwrap(), 1);
+}

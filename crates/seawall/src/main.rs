@@ -5,6 +5,7 @@ mod data;
 mod docs;
 mod logging;
 mod mid;
+mod phrases;
 mod run;
 mod user;
 
@@ -84,7 +85,7 @@ fn ctl(mut arguments: CtlArguments) -> ExitCode {
     let json = behind("--json") || arguments.json;
     let stdin = behind("--password-stdin") || arguments.password_stdin;
     let password = if stdin { user::Password::Stdin } else { user::Password::Asked };
-    let words = match user::words(arguments.words, password) {
+    let words = match user::words(arguments.words, password).and_then(phrases::words) {
         Ok(words) => words,
         Err(text) => {
             eprintln!("seawall ctl: {text}");

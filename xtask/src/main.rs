@@ -11,6 +11,7 @@ mod parity;
 mod process;
 mod setup;
 mod simulate;
+mod sleepers;
 mod test;
 mod tidy;
 mod tree;
@@ -49,6 +50,11 @@ const CHORES: &[Chore] = &[
         name: "simulate",
         help: "run the mid-registrar under disorder: --seeds N (10000), --from S, --phones N, --watch SEED",
         run: simulate::run,
+    },
+    Chore {
+        name: "sleepers",
+        help: "call phones that sleep, all at nearly the same time: [PHONES (10000) [CALLS A SECOND (1200)]]",
+        run: sleepers::run,
     },
     Chore {
         name: "crash",

@@ -14,13 +14,18 @@ pub struct Tool {
 }
 
 /// What the end-to-end tests drive Seawall with: SIPp for scenarios, baresip as a real phone, Kamailio as another
-/// registrar to compare with, network namespaces with a NAT between them.
+/// registrar to compare with, network namespaces with a NAT between them; and the database servers that the tests of
+/// `storage` start for themselves.
 pub const FOR_TESTS: &[Tool] = &[
     Tool { program: "sipp", package: "sip-tester" },
     Tool { program: "baresip", package: "baresip-core" },
     Tool { program: "kamailio", package: "kamailio" },
     Tool { program: "ip", package: "iproute2" },
     Tool { program: "nft", package: "nftables" },
+    Tool { program: "pg_createcluster", package: "postgresql" },
+    Tool { program: "psql", package: "postgresql-client" },
+    Tool { program: "mariadbd", package: "mariadb-server" },
+    Tool { program: "setpriv", package: "util-linux" },
 ];
 
 /// Debian asks this program before it starts a service that was installed.

@@ -1,6 +1,7 @@
 //! The table of all MI commands of this crate, one file a family.
 
 pub mod core;
+pub mod events;
 pub mod location;
 pub mod mid_registrar;
 pub mod nathelper;
@@ -25,6 +26,7 @@ pub fn all() -> impl Iterator<Item = &'static Command> {
         push::COMMANDS,
         users::COMMANDS,
         core::COMMANDS,
+        events::COMMANDS,
     ];
     parts.into_iter().flatten()
 }

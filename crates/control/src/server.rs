@@ -144,6 +144,17 @@ pub struct NewContact<'a> {
     pub methods: u32,
 }
 
+/// A program outside that is told of an event, borrowed while it is rendered.
+#[derive(Clone, Copy, Debug)]
+pub struct EventSubscriber<'a> {
+    /// The event.
+    pub event: &'a str,
+    /// Where to: `udp:127.0.0.1:8081`.
+    pub socket: &'a str,
+    /// For how many seconds still; nothing for ever.
+    pub expires_s: Option<u64>,
+}
+
 /// A push service, borrowed while it is rendered.
 #[derive(Clone, Copy, Debug)]
 pub struct PushService<'a> {
@@ -310,6 +321,18 @@ pub trait Server: Send + Sync + 'static {
 
     /// Shows up to `count` subscriptions to registrations whose number is `from` or higher, by their numbers.
     fn subscriptions(&self, from: u64, count: usize, each: &mut dyn FnMut(&Subscription<'_>));
+
+    /// Sends an event to a program outside from now on, for so many seconds; 0 ends that.
+    ///
+    /// # Errors
+    /// The event or the socket is none, there are too many, or no module sends events.
+    fn event_subscribe(&self, event: &str, socket: &str, expire_s: u64) -> Result<(), LocationError>;
+
+    /// Shows the programs outside that are told of events.
+    fn event_subscribers(&self, each: &mut dyn FnMut(&EventSubscriber<'_>));
+
+    /// Names the events that the server raises.
+    fn events(&self, each: &mut dyn FnMut(&str));
 
     /// Pushes to the contacts of an address-of-record, and says to how many: those that a sender takes.
     ///

@@ -203,7 +203,10 @@ fn uptime_version_ps_and_which_have_their_documented_shapes() {
             "ps",
             "which",
             "log_level",
-            "reload"
+            "reload",
+            "event_subscribe",
+            "events_list",
+            "subscribers_list"
         ]),
     );
     check_call(
@@ -253,6 +256,30 @@ fn push_wake_says_to_how_many_contacts_it_pushes() {
     check_call("push_wake", json!(["location", "carol"]), error(404, "AOR not found"));
     check_call("push_wake", json!(["elsewhere", "bob"]), error(404, "Table not found"));
     check_call("push_wake", json!(["location"]), invalid_params());
+}
+
+#[test]
+fn programs_outside_subscribe_to_events() {
+    check_call("evi:subscribe", json!(["E_X", "udp:127.0.0.1:1", 1200]), json!("OK"));
+    check_call("event_subscribe", json!(["E_X", "udp:127.0.0.1:1"]), json!("OK"));
+    check_call("event_subscribe", json!(["E_X", "nowhere"]), error(400, "Bad socket"));
+    check_call("event_subscribe", json!(["E_X", "udp:127.0.0.1:1", -1]), invalid_params());
+    check_call("event_subscribe", json!(["E_X"]), invalid_params());
+    check_call(
+        "evi:list",
+        json!({}),
+        json!({ "Events": [{ "name": "E_X", "id": 0 }, { "name": "E_Y", "id": 1 }] }),
+    );
+    let (udp, unix) = (
+        json!({ "socket": "udp:127.0.0.1:1", "expire": 5 }),
+        json!({ "socket": "unix:/x", "expire": "never" }),
+    );
+    let both = json!({ "Events": [{ "name": "E_X", "subscribers": [udp, unix] }] });
+    check_call("evi:subscribers", json!({}), both.clone());
+    check_call("subscribers_list", json!(["E_X"]), both);
+    let one = json!({ "Events": [{ "name": "E_X", "subscribers": [unix] }] });
+    check_call("subscribers_list", json!(["E_X", "unix:/x"]), one);
+    check_call("subscribers_list", json!(["E_Y"]), json!({ "Events": [] }));
 }
 
 #[test]

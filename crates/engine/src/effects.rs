@@ -6,6 +6,7 @@ use seawall_modules::acc;
 use seawall_modules::context::{Context, Failure, Packet, Target, nowhere};
 use seawall_modules::mid_registrar;
 use seawall_modules::originate::Ended;
+use seawall_modules::registrar::waking;
 use seawall_modules::tm::relay;
 use seawall_modules::tm::state::TransactionState;
 use seawall_net::{Io, Transport};
@@ -66,12 +67,17 @@ impl Worker {
         let Some(shard) = self.node.shard(id.shard) else { return };
         let received = shard.lock().request_of(id);
         let request = received.or_else(|| state.lock().own_request.clone());
-        let route = state.lock().armed.failure.take();
+        let route = {
+            let mut inner = state.lock();
+            inner.is_busy = true;
+            inner.armed.failure.take()
+        };
         if failure.code == 408 {
             mid_registrar::fell_silent(state);
         }
         let survives = state.lock().journey.as_ref().is_some_and(|journey| journey.may_survive());
         let (Some(request), true) = (request, route.is_some() || survives) else {
+            state.lock().is_busy = false;
             shard.lock().finish(io.now_ms(), id, &mut self.effects);
             return;
         };
@@ -111,6 +117,7 @@ impl Worker {
 
     /// A transaction is gone. A forwarded REGISTER that has no final reply is not waited for any more.
     fn forgotten(&mut self, io: &mut Io, state: &Arc<TransactionState>) {
+        waking::forget(&self.node, state);
         if state.lock().journey.is_some() {
             let mut context = self.take_context(io, &nowhere(), RouteKind::Event);
             mid_registrar::abandoned(&mut context, state);
@@ -126,6 +133,7 @@ impl Worker {
         (code, local): (u16, bool),
         state: &Arc<TransactionState>,
     ) {
+        waking::forget(&self.node, state);
         if state.lock().journey.is_some() {
             self.registration_ended(io, (code, local), state);
         }

@@ -53,6 +53,8 @@ impl Errands {
                     deliver(&commands, worker, Command::Answered { ticket, answer }).await;
                 });
             }
+            // Whoever waits for an event hears of it from a worker.
+            Errand::Event(_) => return false,
             Errand::Task(task) => {
                 self.runtime.spawn(async move {
                     let answer = task.await;

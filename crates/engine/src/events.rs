@@ -3,6 +3,8 @@
 
 use seawall_modules::context::{Context, EventParameters, nowhere};
 use seawall_modules::events::Gather;
+use seawall_modules::registrar::waking;
+use seawall_modules::usrloc::event;
 use seawall_net::Io;
 use seawall_script::RouteKind;
 
@@ -38,6 +40,7 @@ impl Worker {
     /// Runs the event routes of a list of events.
     pub(crate) fn raise(&mut self, io: &mut Io, events: Vec<EventParameters>) {
         for event in events.into_iter().take(FOLLOWING_ROUTES) {
+            self.deliver(io, &event);
             let Some(route) = self.configuration.event_route(&event.name) else { continue };
             let context = self.take_context(io, &nowhere(), RouteKind::Event);
             let mut frame = self.take_frame(route);
@@ -55,12 +58,18 @@ impl Worker {
         let listens = self.configuration.routes.location_events;
         let mut events = Vec::new();
         let mut more = false;
+        let refresh_before_s = self.configuration.refresh_before_s();
         for domain in node.location.domains() {
+            domain.set_refresh_before(refresh_before_s);
             let mut sink = Gather::new(&node, listens, now_s, &mut events);
             for shard in (self.index..domain.shard_count()).step_by(node.workers.max(1)) {
                 more |= domain.expire(shard, now_s, EXPIRE_BUDGET, &mut sink);
             }
         }
+        let now_ms = io.now_ms();
+        // A phone that is being woken already is not woken again.
+        events
+            .retain(|event| *event.name != *event::CONTACT_REFRESH || waking::refresh(&node, now_ms, event));
         self.raise(io, events);
         more
     }

@@ -17,6 +17,7 @@ mod events;
 mod framer;
 pub mod limits;
 mod management;
+mod notices;
 mod originate;
 mod parked;
 mod pinging;

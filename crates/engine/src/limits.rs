@@ -71,3 +71,10 @@ pub const REPLAY_AFTER_MS: u64 = 50;
 
 /// How long that takes at most, in milliseconds: who waits should not wait for long when the database is back.
 pub const REPLAY_AT_MOST_MS: u64 = 1_000;
+
+/// How long write-back pauses between two commits, in milliseconds, so that writing a million rows takes a few seconds and
+/// no request notices.
+pub const FLUSH_PAUSE_MS: u64 = 2;
+
+/// How often write-back tries to write what is left when the server stops.
+pub const LAST_FLUSHES: u32 = 3;

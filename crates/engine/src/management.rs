@@ -13,11 +13,12 @@ use parking_lot::Mutex;
 use seawall_control::Server;
 use seawall_control::config::{Config, Datagram, Fifo, Http, Owner};
 use seawall_control::server::{
-    Contact, Domain, Expires, LocationError, NewContact, Process, PushService, RecordSink, Registration,
-    State, Statistic, StatisticKind, Subscription,
+    Contact, Domain, EventSubscriber, Expires, LocationError, NewContact, Process, PushService, RecordSink,
+    Registration, State, Statistic, StatisticKind, Subscription,
 };
 use seawall_location::{self as location, Binding, PERMANENT, Q_NONE, Removal, Snapshot};
 use seawall_modules::context::Context;
+use seawall_modules::event_datagram::{self, Refused};
 use seawall_modules::mid_registrar;
 use seawall_modules::node::Node;
 use seawall_modules::statistics;
@@ -388,7 +389,7 @@ impl Server for Management {
     fn show_aor(&self, domain: &str, aor: &[u8], sink: &mut dyn RecordSink) -> Result<(), LocationError> {
         let domain = self.domain(domain)?;
         let name = self.canonical(aor)?;
-        self.know(&domain, &name)?;
+        let _held = self.know(&domain, &name)?;
         let now_s = unix_s();
         let entry = domain.lock(&name, now_s);
         if entry.is_empty() {
@@ -404,7 +405,7 @@ impl Server for Management {
     fn remove_aor(&self, domain: &str, aor: &[u8]) -> Result<(), LocationError> {
         let domain = self.domain(domain)?;
         let name = self.canonical(aor)?;
-        self.know(&domain, &name)?;
+        let _held = self.know(&domain, &name)?;
         let all = |_: usize, _: &Binding<'_>| Some(Removal::Administrative);
         let removed = self.changed(|sink| Ok(domain.lock(&name, unix_s()).remove(sink, all)))?;
         if removed == 0 { Err(LocationError::AorNotFound) } else { Ok(()) }
@@ -413,7 +414,7 @@ impl Server for Management {
     fn remove_contact(&self, domain: &str, aor: &[u8], contact: &[u8]) -> Result<(), LocationError> {
         let domain = self.domain(domain)?;
         let name = self.canonical(aor)?;
-        self.know(&domain, &name)?;
+        let _held = self.know(&domain, &name)?;
         let wanted = Uri::parse(contact).ok();
         let which = |_: usize, binding: &Binding<'_>| {
             let same = match (&wanted, Uri::parse(binding.contact)) {
@@ -434,7 +435,7 @@ impl Server for Management {
     fn add_contact(&self, domain: &str, aor: &[u8], contact: &NewContact<'_>) -> Result<(), LocationError> {
         let domain = self.domain(domain)?;
         let name = self.canonical(aor)?;
-        self.know(&domain, &name)?;
+        let _held = self.know(&domain, &name)?;
         self.changed(|sink| add::add(&self.node, &domain, &name, contact, sink))
     }
 
@@ -456,6 +457,33 @@ impl Server for Management {
                 notifies: shown.notifies,
             });
         });
+    }
+
+    fn event_subscribe(&self, event: &str, socket: &str, expire_s: u64) -> Result<(), LocationError> {
+        if !self.node.configuration.load().program.is_loaded("event_datagram") {
+            return Err(LocationError::Failed("The module event_datagram is not loaded"));
+        }
+        let now_ms = seawall_net::monotonic_ms();
+        event_datagram::subscribe(&self.node.subscriptions, (event, socket), Some(expire_s), now_ms).map_err(
+            |refused| match refused {
+                Refused::Event => LocationError::Refused("Bad event"),
+                Refused::Socket => LocationError::Refused("Bad socket"),
+                Refused::Full => LocationError::Failed("Too many subscribers"),
+            },
+        )
+    }
+
+    fn event_subscribers(&self, each: &mut dyn FnMut(&EventSubscriber<'_>)) {
+        let now_ms = seawall_net::monotonic_ms();
+        for (event, to, until_ms) in self.node.subscriptions.all_outside() {
+            let expires_s = (until_ms != u64::MAX).then(|| until_ms.saturating_sub(now_ms).div_ceil(1000));
+            each(&EventSubscriber { event: &event, socket: &to.to_string(), expires_s });
+        }
+    }
+
+    fn events(&self, each: &mut dyn FnMut(&str)) {
+        let modules = seawall_modules::MODULES.iter();
+        modules.flat_map(|module| module.events).for_each(|event| each(event.name));
     }
 
     fn push_wake(&self, domain: &str, aor: &[u8], reason: &[u8]) -> Result<usize, LocationError> {

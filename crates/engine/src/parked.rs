@@ -47,9 +47,8 @@ impl Parked {
         self.waiting.is_empty()
     }
 
-    fn add(&mut self, waiting: Waiting) -> u64 {
+    fn ticket(&mut self) -> u64 {
         self.last_ticket += 1;
-        self.waiting.insert(self.last_ticket, waiting);
         self.last_ticket
     }
 }
@@ -78,18 +77,24 @@ impl Worker {
         self.keep(io, context, frame, wait, Then::GoOn);
     }
 
-    fn keep(&mut self, io: &mut Io, context: Box<Context>, frame: Frame, wait: Wait, then: Then) {
+    fn keep(&mut self, io: &mut Io, mut context: Box<Context>, frame: Frame, wait: Wait, then: Then) {
         let Wait { errand, resume, patience_ms } = wait;
         self.node.counters.bump(self.index, Stat::Parked);
         let until_ms = context.now_ms.saturating_add(patience_ms.unwrap_or(PATIENCE_MS));
-        let ticket = self.parked.add(Waiting { resume, then, frame, context, until_ms });
+        let ticket = self.parked.ticket();
+        let errand = match errand {
+            Errand::Event(awaited) => Err(self.wait_for(io, &mut context, ticket, awaited)),
+            errand => Ok(errand),
+        };
+        self.parked.waiting.insert(ticket, Waiting { resume, then, frame, context, until_ms });
         let is_under_way = match errand {
-            Errand::Commit(place) => {
+            Err(waits) => waits,
+            Ok(Errand::Commit(place)) => {
                 self.parked.commits.push_back((place, ticket));
                 // The command that would tell may have come before.
                 !self.node.store.journal.is_settled(place)
             }
-            errand => self.links.run(self.index, ticket, errand),
+            Ok(errand) => self.links.run(self.index, ticket, errand),
         };
         if !is_under_way {
             self.answered(io, ticket, None);

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use seawall_modules::context::Context;
 use seawall_modules::mid_registrar;
+use seawall_modules::registrar::waking;
 use seawall_modules::reply;
 use seawall_modules::statistics::Stat;
-use seawall_modules::tm::relay;
+use seawall_modules::tm::{inject, relay};
 use seawall_net::Io;
 use seawall_script::{Frame, Outcome, RouteKind};
 use seawall_sip::{Method, Name, name_addr, validate};
@@ -126,8 +127,15 @@ impl Worker {
         if let (Some(failure), true) = (context.failure, context.journey.is_some()) {
             self.survive_failure(context, failure.code);
         }
+        if !context.wakes.is_empty() {
+            waking::carry_out(context);
+        }
         let Some((id, state)) = context.transaction.take() else { return };
         if matches!(context.route, RouteKind::Request | RouteKind::Failure) {
+            // What is added later starts from what the route has left.
+            if state.lock().expects.is_some() {
+                relay::keep(context, &state);
+            }
             let mut inner = state.lock();
             inner.avps = std::mem::take(&mut context.avps);
             inner.flags = context.flags;
@@ -141,6 +149,7 @@ impl Worker {
                     layer.abandon(id, &mut context.effects);
                 }
             }
+            inject::give_up_turn(context, &(id, state));
         }
     }
 

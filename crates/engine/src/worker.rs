@@ -283,6 +283,7 @@ impl Handler for Worker {
             || !self.parked.is_empty()
             || !self.own_requests.is_empty()
             || self.node.watchers.is_due(io.now_ms());
+        self.node.subscriptions.expire(io.now_ms());
         self.next_tick_ms = io.now_ms() + if busy { TICK_MS } else { IDLE_TICK_MS };
         if self.node.fronts.is_used() {
             self.look_after_fronts(io);
@@ -313,6 +314,13 @@ impl Handler for Worker {
 
 /// What a worker needs of the threads around it; set once they run.
 impl Links {
+    /// Sends a command to a worker, if it has room.
+    pub(crate) fn send(&self, worker: usize, command: Command) {
+        if let Some(commands) = self.commands.get() {
+            let _ = commands.send(worker, command);
+        }
+    }
+
     /// Has an errand done on behalf of a parked script. False when there is nobody to do it.
     pub(crate) fn run(&self, worker: usize, ticket: u64, errand: Errand) -> bool {
         let (Some(errands), Some(commands)) = (self.errands.get(), self.commands.get()) else {

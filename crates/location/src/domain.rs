@@ -170,6 +170,18 @@ impl Domain {
         contact_id != 0 && self.identity.aor_of(contact_id) == self.identity.aor(aor) && contact_id < 1 << 62
     }
 
+    /// Shows the binding that has this contact id, expired or not, and its address of record; nothing when there is none.
+    pub fn contact<R>(&self, contact_id: u64, see: impl FnOnce(&[u8], &Binding<'_>) -> R) -> Option<R> {
+        let hash = self.identity.aor_of(contact_id);
+        let shard = self.shard(hash);
+        let has_it = |binding: &Binding<'_>| binding.numbers.contact_id == contact_id;
+        let found = shard.table.find(self.table_hash(hash), |record| {
+            record.view(&self.names).bindings().any(|binding| has_it(&binding))
+        })?;
+        let binding = found.view(&self.names).bindings().find(has_it)?;
+        Some(see(found.aor(), &binding))
+    }
+
     /// Removes what has expired in one shard: at most about `budget` addresses of record in one call. True when
     /// there is more to do.
     pub fn expire(&self, shard: usize, now_s: u64, budget: usize, sink: &mut dyn Sink) -> bool {

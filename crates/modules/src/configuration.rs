@@ -1,8 +1,9 @@
 //! What a script and its parameters set: everything that a reload replaces.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI8, Ordering};
 
-use seawall_registrar::Policy;
+use seawall_registrar::{Policy, Push};
 use seawall_script::{Program, RouteId, RouteKind, VariableId, level};
 use seawall_transaction::Timers;
 
@@ -44,6 +45,8 @@ pub struct Routes {
     pub events: Vec<(String, RouteId)>,
     /// Whether any event of the location table is waited for, so that nothing is gathered for nobody.
     pub location_events: bool,
+    /// Whether E_UL_CONTACT_REFRESH is waited for.
+    pub refresh_events: bool,
     /// Whether E_UL_LATENCY_UPDATE is waited for.
     pub latency_events: bool,
 }
@@ -165,13 +168,6 @@ impl Configuration {
     #[must_use]
     pub fn new(program: Program<Context>) -> Self {
         let events: Vec<_> = program.event_routes().map(|(name, route)| (name.to_owned(), route)).collect();
-        let location = [
-            event::AOR_INSERT,
-            event::AOR_DELETE,
-            event::CONTACT_INSERT,
-            event::CONTACT_UPDATE,
-            event::CONTACT_DELETE,
-        ];
         let routes = Routes {
             main: program.main(),
             reply: program.route(RouteKind::Reply, ""),
@@ -179,7 +175,8 @@ impl Configuration {
             local: program.route(RouteKind::Local, ""),
             startup: program.route(RouteKind::Startup, ""),
             timers: program.timers().map(|(_, interval_s, route)| (interval_s, route)).collect(),
-            location_events: events.iter().any(|(name, _)| location.contains(&name.as_str())),
+            location_events: events.iter().any(|(name, _)| event::OF_LOCATION.contains(&name.as_str())),
+            refresh_events: events.iter().any(|(name, _)| name == event::CONTACT_REFRESH),
             latency_events: events.iter().any(|(name, _)| name == event::LATENCY_UPDATE),
             events,
         };
@@ -204,6 +201,21 @@ impl Configuration {
     #[must_use]
     pub fn event_route(&self, name: &str) -> Option<RouteId> {
         self.routes.events.iter().find(|(known, _)| known == name).map(|(_, route)| *route)
+    }
+
+    /// The parameters of push notifications: those of `registrar`, or else of `mid_registrar`. Nothing where they are off.
+    #[must_use]
+    pub fn push(&self) -> Option<&Arc<Push>> {
+        let mid = || self.settings.mid.as_ref().and_then(|mid| mid.policy.push.as_ref());
+        self.settings.registrar.policy.push.as_ref().or_else(mid)
+    }
+
+    /// How many seconds before its end a contact that is woken by pushes is woken to refresh itself
+    /// (`contact_refresh_timer`, `pn_trigger_interval`); 0 for never.
+    #[must_use]
+    pub fn refresh_before_s(&self) -> u32 {
+        let timer = self.program.parameters.bool("usrloc", "contact_refresh_timer");
+        self.push().filter(|_| timer).map_or(0, |push| push.trigger_interval_s)
     }
 
     /// Whether a line of this level is written by `xlog`.

@@ -54,6 +54,36 @@ pub struct EventParameters {
     pub name: Box<str>,
     /// Names and values in the order of the event's declaration.
     pub values: Vec<(Box<str>, seawall_script::Value)>,
+    /// What else is known of the contact that it is about, if it is about one.
+    pub subject: Option<Box<EventSubject>>,
+}
+
+/// What an event does not tell about its contact.
+#[derive(Debug, Clone, Default)]
+pub struct EventSubject {
+    /// The contact id.
+    pub contact_id: u64,
+    /// `+sip.instance`; empty when there is none.
+    pub instance: Box<[u8]>,
+    /// Whether it is woken by pushes.
+    pub is_pushed: bool,
+}
+
+impl EventParameters {
+    /// The value of this name.
+    #[must_use]
+    pub fn value(&self, name: &str) -> Option<&seawall_script::Value> {
+        self.values.iter().find(|(known, _)| **known == *name).map(|(_, value)| value)
+    }
+
+    /// The text of this name; nothing for one that is not there, and for a number.
+    #[must_use]
+    pub fn text(&self, name: &str) -> &[u8] {
+        match self.value(name) {
+            Some(seawall_script::Value::Str(text)) => text,
+            _ => b"",
+        }
+    }
 }
 
 /// What a `failure_route` was called for.
@@ -109,6 +139,14 @@ pub struct Context {
     pub loose_route: crate::rr::LooseRoute,
     /// The transaction, once there is one.
     pub transaction: Option<(TransactionId, Arc<TransactionState>)>,
+    /// The transaction of whoever subscribed to the event that this route runs for.
+    pub notice: Option<(TransactionId, Arc<TransactionState>)>,
+    /// Whether the contact of that event is woken by pushes.
+    pub notice_is_pushed: bool,
+    /// Phones that have to be woken for this request when its route has ended.
+    pub wakes: Vec<crate::registrar::waking::Asleep>,
+    /// The Request-URI that a lookup left as it was, because it found nobody who is awake; empty for none.
+    pub asleep_uri: Vec<u8>,
     /// The branch whose branch, reply or failure route runs.
     pub branch_index: u16,
     /// Set in a failure route.
@@ -202,6 +240,10 @@ impl Context {
             path_header: None,
             loose_route: crate::rr::LooseRoute::default(),
             transaction: None,
+            notice: None,
+            notice_is_pushed: false,
+            wakes: Vec::new(),
+            asleep_uri: Vec::new(),
             branch_index: 0,
             failure: None,
             armed: Armed::default(),
@@ -253,6 +295,10 @@ impl Context {
         self.path_header = None;
         self.loose_route = crate::rr::LooseRoute::default();
         self.transaction = None;
+        self.notice = None;
+        self.notice_is_pushed = false;
+        self.wakes.clear();
+        self.asleep_uri.clear();
         self.branch_index = 0;
         self.failure = None;
         self.armed = Armed::default();
@@ -305,6 +351,16 @@ impl Context {
     #[must_use]
     pub fn request_uri(&self) -> &[u8] {
         if self.target.uri.is_empty() { self.message().request_uri() } else { &self.target.uri }
+    }
+
+    /// The request of a transaction: the context's own, or the one that the transaction layer keeps.
+    #[must_use]
+    pub fn request_of(&self, id: TransactionId) -> Option<Message> {
+        if self.message().is_request() && self.notice.is_none() {
+            return Some(self.message().clone());
+        }
+        let request = self.node.shard(id.shard)?.lock().request_of(id)?;
+        Some(request.message.clone())
     }
 
     /// Gives the message to a transaction: from now on it is shared with the transaction layer.

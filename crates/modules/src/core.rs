@@ -249,6 +249,18 @@ pub static MODULE: Module<Context> = Module {
             "Raises an event of the script's own.",
             events::raise,
         ),
+        Function::<Context>::new(
+            "subscribe_event",
+            &[
+                Argument::new("event", ArgumentKind::Str, "The name of the event."),
+                Argument::new("socket", ArgumentKind::Str, "Where to: udp:ADDRESS:PORT or unix:PATH."),
+                Argument::new("expire", ArgumentKind::Int, "For how many seconds; for ever if left out.").optional(),
+            ],
+            Routes::ALL,
+            "Sends an event to a program outside from now on, each time. Needs event_datagram.",
+            crate::event_datagram::subscribe_event,
+        )
+        .returns(&[(1, "It will be told."), (-1, "The event, the socket or the time is none, or there are too many.")]),
     ],
     statistics: &[
         Statistic { name: "rcv_requests", doc: "Requests received.", resettable: true },

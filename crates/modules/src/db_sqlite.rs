@@ -81,5 +81,6 @@ pub(crate) fn options(program: &Program<Context>) -> Options {
     Options {
         busy_timeout_ms: u32::try_from(parameters.int("db_sqlite", "busy_timeout")).unwrap_or(0),
         pragmas: pragmas.collect(),
+        ..Options::default()
     }
 }

@@ -3,7 +3,8 @@
 use seawall_location::{Binding, Change, Domain, Names, PERMANENT, Q_NONE, RecordView, Sink};
 use seawall_script::{Call, Flow, Value};
 
-use crate::context::{Context, EventParameters};
+use crate::context::{Context, EventParameters, EventSubject};
+use crate::event_routing::Subscriptions;
 use crate::mid_registrar::Fronts;
 use crate::node::Node;
 use crate::reg_event::Watchers;
@@ -23,6 +24,7 @@ pub struct Gather<'a> {
     watchers: &'a Watchers,
     /// What has to be taken away from main registrars.
     fronts: &'a Fronts,
+    subscriptions: &'a Subscriptions,
     now_s: u64,
     /// What goes into the database.
     draft: Draft<'a>,
@@ -39,6 +41,7 @@ impl<'a> Gather<'a> {
             listens,
             watchers: &node.watchers,
             fronts: &node.fronts,
+            subscriptions: &node.subscriptions,
             now_s,
             draft: Draft::new(&node.store, names),
         }
@@ -68,7 +71,11 @@ impl<'a> Gather<'a> {
 impl Sink for Gather<'_> {
     fn listens(&self) -> bool {
         // Asked under the lock of the shard: who subscribes counts himself in before he reads the bindings under it.
-        self.listens || self.watchers.listens() || self.fronts.is_used() || self.draft.listens()
+        self.listens
+            || self.watchers.listens()
+            || self.fronts.is_used()
+            || self.draft.listens()
+            || !self.subscriptions.is_empty()
     }
 
     fn before(&mut self, domain: &str, aor: &[u8], record: Option<RecordView<'_>>) {
@@ -77,11 +84,12 @@ impl Sink for Gather<'_> {
 
     fn change(&mut self, domain: &str, aor: &[u8], change: Change<'_>) {
         self.watchers.change(domain, aor, change);
-        self.draft.change(aor, change);
+        self.draft.change(domain, aor, change);
         if self.fronts.is_used() {
             self.fronts.change(domain, aor, change);
         }
-        if !self.listens || self.events.len() >= MAX_EVENTS {
+        let is_wanted = self.listens || self.subscriptions.wants(aor);
+        if !is_wanted || self.events.len() >= MAX_EVENTS {
             return;
         }
         let (name, binding) = match change {
@@ -92,10 +100,18 @@ impl Sink for Gather<'_> {
             Change::ContactDelete(binding, _) => (event::CONTACT_DELETE, Some(binding)),
         };
         let mut values = vec![(key("domain"), Value::from(domain)), (key("aor"), Value::str(aor))];
-        if let Some(binding) = binding {
-            describe(&binding, self.names, self.now_s, &mut values);
+        if let Some(binding) = &binding {
+            describe(binding, self.names, self.now_s, &mut values);
         }
-        self.events.push(EventParameters { name: name.into(), values });
+        let subject = binding.as_ref().map(|binding| Box::new(subject(binding)));
+        self.events.push(EventParameters { name: name.into(), values, subject });
+    }
+
+    fn refresh_due(&mut self, domain: &str, aor: &[u8], binding: &Binding<'_>) {
+        if self.events.len() < MAX_EVENTS {
+            let event = contact_refresh((domain, self.names), aor, binding, b"reg-refresh", b"");
+            self.events.push(event);
+        }
     }
 }
 
@@ -104,7 +120,58 @@ impl Sink for Gather<'_> {
 pub fn latency_update(domain: &Domain, aor: &[u8], binding: &Binding<'_>, now_s: u64) -> EventParameters {
     let mut values = vec![(key("domain"), Value::from(domain.name())), (key("aor"), Value::str(aor))];
     describe(binding, domain.names(), now_s, &mut values);
-    EventParameters { name: event::LATENCY_UPDATE.into(), values }
+    let subject = Some(Box::new(subject(binding)));
+    EventParameters { name: event::LATENCY_UPDATE.into(), values, subject }
+}
+
+/// E_UL_CONTACT_REFRESH of a binding: why, and the Call-ID of the request that waits, or nothing. `expires` is the Unix
+/// second in which it ends.
+#[must_use]
+pub fn contact_refresh(
+    (domain, names): (&str, &Names),
+    aor: &[u8],
+    binding: &Binding<'_>,
+    reason: &[u8],
+    request_callid: &[u8],
+) -> EventParameters {
+    let numbers = &binding.numbers;
+    let text = |bytes: &[u8]| Value::optional(Some(bytes).filter(|bytes| !bytes.is_empty()));
+    let expires_s = if numbers.expires_s == PERMANENT { 0 } else { i64::from(numbers.expires_s) };
+    let values = [
+        ("domain", Value::from(domain)),
+        ("aor", Value::str(aor)),
+        ("uri", text(binding.contact)),
+        ("received", text(binding.received)),
+        ("user_agent", text(binding.user_agent)),
+        ("socket", text(names.name(numbers.socket))),
+        ("bflags", Value::Int(i64::from(numbers.flags))),
+        ("expires", Value::Int(expires_s)),
+        ("callid", text(binding.callid)),
+        ("attr", text(binding.attr)),
+        ("shtag", text(names.name(binding.ownership_tag))),
+        ("reason", Value::str(reason)),
+        ("req_callid", text(request_callid)),
+    ];
+    EventParameters {
+        name: event::CONTACT_REFRESH.into(),
+        values: values.into_iter().map(|(name, value)| (key(name), value)).collect(),
+        subject: Some(Box::new(subject(binding))),
+    }
+}
+
+/// E_UL_CONTACT_UPDATE of a binding, as it is now.
+#[must_use]
+pub fn contact_update(domain: &Domain, aor: &[u8], binding: &Binding<'_>, now_s: u64) -> EventParameters {
+    let updated = latency_update(domain, aor, binding, now_s);
+    EventParameters { name: event::CONTACT_UPDATE.into(), ..updated }
+}
+
+fn subject(binding: &Binding<'_>) -> EventSubject {
+    EventSubject {
+        contact_id: binding.numbers.contact_id,
+        instance: binding.instance.into(),
+        is_pushed: binding.is_pushed(),
+    }
 }
 
 fn key(name: &str) -> Box<str> {
@@ -157,6 +224,6 @@ pub fn raise(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
             Some((String::from_utf8_lossy(&name).into(), value))
         })
         .collect();
-    context.events.push(EventParameters { name: name.into(), values });
+    context.events.push(EventParameters { name: name.into(), values, subject: None });
     Flow::TRUE
 }

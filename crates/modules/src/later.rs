@@ -10,8 +10,6 @@ pub const MODULES: &[LaterModule] = &[
         functions: &["avp_db_query", "avp_db_load", "avp_db_store", "avp_check", "avp_subst"],
     },
     LaterModule { name: "clusterer", functions: &["cluster_broadcast_req", "cluster_send_req"] },
-    LaterModule { name: "db_mysql", functions: &[] },
-    LaterModule { name: "db_postgres", functions: &[] },
     LaterModule {
         name: "dialog",
         functions: &[
@@ -31,16 +29,6 @@ pub const MODULES: &[LaterModule] = &[
     LaterModule {
         name: "drouting",
         functions: &["do_routing", "route_to_gw", "use_next_gw", "is_from_gw", "goes_to_gw"],
-    },
-    LaterModule {
-        name: "event_routing",
-        functions: &[
-            "notify_on_event",
-            "wait_for_event",
-            "t_inject_branches",
-            "t_wait_for_new_branches",
-            "t_wait_no_more_branches",
-        ],
     },
     LaterModule { name: "load_balancer", functions: &["lb_start", "lb_next", "lb_is_destination"] },
     LaterModule {
@@ -64,7 +52,6 @@ pub const MODULES: &[LaterModule] = &[
     },
     LaterModule { name: "statistics", functions: &["update_stat", "reset_stat"] },
     LaterModule { name: "textops", functions: &["search", "subst", "subst_uri", "subst_user", "replace"] },
-    LaterModule { name: "registrar (push notifications)", functions: &["pn_process_purr"] },
     LaterModule { name: "tls_mgm", functions: &["rest_init_client_tls"] },
     LaterModule { name: "tls_wolfssl", functions: &[] },
     LaterModule { name: "tls_openssl", functions: &[] },

@@ -17,7 +17,12 @@ pub mod calendar;
 pub mod configuration;
 pub mod context;
 pub mod core;
+pub mod databases;
+pub mod db_mysql;
+pub mod db_postgres;
 pub mod db_sqlite;
+pub mod event_datagram;
+pub mod event_routing;
 pub mod events;
 pub mod forward;
 pub mod host;
@@ -70,7 +75,11 @@ pub static MODULES: &[&Module<Context>] = &[
     &acc::MODULE,
     &auth::MODULE,
     &auth_db::MODULE,
+    &db_mysql::MODULE,
+    &db_postgres::MODULE,
     &db_sqlite::MODULE,
+    &event_datagram::MODULE,
+    &event_routing::MODULE,
     &management::HTTPD,
     &management::MI_DATAGRAM,
     &management::MI_FIFO,

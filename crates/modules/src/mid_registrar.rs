@@ -20,7 +20,7 @@ use seawall_transaction::RequestMatch;
 use crate::context::Context;
 use crate::events::Gather;
 use crate::node::Socket;
-use crate::registrar::{self, Keeping, LookupPlan, Place, Table, flags};
+use crate::registrar::{self, Keeping, LookupPlan, Place, Table, flags, waking};
 use crate::reply;
 use crate::statistics::Stat;
 use crate::tm::relay;
@@ -85,12 +85,29 @@ pub static MODULE: Module<Context> = Module {
         )
         .section("1.6.2")
         .returns(&[
-            (1, "Contacts were found."),
+            (1, "Contacts were found. Those that have to be woken are being woken."),
+            (2, "All contacts that were found are being woken: the request needs no t_relay()."),
             (-1, "There is no contact."),
             (-2, "There are contacts, but none supports the method."),
             (-3, "Internal error: the address of record cannot be read."),
         ])
         .prepare(registrar::prepare_lookup),
+        Function::<Context>::new(
+            "pn_process_purr",
+            &[DOMAIN],
+            Routes::REQUEST,
+            "Wakes the phone that a request inside a dialog is for, by the PURR in the Request-URI or a Route, and waits for \
+             its registration, for pn_refresh_timeout at most.",
+            registrar::purr::process,
+        )
+        .section("1.7.1")
+        .returns(&[
+            (1, "The phone was woken; it may not have registered in time."),
+            (2, "It was not: there is no PURR of this server, or its contact is awake or not registered."),
+            (-1, "Internal error."),
+        ])
+        .prepare(registrar::prepare_domain)
+        .only_asynchronous(),
     ],
     statistics: &[
         Statistic { name: "absorbed_regs", doc: "REGISTERs answered here.", resettable: true },
@@ -391,14 +408,19 @@ fn lookup(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     let given = call.str(2).map(<[u8]>::to_vec);
     let old_branches = if plan.flags.branch { std::mem::take(&mut context.branches) } else { Vec::new() };
     let uri = context.request_uri().to_vec();
+    let awoken = context.wakes.len();
     let found = find(context, &settings, &domain, plan, &uri, given.as_deref());
+    let push = settings.policy.push.as_ref();
+    waking::note(context, &domain, push);
     let mut place = Place::new(plan);
     if matches!(found, Ok(Found::Contacts(_))) {
         place.take(context, &settings.attribute_name);
     }
     let mut extra = false;
     for branch in old_branches {
-        if matches!(find(context, &settings, &domain, plan, &branch.uri, None), Ok(Found::Contacts(_))) {
+        let found = find(context, &settings, &domain, plan, &branch.uri, None);
+        waking::note(context, &domain, push);
+        if matches!(found, Ok(Found::Contacts(_))) {
             place.take(context, &settings.attribute_name);
             extra = true;
         }
@@ -406,7 +428,11 @@ fn lookup(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     match found {
         _ if extra => Flow::TRUE,
         Ok(Found::Contacts(_)) => Flow::TRUE,
-        Ok(Found::Waking) => Flow::Value(2),
+        _ if context.wakes.len() > awoken => {
+            waking::note_nobody(context);
+            Flow::Value(2)
+        }
+        Ok(Found::Waking) => Flow::FALSE,
         Ok(Found::Nothing) => Flow::FALSE,
         Ok(Found::NoMethod) => Flow::Value(-2),
         Err(_) => Flow::Value(-3),

@@ -54,6 +54,12 @@ pub struct Node {
     pub configuration: ArcSwap<Configuration>,
     /// Statistics, one set of cells for each worker.
     pub counters: Counters,
+    /// Who waits for events.
+    pub subscriptions: crate::event_routing::Subscriptions,
+    /// What tells programs outside of events.
+    pub datagrams: crate::event_datagram::Datagrams,
+    /// Which phones are being woken.
+    pub outstanding: crate::registrar::outstanding::Outstanding,
     /// The senders of push notifications.
     pub push: crate::push::Link,
     /// When the server started, in seconds since the Unix epoch.

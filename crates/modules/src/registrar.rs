@@ -5,10 +5,14 @@ mod expression;
 pub(crate) mod flags;
 mod keeping;
 mod onreply;
+pub mod outstanding;
 pub(crate) mod ownership;
 mod parameters;
+pub(crate) mod purr;
+pub(crate) mod push;
 mod removal;
 mod saving;
+pub mod waking;
 
 use std::sync::{Arc, OnceLock};
 
@@ -27,7 +31,7 @@ pub use keeping::Lease;
 
 use crate::branch::{Branch, NO_Q};
 use crate::context::Context;
-use crate::store;
+use crate::store::{self, Held, Known};
 
 const DOMAIN: Argument = Argument::new("domain", ArgumentKind::StaticStr, "The name of the location table.");
 const AOR: Argument = Argument::new(
@@ -134,7 +138,8 @@ pub static MODULE: Module<Context> = Module {
         )
         .section("1.4.4")
         .returns(&[
-            (1, "Contacts were found."),
+            (1, "Contacts were found. Those that have to be woken are being woken."),
+            (2, "All contacts that were found are being woken: the request needs no t_relay()."),
             (-1, "There is no contact."),
             (-2, "There are contacts, but none supports the method."),
             (-3, "Internal error: the address of record cannot be read."),
@@ -200,6 +205,22 @@ pub static MODULE: Module<Context> = Module {
         )
         .section("1.4.8")
         .returns(&[(1, "It will be added."), (-1, "The name is no header name.")]),
+        Function::<Context>::new(
+            "pn_process_purr",
+            &[DOMAIN],
+            Routes::REQUEST,
+            "Wakes the phone that a request inside a dialog is for, by the PURR in the Request-URI or a Route, and waits for \
+             its registration, for pn_refresh_timeout at most.",
+            purr::process,
+        )
+        .section("1.5.1")
+        .returns(&[
+            (1, "The phone was woken; it may not have registered in time."),
+            (2, "It was not: there is no PURR of this server, or its contact is awake or not registered."),
+            (-1, "Internal error."),
+        ])
+        .prepare(prepare_domain)
+        .only_asynchronous(),
     ],
     statistics: &[
         Statistic { name: "max_expires", doc: "The parameter max_expires.", resettable: false },
@@ -231,6 +252,7 @@ impl Table {
             return Some(domain);
         }
         let declared = context.node.location.declare(&self.name)?;
+        declared.set_refresh_before(context.configuration.refresh_before_s());
         context.node.store.attach(&declared);
         Some(self.domain.get_or_init(|| declared))
     }
@@ -351,14 +373,20 @@ fn lookup(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
         },
     };
     let uri = call.str(2).map_or_else(|| context.request_uri().to_vec(), <[u8]>::to_vec);
-    match missing(context, &domain, plan, &uri) {
+    match missing(context, &domain, plan, &uri, &[]) {
         None => look_up(context, &domain, plan, &uri),
-        Some(name) => look_up_when_known(context, domain, plan.clone(), uri, name),
+        Some(name) => look_up_when_known(context, domain, plan.clone(), uri, name, Vec::new()),
     }
 }
 
-/// The first address of record that is looked up and that the database has to be asked about before.
-fn missing(context: &Context, domain: &Domain, plan: &LookupPlan, uri: &[u8]) -> Option<Aor> {
+/// The first address of record that is looked up and that the database has to be asked about before; it was about `held`.
+fn missing(
+    context: &Context,
+    domain: &Domain,
+    plan: &LookupPlan,
+    uri: &[u8],
+    held: &[(Aor, Option<Held>)],
+) -> Option<Aor> {
     if !store::may_lack(context, domain) {
         return None;
     }
@@ -371,29 +399,37 @@ fn missing(context: &Context, domain: &Domain, plan: &LookupPlan, uri: &[u8]) ->
             aor::canonical_text(uri, policy, &mut name).ok().map(|()| name)
         }
     };
-    std::iter::once(uri).chain(branches).filter_map(name_of).find(|name| store::lacks(context, domain, name))
+    let is_missing =
+        |name: &Aor| held.iter().all(|(known, _)| known != name) && store::lacks(context, domain, name);
+    std::iter::once(uri).chain(branches).filter_map(name_of).find(is_missing)
 }
 
+/// Asks the database about one address of record after the other. `held` keeps those in memory that it was asked about.
 fn look_up_when_known(
     context: &mut Context,
     domain: Arc<Domain>,
     plan: LookupPlan,
     uri: Vec<u8>,
     name: Aor,
+    mut held: Vec<(Aor, Option<Held>)>,
 ) -> Flow {
-    let asked = Arc::clone(&domain);
+    let (asked, known_name) = (Arc::clone(&domain), name.clone());
     store::when_known(context, &asked, name, move |context, known| {
-        match missing(context, &domain, &plan, &uri) {
-            _ if !known => Flow::Value(-3),
+        let Known::Yes(hold) = known else { return Flow::Value(-3) };
+        held.push((known_name, hold));
+        match missing(context, &domain, &plan, &uri, &held) {
             None => look_up(context, &domain, &plan, &uri),
-            Some(name) => look_up_when_known(context, domain, plan, uri, name),
+            Some(name) => look_up_when_known(context, domain, plan, uri, name, held),
         }
     })
 }
 
-fn look_up(context: &mut Context, domain: &Domain, plan: &LookupPlan, uri: &[u8]) -> Flow {
+fn look_up(context: &mut Context, domain: &Arc<Domain>, plan: &LookupPlan, uri: &[u8]) -> Flow {
     let old_branches = if plan.flags.branch { std::mem::take(&mut context.branches) } else { Vec::new() };
+    let push = context.configuration.settings.registrar.policy.push.clone();
+    let awoken = context.wakes.len();
     let found = find(context, domain, plan, uri);
+    waking::note(context, domain, push.as_ref());
     let mut place = Place::new(plan);
     let attribute = context.configuration.settings.registrar.attribute_name.clone();
     if matches!(found, Ok(Found::Contacts(_))) {
@@ -401,7 +437,9 @@ fn look_up(context: &mut Context, domain: &Domain, plan: &LookupPlan, uri: &[u8]
     }
     let mut extra = false;
     for branch in old_branches {
-        if matches!(find(context, domain, plan, &branch.uri), Ok(Found::Contacts(_))) {
+        let found = find(context, domain, plan, &branch.uri);
+        waking::note(context, domain, push.as_ref());
+        if matches!(found, Ok(Found::Contacts(_))) {
             place.take(context, &attribute);
             extra = true;
         }
@@ -409,7 +447,11 @@ fn look_up(context: &mut Context, domain: &Domain, plan: &LookupPlan, uri: &[u8]
     match found {
         _ if extra => Flow::TRUE,
         Ok(Found::Contacts(_)) => Flow::TRUE,
-        Ok(Found::Waking) => Flow::Value(2),
+        _ if context.wakes.len() > awoken => {
+            waking::note_nobody(context);
+            Flow::Value(2)
+        }
+        Ok(Found::Waking) => Flow::FALSE,
         Ok(Found::Nothing) => Flow::FALSE,
         Ok(Found::NoMethod) => Flow::Value(-2),
         Err(_) => Flow::Value(-3),

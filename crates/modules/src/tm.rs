@@ -1,5 +1,6 @@
 //! Module `tm`: the script's side of the transaction layer.
 
+pub mod inject;
 pub mod relay;
 pub mod state;
 
@@ -341,6 +342,44 @@ pub static MODULE: Module<Context> = Module {
             add_headers,
         )
         .section("1.4.14"),
+        Function::<Context>::new(
+            "t_inject_branches",
+            &[
+                Argument::new(
+                    "source",
+                    ArgumentKind::StaticStr,
+                    "\"event\": the contact of the event that the route runs for, by its $avp values; \"msg\": $ru and the \
+                     branches.",
+                ),
+                Argument::new("flags", ArgumentKind::Flags(inject::FLAGS), "What to do besides.").optional(),
+            ],
+            Routes::ALL,
+            "Adds branches to a transaction: the route's own, or that of whoever called notify_on_event().",
+            inject::inject_branches,
+        )
+        .returns(&[(1, "They are on their way, or will be."), (-1, "There is no transaction, or no destination.")])
+        .prepare(|argument, value| match value.as_bytes(&mut seawall_script::Digits::default()) {
+            Some(b"event" | b"msg") => Ok(seawall_script::Prepared::new(())),
+            _ if argument != 0 => Ok(seawall_script::Prepared::new(())),
+            _ => Err("it is \"event\" or \"msg\"".to_owned()),
+        }),
+        Function::<Context>::new(
+            "t_wait_for_new_branches",
+            &[Argument::new("branches", ArgumentKind::Int, "How many at most, 1 to 32; any number if left out.")
+                .optional()],
+            ROUTES,
+            "Lets the transaction wait for further branches for fr_inv_timeout, though all that there are have ended.",
+            inject::wait_for_new_branches,
+        )
+        .returns(&[(1, "It waits."), (-1, "There is no transaction, or the number is none.")]),
+        Function::<Context>::new(
+            "t_wait_no_more_branches",
+            &[],
+            Routes::ALL,
+            "Lets the transaction wait for no further branches, those of phones that are being woken included.",
+            inject::wait_no_more_branches,
+        )
+        .returns(&[(1, "It does not wait."), (-1, "There is no transaction.")]),
     ],
     statistics: &[
         Statistic { name: "received_replies", doc: "Replies received for a transaction.", resettable: true },

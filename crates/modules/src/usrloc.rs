@@ -37,6 +37,23 @@ pub const CONTACT_PARAMETERS: &[&str] = &[
     "shtag",
 ];
 
+/// What E_UL_CONTACT_REFRESH carries, in this order.
+pub const REFRESH_PARAMETERS: &[&str] = &[
+    "domain",
+    "aor",
+    "uri",
+    "received",
+    "user_agent",
+    "socket",
+    "bflags",
+    "expires",
+    "callid",
+    "attr",
+    "shtag",
+    "reason",
+    "req_callid",
+];
+
 /// What the events of an address of record carry.
 pub const AOR_PARAMETERS: &[&str] = &["domain", "aor"];
 
@@ -54,6 +71,12 @@ pub mod event {
     pub const CONTACT_DELETE: &str = "E_UL_CONTACT_DELETE";
     /// A binding has answered a ping.
     pub const LATENCY_UPDATE: &str = "E_UL_LATENCY_UPDATE";
+    /// A contact has to be woken, or to refresh itself.
+    pub const CONTACT_REFRESH: &str = "E_UL_CONTACT_REFRESH";
+
+    /// Those that are raised for changes of the table.
+    pub const OF_LOCATION: [&str; 5] =
+        [AOR_INSERT, AOR_DELETE, CONTACT_INSERT, CONTACT_UPDATE, CONTACT_DELETE];
 }
 
 /// The module's table.
@@ -127,9 +150,9 @@ pub static MODULE: Module<Context> = Module {
             "contact_refresh_timer",
             ParameterKind::Bool,
             "0",
-            "Whether E_UL_CONTACT_REFRESH is raised in time.",
-        )
-        .no_effect("push notifications are not provided yet"),
+            "Whether E_UL_CONTACT_REFRESH is raised for contacts that did not refresh themselves up to pn_trigger_interval \
+             seconds before their end. It is raised in that second: nothing is scanned.",
+        ),
         Parameter::new(
             "mi_dump_kv_store",
             ParameterKind::Bool,
@@ -181,8 +204,9 @@ pub static MODULE: Module<Context> = Module {
         )
         .section("1.3.19")
         .check(check_write_mode),
-        Parameter::new("cluster_mode", ParameterKind::Str, "none", "How nodes share bindings.")
-            .no_effect(NO_CLUSTER),
+        Parameter::new("cluster_mode", ParameterKind::Str, "none", "How nodes share bindings: none, sql-only.")
+            .section("1.3.17")
+            .check(check_cluster),
         Parameter::new("location_cluster", ParameterKind::Int, "0", "The cluster of this table.")
             .no_effect(NO_CLUSTER),
         Parameter::new("ha_cluster", ParameterKind::Int, "0", "The cluster of this table.")
@@ -297,6 +321,13 @@ pub static MODULE: Module<Context> = Module {
             doc: "A binding with the flag `sipping_latency_flag` of `nathelper` has answered a SIP ping, and the latency \
                   passes `latency_event_min_us` or `latency_event_min_us_delta`.",
         },
+        Event {
+            name: event::CONTACT_REFRESH,
+            parameters: REFRESH_PARAMETERS,
+            doc: "A contact with push parameters has to register again. `reason` is `reg-refresh` before it ends (see \
+                  `contact_refresh_timer`), `ini-` and the method for a request that waits for it, `mid-` and the method for \
+                  one inside a dialog; `req_callid` is the Call-ID of that request.",
+        },
     ],
     ..Module::new("usrloc", "https://docs.opensips.org/modules/devel/usrloc/")
 };
@@ -304,18 +335,25 @@ pub static MODULE: Module<Context> = Module {
 fn check_preset(value: &Value) -> Result<(), String> {
     let Value::Str(text) = value else { return Err("the preset is a name".to_owned()) };
     match &**text {
-        b"single-instance-no-db" | b"single-instance-sql-write-through" | b"single-instance-sql-write-back" => {
-            Ok(())
-        }
-        b"sql-only"
-        | b"federation-cluster"
+        b"single-instance-no-db"
+        | b"single-instance-sql-write-through"
+        | b"single-instance-sql-write-back"
+        | b"sql-only" => Ok(()),
+        b"federation-cluster"
         | b"full-sharing-cluster"
         | b"full-sharing-cachedb-cluster" => Err(format!(
-            "the preset \"{}\" is not provided yet; the single-instance ones are",
+            "the preset \"{}\" is not provided yet; the single-instance ones and sql-only are",
             String::from_utf8_lossy(text)
         )),
-        _ => Err("there is no such preset; single-instance-no-db, -sql-write-through and -sql-write-back are provided"
+        _ => Err("there is no such preset; single-instance-no-db, -sql-write-through, -sql-write-back and sql-only are provided"
             .to_owned()),
+    }
+}
+
+fn check_cluster(value: &Value) -> Result<(), String> {
+    match value {
+        Value::Str(text) if !matches!(&**text, b"none" | b"sql-only") => Err(NO_CLUSTER.to_owned()),
+        _ => Ok(()),
     }
 }
 

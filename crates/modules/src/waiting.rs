@@ -12,6 +12,7 @@ use std::sync::Arc;
 use seawall_script::{Call, Flow, Frame, Mode, RouteId, Value};
 
 use crate::context::Context;
+use crate::event_routing::{Filter, Wanted};
 
 /// What an errand brought back; the continuation knows its type.
 pub type Answer = Box<dyn Any + Send>;
@@ -27,6 +28,23 @@ pub enum Errand {
     Host(String),
     /// Anything that the control side's runtime can do: a query, a request over HTTP. It must not block its thread.
     Task(Pin<Box<dyn Future<Output = Answer> + Send>>),
+    /// An event: its [`EventParameters`](crate::context::EventParameters). Nothing is run for it.
+    Event(Await),
+}
+
+/// What a script does once it is certain that it will hear of an event. True when it need not wait after all.
+pub type Begin = Box<dyn FnOnce(&mut Context) -> bool + Send>;
+
+/// The event that a parked script waits for.
+pub struct Await {
+    /// For what.
+    pub wanted: Wanted,
+    /// What the event has to be like.
+    pub filters: Vec<Filter>,
+    /// Until when, in monotonic milliseconds.
+    pub until_ms: u64,
+    /// What makes the event happen, where something has to.
+    pub begin: Option<Begin>,
 }
 
 /// A function that waits.

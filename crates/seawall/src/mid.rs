@@ -70,7 +70,7 @@ pub fn mid(arguments: &MidArguments) -> ExitCode {
         listen,
         workers: arguments.workers,
         http: arguments.mi,
-        explain: false,
+        explain: None,
     })
 }
 

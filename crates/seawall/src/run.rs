@@ -2,7 +2,7 @@
 
 use std::io::{IsTerminal, Write};
 use std::net::{IpAddr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use seawall_engine::{Engine, Options, Source};
@@ -28,7 +28,7 @@ pub struct RunArguments {
     /// Worker threads; what the script says, else one for each core.
     #[arg(short = 'w', long, value_name = "N")]
     pub workers: Option<usize>,
-    /// The folder in which a server without a script keeps its users: /var/lib/seawall for root, else ~/.local/share/seawall.
+    /// The folder in which a server without a script keeps its users and who is registered: /var/lib/seawall for root, else ~/.local/share/seawall.
     #[arg(long, env = "SEAWALL_DATA", value_name = "DIR", conflicts_with = "file")]
     pub data: Option<PathBuf>,
     /// Where the management interface and the metrics page listen, instead of what the script says.
@@ -46,8 +46,8 @@ pub struct Serving {
     pub workers: Option<usize>,
     /// Where the management interface listens.
     pub http: Option<SocketAddr>,
-    /// Whether somebody has to be told how to register a phone.
-    pub explain: bool,
+    /// Whether somebody has to be told how to register a phone, and the folder in which all is kept then.
+    pub explain: Option<PathBuf>,
 }
 
 /// Serves until it is told to stop.
@@ -90,7 +90,7 @@ pub fn serve_script(serving: Serving) -> ExitCode {
         Ok(signals) => signals,
         Err(error) => return fail(&format!("cannot wait for signals: {error}")),
     };
-    if greet(&engine, explain).is_err() {
+    if greet(&engine, explain.as_deref()).is_err() {
         // Nobody reads what is printed; the server serves all the same.
         tracing::debug!("standard output is closed");
     }
@@ -109,6 +109,7 @@ fn fail(text: &str) -> ExitCode {
 
 fn serving(arguments: &RunArguments) -> Result<Serving, String> {
     let mut listen = arguments.listen.clone();
+    let mut explain = None;
     let script = match &arguments.file {
         Some(path) => Source::File(path.clone()),
         None => {
@@ -119,16 +120,12 @@ fn serving(arguments: &RunArguments) -> Result<Serving, String> {
             data::make(&folder)?;
             // A relative name would be another folder for the next one who starts it.
             let folder = folder.canonicalize().unwrap_or(folder);
-            Source::Text { name: "default.cfg".to_owned(), text: data::default_script(&folder)? }
+            let text = data::default_script(&folder)?;
+            explain = Some(folder);
+            Source::Text { name: "default.cfg".to_owned(), text }
         }
     };
-    Ok(Serving {
-        script,
-        listen,
-        workers: arguments.workers,
-        http: arguments.mi,
-        explain: arguments.file.is_none(),
-    })
+    Ok(Serving { script, listen, workers: arguments.workers, http: arguments.mi, explain })
 }
 
 /// The signals that the server answers to; from here on none of them ends the process by itself.
@@ -163,7 +160,7 @@ async fn serve(engine: &Engine, mut signals: Signals) {
 }
 
 /// Tells the terminal what is served where.
-fn greet(engine: &Engine, default: bool) -> std::io::Result<()> {
+fn greet(engine: &Engine, default: Option<&Path>) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
     for socket in engine.sockets() {
         writeln!(out, "listening {}", socket.description)?;
@@ -171,15 +168,15 @@ fn greet(engine: &Engine, default: bool) -> std::io::Result<()> {
     for address in engine.control().http() {
         writeln!(out, "listening http:{address}")?;
     }
-    if default {
-        explain(engine, &mut out)?;
+    if let Some(folder) = default {
+        explain(engine, folder, &mut out)?;
     }
     writeln!(out, "seawall is ready")?;
     out.flush()
 }
 
 /// What somebody needs who has started it for the first time.
-fn explain(engine: &Engine, out: &mut impl Write) -> std::io::Result<()> {
+fn explain(engine: &Engine, folder: &Path, out: &mut impl Write) -> std::io::Result<()> {
     // An address that a phone will be served from when it registers there: a private one, else the loopback.
     let sockets = engine.sockets();
     let private = sockets.iter().find(|socket| is_private(socket.address.ip()));
@@ -197,6 +194,11 @@ fn explain(engine: &Engine, out: &mut impl Write) -> std::io::Result<()> {
     writeln!(
         out,
         "    baresip:         echo '<sip:alice@{server}>;auth_pass=PASSWORD;regint=600' >> ~/.baresip/accounts"
+    )?;
+    writeln!(
+        out,
+        "  Kept in {}:  users, and who is registered; phones stay registered over a restart",
+        folder.display()
     )?;
     writeln!(out, "  Call another:      sip:bob@{server}")?;
     if let Some(url) = engine.control().mi_url() {

@@ -1,38 +1,49 @@
 //! Open databases. Nothing is opened before the first query, and a database that fails is tried again by the next one.
 
 use std::collections::HashMap;
-use std::fs::OpenOptions;
-use std::io::ErrorKind;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions};
-use sqlx::{AssertSqlSafe, Executor};
 use tokio::sync::OnceCell;
 
-use crate::cell::{Cell, cells};
+use crate::cell::Cell;
 use crate::embedded::Embedded;
 use crate::error::StorageError;
 use crate::identifier::Identifier;
-use crate::limits::{ACQUIRE, CONNECTIONS};
+use crate::limits::ANSWER_MARGIN;
+use crate::pool::{Pool, Statement};
 use crate::schema;
 use crate::select::Select;
-use crate::url::DatabaseUrl;
+use crate::url::{DatabaseUrl, Kind};
 
-/// How a database is opened.
+/// How a database is opened and asked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Options {
-    /// How long a statement waits for another process that has locked the file.
+    /// How long a statement waits for another process that has locked a SQLite file.
     pub busy_timeout_ms: u32,
     /// Settings of SQLite for each connection: name and value.
     pub pragmas: Vec<(String, String)>,
+    /// How long a server may take to be connected to, and to answer.
+    pub timeout_ms: u32,
+    /// How often a query is tried when the connection to a server breaks; at least once.
+    pub tries: u32,
+    /// Whether connections to a server are encrypted if it can, where the URL does not say.
+    pub use_tls: bool,
+    /// Queries that take longer are logged; none with 0.
+    pub slow_us: u32,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { busy_timeout_ms: 500, pragmas: Vec::new() }
+        Options {
+            busy_timeout_ms: 500,
+            pragmas: Vec::new(),
+            timeout_ms: 5000,
+            tries: 2,
+            use_tls: false,
+            slow_us: 0,
+        }
     }
 }
 
@@ -61,8 +72,8 @@ pub struct Database(Arc<Shared>);
 struct Shared {
     url: DatabaseUrl,
     options: Options,
-    pool: OnceCell<SqlitePool>,
-    /// The file as its only server has it, once the location table is used.
+    pool: OnceCell<Pool>,
+    /// The SQLite file as its only server has it, once the location table is used.
     embedded: OnceCell<Embedded>,
     /// Tables whose version was found right.
     checked: Mutex<Vec<String>>,
@@ -89,56 +100,40 @@ impl Database {
         self.pool().await.map(drop)
     }
 
-    async fn pool(&self) -> Result<&SqlitePool, StorageError> {
-        self.0.pool.get_or_try_init(|| self.connect()).await
+    pub(crate) async fn pool(&self) -> Result<&Pool, StorageError> {
+        self.0.pool.get_or_try_init(|| Pool::connect(&self.0.url, &self.0.options)).await
     }
 
-    /// The file, taken for this process.
-    pub(crate) async fn embedded(&self) -> Result<&Embedded, StorageError> {
+    /// The SQLite file, taken for this process.
+    pub(crate) async fn embedded(&self, path: &Path) -> Result<&Embedded, StorageError> {
         let open = async || {
             // Makes the file if there is none.
             self.pool().await?;
-            let (path, options) = (self.0.url.path().to_owned(), self.0.options.clone());
+            let (path, options) = (path.to_owned(), self.0.options.clone());
             let opened = tokio::task::spawn_blocking(move || Embedded::open(&path, &options)).await;
             opened.map_err(|error| StorageError::Unreachable(error.to_string()))?
         };
         self.0.embedded.get_or_try_init(open).await
     }
 
-    async fn connect(&self) -> Result<SqlitePool, StorageError> {
-        let path = self.0.url.path();
-        let failed = |error: sqlx::Error| match StorageError::from(error) {
-            StorageError::Unreachable(reason) | StorageError::Query(reason) => {
-                StorageError::Open { path: path.to_owned(), reason }
-            }
-            other => other,
+    /// Waits for an answer of a server as long as it may take, and logs one that took long.
+    pub(crate) async fn timed<T>(
+        &self,
+        work: impl Future<Output = Result<T, StorageError>>,
+    ) -> Result<T, StorageError> {
+        let began = Instant::now();
+        let result = if self.0.url.kind() == Kind::Sqlite {
+            work.await
+        } else {
+            let limit = Duration::from_millis(u64::from(self.0.options.timeout_ms)) + ANSWER_MARGIN;
+            let late = || StorageError::Unreachable(format!("no answer in {} s", limit.as_secs_f32()));
+            tokio::time::timeout(limit, work).await.unwrap_or_else(|_| Err(late()))
         };
-        let is_new = make_file(path).map_err(|error| failed(sqlx::Error::Io(error)))?;
-        let mut options = SqliteConnectOptions::new()
-            .filename(path)
-            .busy_timeout(Duration::from_millis(u64::from(self.0.options.busy_timeout_ms)));
-        if is_new {
-            options = options.journal_mode(SqliteJournalMode::Wal);
+        let slow = Duration::from_micros(u64::from(self.0.options.slow_us));
+        if !slow.is_zero() && began.elapsed() > slow {
+            tracing::warn!("{}: a query took {} ms", self.0.url, began.elapsed().as_millis());
         }
-        for (name, value) in &self.0.options.pragmas {
-            options = options.pragma(name.clone(), value.clone());
-        }
-        let pool = SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .acquire_timeout(ACQUIRE)
-            .connect_with(options)
-            .await
-            .map_err(failed)?;
-        if is_new {
-            // All or nothing: a crash in between leaves a file without tables, which is filled at the next start.
-            let mut transaction = pool.begin().await.map_err(failed)?;
-            for statement in schema::NEW_FILE {
-                transaction.execute(*statement).await.map_err(failed)?;
-            }
-            transaction.commit().await.map_err(failed)?;
-            tracing::warn!("{}: there was no database; it was made, with no users in it", path.display());
-        }
-        Ok(pool)
+        result
     }
 
     /// Runs a look-up. `values` are those of its keys, in order.
@@ -149,15 +144,32 @@ impl Database {
         self.rows(select.sql(), values).await
     }
 
+    /// Runs a query; again when the connection breaks meanwhile.
     pub(crate) async fn rows(&self, sql: &str, values: &[Cell]) -> Result<Vec<Vec<Cell>>, StorageError> {
-        let query = bound(sql, values);
-        let rows = query.fetch_all(self.pool().await?).await?;
-        Ok(rows.iter().map(cells).collect::<Result<_, _>>()?)
+        let mut tries = self.0.options.tries.max(1);
+        loop {
+            let result = self.timed(async { self.pool().await?.rows(sql, values).await }).await;
+            tries -= 1;
+            match result {
+                Err(StorageError::Unreachable(_)) if tries > 0 => {}
+                result => return result,
+            }
+        }
     }
 
     /// Runs a statement; gives how many rows it changed.
     pub(crate) async fn execute(&self, sql: &str, values: &[Cell]) -> Result<u64, StorageError> {
-        Ok(bound(sql, values).execute(self.pool().await?).await?.rows_affected())
+        self.change(&[Statement { sql: sql.to_owned(), values: values.to_vec() }]).await
+    }
+
+    /// Runs statements in one transaction, all or none; gives how many rows they changed.
+    pub(crate) async fn change(&self, statements: &[Statement]) -> Result<u64, StorageError> {
+        let pool = self.timed(self.pool()).await?;
+        // What is late may have been done.
+        self.timed(pool.change(statements)).await.map_err(|error| match error {
+            StorageError::Unreachable(text) if text.starts_with("no answer") => StorageError::Unknown(text),
+            other => other,
+        })
     }
 
     /// Whether a table has the version that is known here. Asked once; a wrong version is asked for again.
@@ -186,31 +198,4 @@ impl Database {
             None => Err(StorageError::NoVersion { table: name.to_owned() }),
         }
     }
-}
-
-/// Makes the file if there is none; whether there was none. Hashes of passwords are for the owner only.
-fn make_file(path: &Path) -> std::io::Result<bool> {
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(_) => Ok(true),
-        // Somebody else's file of no bytes is as good as none.
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(std::fs::metadata(path)?.len() == 0),
-        Err(error) => Err(error),
-    }
-}
-
-type Query<'q> = sqlx::query::Query<'q, sqlx::Sqlite, sqlx::sqlite::SqliteArguments>;
-
-fn bound<'q>(sql: &str, values: &'q [Cell]) -> Query<'q> {
-    // Made of Identifiers and question marks only.
-    let mut query = sqlx::query(AssertSqlSafe(sql.to_owned()));
-    for value in values {
-        query = match value {
-            Cell::Null => query.bind(None::<i64>),
-            Cell::Integer(number) => query.bind(*number),
-            Cell::Real(number) => query.bind(*number),
-            Cell::Text(text) => query.bind(text.as_str()),
-            Cell::Blob(bytes) => query.bind(bytes.as_slice()),
-        };
-    }
-    query
 }

@@ -1,34 +1,42 @@
-//! A SQLite file that this server owns: two threads that do nothing but run statements, one to write and one to read.
+//! A SQLite file that this server owns: two threads that do nothing but run statements, one to write and one to read, and
+//! one for the journal of each location table in it.
 //!
 //! `sqlx` hands every single statement through a channel to a thread and back. A group of a thousand changes goes
 //! through the channel of this module once, with statements that stay prepared (`examples/rate.rs` measures both).
 
+use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, oneshot};
 
 use crate::database::Options;
 use crate::error::StorageError;
+use crate::location::appender::{self, Journaled};
+use crate::location::statements::Statements;
 
 /// A file and the threads that work on it. Dropping it ends them when they have done what they were asked for.
 #[derive(Debug)]
 pub(crate) struct Embedded {
+    path: PathBuf,
     pub(crate) writer: Lane<Connection>,
     pub(crate) reader: Lane<Connection>,
-    /// The lock goes with it.
-    _ownership: File,
+    /// By table.
+    journals: Mutex<HashMap<String, Arc<Journaled>>>,
+    /// The lock goes with the last thread.
+    ownership: Arc<File>,
 }
 
 impl Embedded {
     /// Takes the file for this process and opens it twice.
     pub(crate) fn open(path: &Path, options: &Options) -> Result<Embedded, StorageError> {
-        let ownership = own(path)?;
+        let ownership = Arc::new(own(path)?);
         let writer = connect(path, options)?;
         let mode: String = writer.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
         if mode != "wal" {
@@ -40,10 +48,27 @@ impl Embedded {
         }
         let reader = connect(path, options)?;
         Ok(Embedded {
-            writer: Lane::start("seawall-sql-write", writer)?,
-            reader: Lane::start("seawall-sql-read", reader)?,
-            _ownership: ownership,
+            path: path.to_owned(),
+            writer: Lane::start("seawall-sql-write", writer, |_| None, Arc::clone(&ownership))?,
+            reader: Lane::start("seawall-sql-read", reader, |_| None, Arc::clone(&ownership))?,
+            journals: Mutex::default(),
+            ownership,
         })
+    }
+
+    /// The journal of a table, which must be there. When it is asked for first, what a crash has left in it begins to
+    /// go into the table.
+    pub(crate) async fn journal(&self, statements: &Arc<Statements>) -> Result<Arc<Journaled>, StorageError> {
+        let mut journals = self.journals.lock().await;
+        if let Some(known) = journals.get(&statements.table) {
+            return Ok(Arc::clone(known));
+        }
+        let (path, table) = (self.path.clone(), Arc::clone(statements));
+        let files = self.writer.run(move |connection| appender::open(connection, &path, &table)).await?;
+        let (table, writer) = (Arc::clone(statements), self.writer.sender());
+        let journal = Arc::new(Journaled::start(table, writer, files, Arc::clone(&self.ownership))?);
+        journals.insert(statements.table.clone(), Arc::clone(&journal));
+        Ok(journal)
     }
 }
 
@@ -53,6 +78,7 @@ fn connect(path: &Path, options: &Options) -> Result<Connection, StorageError> {
     connection.busy_timeout(Duration::from_millis(u64::from(options.busy_timeout_ms)))?;
     // A commit returns when it is on disk: what a phone was told must outlive the loss of power.
     connection.execute_batch("PRAGMA synchronous = FULL; PRAGMA cache_size = -65536;")?;
+    connection.set_prepared_statement_cache_capacity(64);
     for (name, value) in &options.pragmas {
         // Words only: the module checks them at load.
         connection.execute_batch(&format!("PRAGMA {name} = {value};"))?;
@@ -92,20 +118,60 @@ type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
 /// A thread that works on one state, one job after the other.
 #[derive(Debug)]
 pub(crate) struct Lane<S> {
-    jobs: mpsc::Sender<Job<S>>,
+    jobs: LaneSender<S>,
+}
+
+/// Who may give a [`Lane`] jobs. The thread ends when there is none left.
+#[derive(Debug)]
+pub(crate) struct LaneSender<S>(mpsc::Sender<Job<S>>);
+
+impl<S> Clone for LaneSender<S> {
+    fn clone(&self) -> Self {
+        LaneSender(self.0.clone())
+    }
+}
+
+impl<S> LaneSender<S> {
+    /// Has a job done some time. Nothing happens when the thread has ended.
+    pub(crate) fn send(&self, job: impl FnOnce(&mut S) + Send + 'static) {
+        let _ = self.0.send(Box::new(job));
+    }
 }
 
 impl<S: Send + 'static> Lane<S> {
-    fn start(name: &str, mut state: S) -> Result<Lane<S>, StorageError> {
+    /// Starts the thread. `rest` does what is due by itself after every job, and says how long nothing will be; without
+    /// that the thread waits for jobs only. The lock on the file is held until the thread ends.
+    pub(crate) fn start(
+        name: &str,
+        mut state: S,
+        rest: impl Fn(&mut S) -> Option<Duration> + Send + 'static,
+        ownership: Arc<File>,
+    ) -> Result<Lane<S>, StorageError> {
         let (jobs, queue) = mpsc::channel::<Job<S>>();
         let run = move || {
-            while let Ok(job) = queue.recv() {
-                job(&mut state);
+            loop {
+                let job = match rest(&mut state) {
+                    Some(left) => queue.recv_timeout(left),
+                    None => queue.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                };
+                match job {
+                    Ok(job) => job(&mut state),
+                    Err(RecvTimeoutError::Timeout) => {}
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
             }
+            // The file is closed before somebody else may have it.
+            drop(state);
+            drop(ownership);
         };
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(run);
         thread.map(drop).map_err(|error| StorageError::Unreachable(error.to_string()))?;
-        Ok(Lane { jobs })
+        Ok(Lane { jobs: LaneSender(jobs) })
+    }
+
+    /// Who may give it jobs.
+    pub(crate) fn sender(&self) -> LaneSender<S> {
+        self.jobs.clone()
     }
 
     /// Has a job done and waits for its result. Jobs are done in the order in which they were given; one that is not
@@ -116,8 +182,7 @@ impl<S: Send + 'static> Lane<S> {
     ) -> Result<T, StorageError> {
         let gone = || StorageError::Unreachable("its thread has ended".to_owned());
         let (done, answer) = oneshot::channel();
-        let job: Job<S> = Box::new(move |state| drop(done.send(job(state))));
-        self.jobs.send(job).map_err(|_| gone())?;
+        self.jobs.send(move |state| drop(done.send(job(state))));
         answer.await.map_err(|_| gone())?
     }
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 /// Why a database did not do what it was asked for. No value of a query is part of the text.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StorageError {
     /// The file cannot be made or opened.
     #[error("cannot open the database {path}: {reason}")]
@@ -83,6 +83,57 @@ impl StorageError {
         )
     }
 
+    /// The same of a statement that was under way: a connection that breaks then leaves open what was done.
+    pub(crate) fn in_change(error: sqlx::Error) -> StorageError {
+        match StorageError::from(error) {
+            StorageError::Unreachable(text) => StorageError::Unknown(text),
+            other => other,
+        }
+    }
+
+    /// What an error of PostgreSQL means, by its SQLSTATE (PostgreSQL's manual, appendix A). Its message names columns and
+    /// constraints; values stand in its details, which are left out.
+    fn of_postgres(code: &str, text: &str) -> StorageError {
+        match code {
+            "23505" => StorageError::Duplicate,
+            "25006" | "42501" => StorageError::ReadOnly,
+            "53100" => StorageError::Full,
+            "40001" | "40P01" | "55P03" | "57014" => StorageError::Busy,
+            "42P01" | "42703" | "42804" | "42P10" | "3F000" | "3D000" => {
+                StorageError::Schema(text.to_owned())
+            }
+            // "invalid input syntax for type integer" and the like end in the value.
+            "22P02" | "22007" | "22008" => StorageError::Data("it is not of the column's kind".to_owned()),
+            _ if code.starts_with("22") || code.starts_with("23") => StorageError::Data(text.to_owned()),
+            // A login that is refused, a server that is full, starts or stops.
+            _ if ["08", "28", "53", "57"].iter().any(|class| code.starts_with(class)) => {
+                StorageError::Unreachable(text.to_owned())
+            }
+            _ => StorageError::Query(format!("{text} ({code})")),
+        }
+    }
+
+    /// What an error of MySQL or MariaDB means, by its number. Its messages hold values.
+    fn of_mysql(number: u16, text: &str) -> StorageError {
+        match number {
+            1062 | 1586 => StorageError::Duplicate,
+            1044 | 1142 | 1143 | 1290 | 1792 | 1836 => StorageError::ReadOnly,
+            1021 | 1041 | 1114 | 1026 => StorageError::Full,
+            1205 | 1213 => StorageError::Busy,
+            1048 | 1364 => StorageError::Data("a column that must have one gets none".to_owned()),
+            1264 => StorageError::Data("it is out of the column's range".to_owned()),
+            1406 | 1265 => StorageError::Data("it is longer than the column".to_owned()),
+            1292 | 1366 | 1367 | 3988 => StorageError::Data("it is not of the column's kind".to_owned()),
+            1451 | 1452 | 3819 | 4025 => StorageError::Data("it breaks a constraint".to_owned()),
+            1049 | 1051 | 1054 | 1136 | 1146 | 1305 => StorageError::Schema(text.to_owned()),
+            // A login that is refused, a server that is full or stops, a connection that was ended by somebody.
+            1040 | 1045 | 1053 | 1129 | 1130 | 1152..=1161 | 1203 | 1226 | 1698 | 1927 => {
+                StorageError::Unreachable(text.to_owned())
+            }
+            _ => StorageError::Query(format!("error {number}")),
+        }
+    }
+
     /// What a result code of SQLite means.
     fn of_sqlite(code: i32, text: &str) -> StorageError {
         use rusqlite::ffi;
@@ -132,13 +183,18 @@ impl From<sqlx::Error> for StorageError {
                     let code = database.code().and_then(|code| code.parse().ok()).unwrap_or(0);
                     return StorageError::of_sqlite(code, database.message());
                 }
-                StorageError::Query(database.message().to_owned())
+                if let Some(mysql) = database.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+                    return StorageError::of_mysql(mysql.number(), database.message());
+                }
+                StorageError::of_postgres(&database.code().unwrap_or_default(), database.message())
             }
             sqlx::Error::Io(_)
             | sqlx::Error::Tls(_)
             | sqlx::Error::PoolTimedOut
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed => StorageError::Unreachable(text),
+            // The driver says this of an answer that breaks off.
+            sqlx::Error::Protocol(_) => StorageError::Unreachable(text),
             sqlx::Error::ColumnNotFound(_) | sqlx::Error::ColumnDecode { .. } => StorageError::Schema(text),
             _ => StorageError::Query(text),
         }

@@ -14,3 +14,39 @@ pub const IDENTIFIER_LEN: usize = 63;
 
 /// How many rows of a list are read at once: a list of users is shown in pages.
 pub const LIST_ROWS: u32 = 1000;
+
+/// How many connections to one server are open at most: more transactions at a time than a location table, accounting
+/// and look-ups of users have under way on two cores, and few enough that a dozen servers share a database that allows a
+/// hundred.
+pub const SERVER_CONNECTIONS: u32 = 8;
+
+/// How much longer than the server itself is allowed to take we wait for it: its own "took too long" should arrive.
+pub const ANSWER_MARGIN: Duration = Duration::from_millis(500);
+
+/// How many rows one statement for MySQL changes at most: its placeholders are counted in 16 bits, and a row has 19.
+pub const STATEMENT_ROWS: usize = 256;
+
+/// How long a journal of a location table in a SQLite file becomes before it goes into the table: at 50 000 REGISTERs a
+/// second some seven seconds, so that a phone that registers more often is written once.
+pub const JOURNAL_BYTES: u64 = 128 << 20;
+
+/// By how much a journal file grows at a time: with 3000 rows, in a few milliseconds.
+pub const JOURNAL_STEP: u64 = 1 << 20;
+
+/// The longest row in bytes: more than the longest SIP message has.
+pub const RECORD_BYTES: usize = 1 << 20;
+
+/// How many changes may go into the table after [`FOLD_SOON`], at little cost; with more it is done after [`FOLD_AFTER`].
+pub const FOLD_SOON_ROWS: usize = 2000;
+
+/// When a few changes go into the table: soon enough for somebody who looks into it with another program.
+pub const FOLD_SOON: Duration = Duration::from_secs(1);
+
+/// When many changes go into the table, unless their journal is full before.
+pub const FOLD_AFTER: Duration = Duration::from_secs(15);
+
+/// When it is tried again after it did not work.
+pub const FOLD_RETRY: Duration = Duration::from_secs(1);
+
+/// How many rows one transaction puts into the table: some ten milliseconds, in which nothing else can be written.
+pub const FOLD_ROWS: usize = 2000;

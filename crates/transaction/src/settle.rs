@@ -52,12 +52,15 @@ impl<U: Clone, T: Target> Transaction<U, T> {
         step.out.push(Effect::Failure { id: step.id, code, branch, context: self.context.clone() });
     }
 
-    /// Sends the best response, or one of our own if there is none. Does nothing while branches are pending.
+    /// Sends the best response, or one of our own if there is none. Does nothing while branches are pending or expected.
     pub(crate) fn finish(&mut self, step: &mut Step<'_, U, T>) {
         if self.is_answered() || self.has_pending_branches() {
             return;
         }
         self.flags.waiting = false;
+        if self.open_until_ms != NEVER {
+            return;
+        }
         if self.received.is_none() {
             self.report(step);
             return;

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicI8, AtomicU64, Ordering};
 use seawall_control::users::{UserError, Users};
 
 use seawall_control::server::{
-    Contact, Domain, Expires, LocationError, NewContact, Process, PushService, RecordSink, Registration,
-    Server, State, Statistic, StatisticKind, Subscription,
+    Contact, Domain, EventSubscriber, Expires, LocationError, NewContact, Process, PushService, RecordSink,
+    Registration, Server, State, Statistic, StatisticKind, Subscription,
 };
 
 /// 1 January 2026, 00:00:00 UTC.
@@ -240,6 +240,23 @@ impl Server for FakeServer {
                 notifies: 2,
             });
         }
+    }
+
+    fn event_subscribe(&self, event: &str, socket: &str, _: u64) -> Result<(), LocationError> {
+        match (event, socket) {
+            ("E_X", "udp:127.0.0.1:1") => Ok(()),
+            _ => Err(LocationError::Refused("Bad socket")),
+        }
+    }
+
+    fn event_subscribers(&self, each: &mut dyn FnMut(&EventSubscriber<'_>)) {
+        each(&EventSubscriber { event: "E_X", socket: "udp:127.0.0.1:1", expires_s: Some(5) });
+        each(&EventSubscriber { event: "E_X", socket: "unix:/x", expires_s: None });
+    }
+
+    fn events(&self, each: &mut dyn FnMut(&str)) {
+        each("E_X");
+        each("E_Y");
     }
 
     fn push_wake(&self, domain: &str, aor: &[u8], reason: &[u8]) -> Result<usize, LocationError> {

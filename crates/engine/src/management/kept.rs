@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use seawall_control::server::{LocationError, Statistic, StatisticKind};
 use seawall_location::{Domain, Sink};
 use seawall_modules::events::Gather;
-use seawall_modules::store::{Fate, limits};
+use seawall_modules::store::{Fate, Held, limits};
 use seawall_net::unix_s;
 
 use super::Management;
@@ -14,6 +14,9 @@ use crate::worker::Command;
 
 /// How often it is looked whether a change is kept. Commands run on threads of their own, which may wait.
 const LOOK_AGAIN: Duration = Duration::from_millis(1);
+
+/// How long writing everything may take: a million rows take some seconds.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(25);
 
 const FAILED: LocationError = LocationError::Failed("The database fails");
 
@@ -49,16 +52,21 @@ impl Management {
     }
 
     /// Makes sure that memory is right about an address of record.
-    pub(super) fn know(&self, domain: &Domain, aor: &[u8]) -> Result<(), LocationError> {
+    /// What is given keeps it in memory.
+    pub(super) fn know(&self, domain: &Domain, aor: &[u8]) -> Result<Option<Held>, LocationError> {
         if self.node.store.settings().is_none() {
-            return Ok(());
+            return Ok(None);
         }
+        let held = self.node.store.hold(domain, aor);
         let known = self.runtime.block_on(self.node.store.read(domain, aor, unix_s()));
-        if known { Ok(()) } else { Err(FAILED) }
+        if known { Ok(held) } else { Err(FAILED) }
     }
 
     /// Waits until everything that has changed so far is written.
     pub(super) fn written(&self) -> Result<(), LocationError> {
+        if self.node.store.is_back() {
+            return self.flushed();
+        }
         let journal = &self.node.store.journal;
         let (last, settled) = (journal.last(), journal.settled());
         let until = Instant::now() + Duration::from_millis(limits::PATIENCE_MS);
@@ -69,6 +77,19 @@ impl Management {
             std::thread::sleep(LOOK_AGAIN);
         }
         if journal.has_failed_since(settled) { Err(FAILED) } else { Ok(()) }
+    }
+
+    /// Write-back: has everything written now.
+    fn flushed(&self) -> Result<(), LocationError> {
+        let number = self.node.store.ask_flush();
+        let until = Instant::now() + FLUSH_PATIENCE;
+        while !self.node.store.is_flushed(number) {
+            if Instant::now() > until {
+                return Err(FAILED);
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        Ok(())
     }
 
     /// What the store does, where there is one.
@@ -104,7 +125,7 @@ impl Management {
         }
         let loading = store.tables().iter().filter(|table| !table.loading.is_done()).count() as u64;
         for (name, value, doc) in [
-            ("store_unwritten", store.journal.len() as u64, "Changes that are not in the database yet."),
+            ("store_unwritten", store.unwritten() as u64, "Changes that are not in the database yet."),
             ("store_loading", loading, "Tables that are being loaded."),
         ] {
             each(&Statistic { group: "usrloc", name, value, kind: StatisticKind::Gauge, doc });

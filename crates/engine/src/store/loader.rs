@@ -56,3 +56,17 @@ pub async fn load(node: Arc<Node>, table: Arc<StoredTable>, mut stop: watch::Rec
     let seconds = began.elapsed().as_secs_f32();
     tracing::info!("{name}: {taken} bindings loaded from {read} rows in {seconds:.1} s");
 }
+
+/// sql-only: nobody sees bindings end in memory, so their rows are looked for every `timer_interval`.
+pub async fn sweep(table: Arc<StoredTable>, interval_s: u32, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(u64::from(interval_s))) => {}
+            _ = stop.changed() => return,
+        }
+        let now_s = i64::try_from(unix_s()).unwrap_or(i64::MAX);
+        if let Err(error) = table.backend.delete_expired(now_s).await {
+            tracing::error!("{}: expired rows stay until the next time: {error}", table.domain.name());
+        }
+    }
+}

@@ -1,5 +1,6 @@
 //! Bindings in a database: opening it, loading from it, and writing to it, on the control side's runtime.
 
+mod flusher;
 mod loader;
 mod table;
 #[cfg(test)]
@@ -7,6 +8,7 @@ mod tests;
 mod writer;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use seawall_location::Domain;
 use seawall_modules::context::Context;
@@ -25,6 +27,9 @@ use table::PreparedTable;
 
 /// The name under which the database keeps what contact ids are made of.
 const SECRET: &str = "secret";
+
+/// How long a stop waits for a journal to go into its table: 300 000 rows.
+const SETTLE: Duration = Duration::from_secs(2);
 
 /// Why the store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -85,6 +90,7 @@ fn table_of(database: &Database, settings: &StoreSettings, name: &str) -> Result
 pub(crate) struct Tasks {
     stop: watch::Sender<bool>,
     writer: tokio::task::JoinHandle<()>,
+    first: LocationTable,
 }
 
 impl Tasks {
@@ -93,6 +99,14 @@ impl Tasks {
         let _ = self.stop.send(true);
         if self.writer.await.is_err() {
             tracing::error!("the store's writer has failed; the last changes may not be in the database");
+        }
+        // Everything is on disk already; whoever looks into the file of a stopped server should find it in the table.
+        match tokio::time::timeout(SETTLE, self.first.settle()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!("what the journal holds goes into the table at the next start: {error}")
+            }
+            Err(_) => tracing::warn!("the rest of the journal goes into the table at the next start"),
         }
     }
 }
@@ -120,6 +134,10 @@ pub(crate) fn start(
     for domain in node.location.domains() {
         attach(node, &domain, Some(&first), runtime, stopped.clone());
     }
+    if node.store.is_back() {
+        let flusher = flusher::Flusher { node: Arc::clone(node), work, stop: stopped };
+        return Some(Tasks { stop, writer: runtime.spawn(flusher.run()), first });
+    }
     let workers = node.workers;
     let told = move || {
         for worker in 0..workers {
@@ -128,7 +146,7 @@ pub(crate) fn start(
         }
     };
     let writer = writer::Writer { node: Arc::clone(node), work, stop: stopped, told: Box::new(told) };
-    Some(Tasks { stop, writer: runtime.spawn(writer.run()) })
+    Some(Tasks { stop, writer: runtime.spawn(writer.run()), first })
 }
 
 /// Adds a location table to the store and begins to load it. `first` is the table that was opened at the start.
@@ -153,6 +171,11 @@ fn attach(
             return;
         }
     };
+    if settings.is_sql_only {
+        let table = store.add(Arc::clone(domain), backend, Loading::done());
+        runtime.spawn(loader::sweep(table, settings.interval_s, stop));
+        return;
+    }
     let table = store.add(Arc::clone(domain), backend, Loading::default());
     runtime.spawn(loader::load(Arc::clone(node), table, stop));
 }

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use seawall_script::{Bytes, Parameter, ParameterKind, Program, Value};
-use seawall_storage::{Database, DatabaseUrl, Identifier, Options};
+use seawall_storage::{Database, Identifier};
 
 use crate::auth_db::identifier;
 use crate::auth_db::users::Users;
 use crate::context::Context;
-use crate::db_sqlite;
+use crate::databases::{Source, is_url};
 use crate::node::Node;
 
 /// A parameter that renames a column.
@@ -24,8 +24,8 @@ pub(super) const PARAMETERS: &[Parameter] = &[
         "db_url",
         ParameterKind::Str,
         "",
-        "The database with the users: sqlite:///path/of/the/file.db. Without it, db_default_url. A file that is missing is \
-         made.",
+        "The database with the users: sqlite:///path/of/the/file.db, postgres://user:password@host/database or \
+         mysql://user:password@host/database. Without it, db_default_url. A file that is missing is made.",
     )
     .section("db_url")
     .check(is_url),
@@ -86,11 +86,6 @@ pub(super) const PARAMETERS: &[Parameter] = &[
     ),
 ];
 
-fn is_url(value: &Value) -> Result<(), String> {
-    let Value::Str(text) = value else { return Ok(()) };
-    DatabaseUrl::parse(&String::from_utf8_lossy(text)).map(drop).map_err(|error| error.to_string())
-}
-
 fn is_column(value: &Value) -> Result<(), String> {
     match value {
         Value::Str(text) if identifier(text).is_none() => {
@@ -133,7 +128,7 @@ fn load_list(text: &[u8]) -> Option<Vec<(Bytes, Identifier)>> {
 /// The parameters in the form in which functions use them, and the users that were looked up under them.
 #[derive(Clone, Debug)]
 pub struct AuthDbSettings {
-    source: Option<(DatabaseUrl, Options)>,
+    source: Option<Source>,
     pub(super) calculate_ha1: bool,
     /// `use_domain`.
     pub use_domain: bool,
@@ -177,11 +172,8 @@ impl AuthDbSettings {
         };
         // Names were checked at load.
         let column = |name: &str| Identifier::new(&text(name)).ok();
-        let url = Some(text("db_url")).filter(|url| !url.is_empty());
-        let url = url.or_else(|| program.globals.str("db_default_url"));
-        let url = url.and_then(|url| DatabaseUrl::parse(&url).ok());
         Some(Self {
-            source: url.map(|url| (url, db_sqlite::options(program))),
+            source: Source::new(program, "auth_db"),
             calculate_ha1: parameters.bool("auth_db", "calculate_ha1"),
             use_domain: parameters.bool("auth_db", "use_domain"),
             load: load_list(parameters.str("auth_db", "load_credentials").unwrap_or_default())
@@ -209,7 +201,6 @@ impl AuthDbSettings {
     /// The database; nothing when the script names none.
     #[must_use]
     pub fn database(&self, node: &Node) -> Option<Database> {
-        let (url, options) = self.source.as_ref()?;
-        Some(node.storage.database(url, options))
+        self.source.as_ref().map(|source| source.database(node))
     }
 }

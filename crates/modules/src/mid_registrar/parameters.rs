@@ -8,12 +8,10 @@ use seawall_registrar::{Gruu, MatchingMode, MinExpiresMode, Policy};
 use seawall_script::{Diagnostics, FlagSpace, Parameter, ParameterKind, Program, Setup, Value, VariableId};
 
 use crate::context::Context;
+use crate::registrar::push;
 
 /// The name of the module.
 const MODULE: &str = "mid_registrar";
-
-/// Said of what push notifications need.
-const NO_PUSH: &str = "push notifications are not provided yet";
 
 /// A number of seconds that is not negative.
 const fn seconds(
@@ -155,31 +153,74 @@ pub const ALL: &[Parameter] = &[
     )
     .section("1.5.25")
     .check(not_empty),
-    Parameter::new("pn_enable", ParameterKind::Bool, "0", "Whether push notifications are on.")
-        .section("1.5.26")
-        .check(push_is_off),
-    Parameter::new("pn_providers", ParameterKind::Str, "", "The push providers.")
-        .section("1.5.27")
-        .no_effect(NO_PUSH),
+    Parameter::new(
+        "pn_enable",
+        ParameterKind::Bool,
+        "0",
+        "Whether contacts may be woken by pushes (RFC 8599). Needs event_routing.",
+    )
+    .section("1.5.26"),
+    Parameter::new(
+        "pn_providers",
+        ParameterKind::Str,
+        "",
+        "The push providers that are supported, comma separated: apns, fcm, webpush, or others.",
+    )
+    .section("1.5.27")
+    .check(push::is_list),
     Parameter::new(
         "pn_ct_match_params",
         ParameterKind::Str,
         "pn-provider, pn-prid, pn-param",
-        "The URI parameters that contacts are matched by.",
+        "The URI parameters that a contact which has them all is matched by, and by nothing else. They are taken out of \
+         the Request-URI before a request is sent to it.",
     )
     .section("1.5.28")
-    .no_effect(NO_PUSH),
-    seconds("pn_pnsreg_interval", "1.5.29", "130", "How long before the end a device refreshes by itself.")
-        .no_effect(NO_PUSH),
-    seconds("pn_trigger_interval", "1.5.30", "120", "How long before the end a device is woken.")
-        .no_effect(NO_PUSH),
-    seconds("pn_skip_pn_interval", "1.5.31", "0", "How long after a refresh a device counts as awake.")
-        .no_effect(NO_PUSH),
-    seconds("pn_refresh_timeout", "1.5.32", "6", "How long a request waits for a device to wake.")
-        .no_effect(NO_PUSH),
-    Parameter::new("pn_enable_purr", ParameterKind::Bool, "0", "Whether devices are woken inside a dialog.")
-        .section("1.5.33")
-        .no_effect(NO_PUSH),
+    .check(push::is_match_list),
+    Parameter::new(
+        "pn_pnsreg_interval",
+        ParameterKind::Int,
+        "130",
+        "How long before the end of its registration a phone that wakes by itself is told to refresh it.",
+    )
+    .unit("s")
+    .section("1.5.29")
+    .check(not_negative),
+    Parameter::new(
+        "pn_trigger_interval",
+        ParameterKind::Int,
+        "120",
+        "How long before the end of its registration a phone that has not refreshed it is woken; see contact_refresh_timer \
+         of usrloc.",
+    )
+    .unit("s")
+    .section("1.5.30")
+    .check(not_negative),
+    Parameter::new(
+        "pn_skip_pn_interval",
+        ParameterKind::Int,
+        "0",
+        "How long after a registration a phone counts as awake: requests are sent to it at once.",
+    )
+    .unit("s")
+    .section("1.5.31")
+    .check(not_negative),
+    Parameter::new(
+        "pn_refresh_timeout",
+        ParameterKind::Int,
+        "6",
+        "How long a request waits for a phone to wake and register, 1 to 180.",
+    )
+    .unit("s")
+    .section("1.5.32")
+    .check(push::is_wait),
+    Parameter::new(
+        "pn_enable_purr",
+        ParameterKind::Bool,
+        "0",
+        "Whether phones are told a PURR, by which pn_process_purr() finds them inside a dialog.",
+    )
+    .section("1.5.33"),
     Parameter::new(
         "absorb",
         ParameterKind::Str,
@@ -213,6 +254,7 @@ const AUTHORIZE: [&str; 4] = ["www_authorize", "proxy_authorize", "pv_www_author
 /// Said of a script that lets anybody add contacts to anybody without a password, and of one that has GRUU on and leaves
 /// the secret as everybody knows it.
 pub fn advise(setup: &Setup<'_>, diagnostics: &mut Diagnostics) {
+    push::advise(setup, MODULE, diagnostics);
     let parameters = setup.parameters;
     let is_open = parameters.str(MODULE, "absorb") == Some(b"any")
         && parameters.int(MODULE, "mode") == 2
@@ -279,13 +321,6 @@ fn not_empty(value: &Value) -> Result<(), String> {
     match value {
         Value::Str(text) if text.is_empty() => Err("it must not be empty".to_owned()),
         _ => Ok(()),
-    }
-}
-
-fn push_is_off(value: &Value) -> Result<(), String> {
-    match value.as_int() {
-        Some(0) => Ok(()),
-        _ => Err("push notifications are not provided yet; leave them off".to_owned()),
     }
 }
 
@@ -429,6 +464,7 @@ fn policy(program: &Program<Context>) -> Policy {
         max_contact_len: size("max_contact_len"),
         gruu: (!parameters.bool(MODULE, "disable_gruu"))
             .then(|| Arc::new(Gruu::new(&text("gruu_secret"), false))),
+        push: push::settings(parameters, MODULE),
         ..Policy::default()
     }
 }

@@ -256,7 +256,8 @@ pub fn answered(
     let Some(domain) = domains.get(usize::from(pong.token.domain)) else { return false };
     // 0 stands for "not measured".
     let latency_us = u32::try_from(taken.as_micros()).unwrap_or(u32::MAX).max(1);
-    let listens = configuration.routes.latency_events;
+    let listens = configuration.routes.latency_events
+        || node.subscriptions.wants_event(crate::usrloc::event::LATENCY_UPDATE);
     let known = domain.answered(pong.token.contact_id, pong.now_s, |aor, binding| {
         if binding.numbers.flags & settings.latency_flag == 0 {
             return None;

@@ -10,7 +10,7 @@ use seawall_sip::{Method, Name, NameAddr};
 
 use super::Table;
 use crate::context::Context;
-use crate::store;
+use crate::store::{self, Known};
 
 /// The address of record of an argument, else of To in a REGISTER, else of From.
 fn asked_aor(context: &Context, given: Option<&[u8]>) -> Option<aor::Aor> {
@@ -48,14 +48,10 @@ fn when_known(
         return look(context, domain, &name);
     }
     let (asked, table) = (name.clone(), Arc::clone(domain));
-    store::when_known(
-        context,
-        domain,
-        asked,
-        move |context, known| {
-            if known { look(context, &table, &name) } else { Flow::FALSE }
-        },
-    )
+    store::when_known(context, domain, asked, move |context, known| match known {
+        Known::Yes(_held) => look(context, &table, &name),
+        Known::Failed => Flow::FALSE,
+    })
 }
 
 fn has_any(context: &mut Context, domain: &Domain, name: &Aor) -> Flow {

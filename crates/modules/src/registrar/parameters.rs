@@ -13,9 +13,6 @@ use seawall_sip::name_addr::{NameAddr, NameAddrs};
 use crate::configuration::{Overload, RegistrarSettings};
 use crate::context::Context;
 
-/// Said of what push notifications need.
-const NO_PUSH: &str = "push notifications are not provided yet";
-
 /// Every parameter of the document, in its order, then ours.
 pub const ALL: &[Parameter] = &[
     Parameter::new(
@@ -154,59 +151,74 @@ pub const ALL: &[Parameter] = &[
     Parameter::new("disable_gruu", ParameterKind::Int, "1", "Whether GRUU is off.")
         .section("1.3.21")
         .check(zero_or_one),
-    Parameter::new("pn_enable", ParameterKind::Bool, "0", "Whether push notifications are on.")
-        .section("1.3.22")
-        .check(push_is_off),
-    Parameter::new("pn_providers", ParameterKind::Str, "", "The push providers.")
-        .section("1.3.23")
-        .no_effect(NO_PUSH),
+    Parameter::new(
+        "pn_enable",
+        ParameterKind::Bool,
+        "0",
+        "Whether contacts may be woken by pushes (RFC 8599). Needs event_routing.",
+    )
+    .section("1.3.22"),
+    Parameter::new(
+        "pn_providers",
+        ParameterKind::Str,
+        "",
+        "The push providers that are supported, comma separated: apns, fcm, webpush, or others.",
+    )
+    .section("1.3.23")
+    .check(super::push::is_list),
     Parameter::new(
         "pn_ct_match_params",
         ParameterKind::Str,
         "pn-provider, pn-prid, pn-param",
-        "The URI parameters that contacts are matched by.",
+        "The URI parameters that a contact which has them all is matched by, and by nothing else. They are taken out of \
+         the Request-URI before a request is sent to it.",
     )
     .section("1.3.24")
-    .no_effect(NO_PUSH),
+    .check(super::push::is_match_list),
     Parameter::new(
         "pn_pnsreg_interval",
         ParameterKind::Int,
         "130",
-        "How long before the end a device refreshes by itself.",
+        "How long before the end of its registration a phone that wakes by itself is told to refresh it.",
     )
     .unit("s")
     .section("1.3.25")
-    .no_effect(NO_PUSH),
+    .check(not_negative),
     Parameter::new(
         "pn_trigger_interval",
         ParameterKind::Int,
         "120",
-        "How long before the end a device is woken.",
+        "How long before the end of its registration a phone that has not refreshed it is woken; see contact_refresh_timer \
+         of usrloc.",
     )
     .unit("s")
     .section("1.3.26")
-    .no_effect(NO_PUSH),
+    .check(not_negative),
     Parameter::new(
         "pn_skip_pn_interval",
         ParameterKind::Int,
         "0",
-        "How long after a refresh a device counts as awake.",
+        "How long after a registration a phone counts as awake: requests are sent to it at once.",
     )
     .unit("s")
     .section("1.3.27")
-    .no_effect(NO_PUSH),
+    .check(not_negative),
     Parameter::new(
         "pn_refresh_timeout",
         ParameterKind::Int,
         "6",
-        "How long a request waits for a device to wake.",
+        "How long a request waits for a phone to wake and register, 1 to 180.",
     )
     .unit("s")
     .section("1.3.28")
-    .no_effect(NO_PUSH),
-    Parameter::new("pn_enable_purr", ParameterKind::Bool, "0", "Whether devices are woken inside a dialog.")
-        .section("1.3.29")
-        .no_effect(NO_PUSH),
+    .check(super::push::is_wait),
+    Parameter::new(
+        "pn_enable_purr",
+        ParameterKind::Bool,
+        "0",
+        "Whether phones are told a PURR, by which pn_process_purr() finds them inside a dialog.",
+    )
+    .section("1.3.29"),
     Parameter::new(
         "min_expires_mode",
         ParameterKind::Int,
@@ -323,6 +335,7 @@ const LEAST_SECRET_LEN: usize = 16;
 
 /// Said of a script that has GRUU on and leaves the secret as everybody knows it.
 pub(super) fn advise(setup: &Setup<'_>, diagnostics: &mut Diagnostics) {
+    super::push::advise(setup, "registrar", diagnostics);
     let parameters = setup.parameters;
     let switch = parameters.all("registrar", "disable_gruu").last();
     let is_on = !parameters.bool("registrar", "disable_gruu");
@@ -336,13 +349,6 @@ pub(super) fn advise(setup: &Setup<'_>, diagnostics: &mut Diagnostics) {
         diagnostics
             .warning(switch.span, "GRUU is on with a short secret")
             .help("who has a temporary GRUU can try secrets out: make `gruu_secret` of registrar longer");
-    }
-}
-
-fn push_is_off(value: &Value) -> Result<(), String> {
-    match value.as_int() {
-        Some(0) => Ok(()),
-        _ => Err("push notifications are not provided yet; leave them off".to_owned()),
     }
 }
 
@@ -403,7 +409,7 @@ impl RegistrarSettings {
             outbound: parameters.bool("registrar", "outbound_mode"),
             max_reply_percent: number("max_reply_percent"),
             gruu: gruu(parameters),
-            push: None,
+            push: super::push::settings(parameters, "registrar"),
         };
         Self {
             policy,

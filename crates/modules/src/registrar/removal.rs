@@ -9,7 +9,7 @@ use seawall_script::{Call, Flow, Prepared, RouteKind, Value};
 use super::{Table, prepare_domain};
 use crate::context::Context;
 use crate::events::Gather;
-use crate::store::{self, Drafted, Saved};
+use crate::store::{self, Drafted, Held, Known, Saved};
 
 /// How many host names one `remove()` has resolved. An address of record has a few next hops; whoever registers more
 /// names than this must not make the server ask for them all, and is matched by what they say.
@@ -25,6 +25,8 @@ struct Wanted {
     flag: Option<u32>,
     /// How many names may still be asked for.
     hosts_left: usize,
+    /// What keeps the address of record in memory.
+    held: Option<Held>,
 }
 
 /// `remove(domain, aor, contact, next_hop, sip_instance, bflag)`.
@@ -43,6 +45,7 @@ pub fn remove(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
         flag: call.flag(5).and_then(|bit| 1u32.checked_shl(u32::from(bit))),
         // Nothing can wait in a reply route: names are compared as they stand there.
         hosts_left: if context.route == RouteKind::Request { MAX_HOSTS } else { 0 },
+        held: None,
     };
     go_on(context, wanted)
 }
@@ -58,11 +61,12 @@ fn go_on(context: &mut Context, mut wanted: Wanted) -> Flow {
         instance: wanted.instance.as_deref(),
         flag: wanted.flag,
     };
-    if store::lacks(context, domain, aor) {
+    if wanted.held.is_none() && store::lacks(context, domain, aor) {
         context.resolved = resolved;
         let (asked, table) = (aor.clone(), Arc::clone(domain));
-        return store::when_known(context, &table, asked, move |context, known| {
-            if known { go_on(context, wanted) } else { Flow::FALSE }
+        return store::when_known(context, &table, asked, move |context, known| match known {
+            Known::Yes(held) => go_on(context, Wanted { held, ..wanted }),
+            Known::Failed => Flow::FALSE,
         });
     }
     let missing = match wanted.hosts_left {
@@ -76,7 +80,7 @@ fn go_on(context: &mut Context, mut wanted: Wanted) -> Flow {
     });
     context.resolved = resolved;
     match missing {
-        None => when_kept(context, removed.flatten()),
+        None => when_kept(context, removed.flatten(), wanted.held),
         Some(host) => {
             wanted.hosts_left -= 1;
             context.wait_for_host(host, |context| go_on(context, wanted))
@@ -101,17 +105,20 @@ pub fn remove_ip_port(context: &mut Context, call: &mut Call<'_, Context>) -> Fl
     let removed = with_sink(context, |now_s, sink| {
         seawall_registrar::remove_ip_port(domain, now_s, name.as_deref(), (ip, port), sink);
     });
-    when_kept(context, removed)
+    when_kept(context, removed, None)
 }
 
 /// The script goes on when what was removed is gone from the database too.
-fn when_kept(context: &mut Context, removed: Option<Drafted>) -> Flow {
+fn when_kept(context: &mut Context, removed: Option<Drafted>, held: Option<Held>) -> Flow {
     let Some(removed) = removed else { return Flow::TRUE };
     let saved = Saved::new(context, Some(removed));
     if !saved.has_to_wait(context) {
         return Flow::TRUE;
     }
-    store::when_kept(context, saved, |_, kept| Flow::bool(kept))
+    store::when_kept(context, saved, move |_, kept| {
+        drop(held);
+        Flow::bool(kept)
+    })
 }
 
 /// Checks the constant arguments of `remove_ip_port`.

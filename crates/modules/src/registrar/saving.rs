@@ -14,7 +14,7 @@ use crate::context::Context;
 use crate::events::Gather;
 use crate::reply;
 use crate::statistics::Stat;
-use crate::store::{self, Drafted, Refused, Saved};
+use crate::store::{self, Drafted, Held, Known, Refused, Saved};
 
 /// How `save()` was called.
 #[derive(Clone, Copy)]
@@ -62,7 +62,7 @@ pub(super) fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow 
     };
     let asked = Asked { domain, flags, aor: call.str(2), tag };
     match missing(context, asked) {
-        None => serve(context, asked),
+        None => serve(context, asked, None),
         Some(name) => when_known(context, asked, name),
     }
 }
@@ -88,12 +88,16 @@ fn when_known(context: &mut Context, asked: Asked<'_>, name: Aor) -> Flow {
     let (aor, tag) = (asked.aor.map(<[u8]>::to_vec), asked.tag);
     store::when_known(context, asked.domain, name, move |context, known| {
         let asked = Asked { domain: &domain, flags: &flags, aor: aor.as_deref(), tag };
-        if known { serve(context, asked) } else { refuse(context, asked.flags.no_reply, Refused::Failed) }
+        match known {
+            Known::Yes(held) => serve(context, asked, held),
+            Known::Failed => refuse(context, asked.flags.no_reply, Refused::Failed),
+        }
     })
 }
 
 /// Changes what is asked for, and answers when that is kept.
-fn serve(context: &mut Context, asked: Asked<'_>) -> Flow {
+/// `held` is what keeps its address of record in memory until then.
+fn serve(context: &mut Context, asked: Asked<'_>, held: Option<Held>) -> Flow {
     if let Some(refused) = store::refuse(context) {
         return refuse(context, asked.flags.no_reply, refused);
     }
@@ -106,6 +110,7 @@ fn serve(context: &mut Context, asked: Asked<'_>) -> Flow {
         let saved = Saved::new(context, drafted);
         if saved.has_to_wait(context) {
             return store::when_kept(context, saved, move |context, kept| {
+                drop(held);
                 if kept {
                     return answer(context, no_reply, &outcome, headers);
                 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use seawall_location::{Change, Image, Names, RecordView};
+use seawall_location::{Change, Image, Names, RecordView, Removal};
 use seawall_storage::location::RowChange;
 
 use super::journal::Ticket;
@@ -78,7 +78,8 @@ impl<'a> Draft<'a> {
 
     /// Shown what an address of record holds before it changes.
     pub fn before(&mut self, domain: &str, aor: &[u8], record: Option<RecordView<'_>>) {
-        if !self.listens() || self.open.as_ref().is_some_and(|open| *open.aor == *aor) {
+        if !self.listens() || self.store.is_back() || self.open.as_ref().is_some_and(|open| *open.aor == *aor)
+        {
             return;
         }
         self.close();
@@ -95,7 +96,11 @@ impl<'a> Draft<'a> {
     }
 
     /// Takes a change.
-    pub fn change(&mut self, aor: &[u8], change: Change<'_>) {
+    pub fn change(&mut self, domain: &str, aor: &[u8], change: Change<'_>) {
+        if self.store.is_back() {
+            self.note(domain, change);
+            return;
+        }
         let Some(open) = self.open.as_mut().filter(|open| *open.aor == *aor) else { return };
         match change {
             Change::AorInsert | Change::AorDelete => {}
@@ -108,6 +113,23 @@ impl<'a> Draft<'a> {
             Change::ContactDelete(binding, _) => {
                 open.changes.push(RowChange::Delete { contact_id: binding.numbers.contact_id });
             }
+        }
+    }
+
+    /// Write-back: notes which binding has changed.
+    fn note(&self, domain: &str, change: Change<'_>) {
+        let (binding, removal) = match change {
+            Change::ContactInsert(binding) | Change::ContactUpdate(binding) if self.limit == Limit::All => {
+                (binding, None)
+            }
+            Change::ContactDelete(binding, why) if self.limit != Limit::Nothing => (binding, Some(why)),
+            _ => return,
+        };
+        let Some(table) = self.store.table(domain) else { return };
+        if removal == Some(Removal::Expired) && table.dirty.len() >= limits::DIRTY_AT_MOST {
+            self.store.want_sweep();
+        } else if table.dirty.mark(binding.numbers.contact_id) == limits::DIRTY {
+            self.store.wake();
         }
     }
 

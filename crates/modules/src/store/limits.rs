@@ -13,6 +13,17 @@ pub const JOURNAL_OF_NOBODY: usize = 65_536;
 /// ten more, so larger groups would gain nothing but latency.
 pub const GROUP: usize = 1_024;
 
+/// Bindings that may differ from the table under write-back; with more of them they are written at once, whatever
+/// `timer_interval` says. Each takes some 20 bytes here, and is what a crash may cost.
+pub const DIRTY: usize = 500_000;
+
+/// From here on it is not noted any more that bindings have ended, while the database does not take anything: their rows
+/// say so themselves, and are swept out when it is back.
+pub const DIRTY_AT_MOST: usize = 4_000_000;
+
+/// Rows that share a commit when write-back writes. Reading a row out of memory takes a microsecond under a lock.
+pub const FLUSH: usize = 4_096;
+
 /// Rows that the loader reads at a time: large enough to be quick, small enough that nobody else waits for the
 /// database longer than some milliseconds.
 pub const PAGE: u32 = 2_000;

@@ -70,7 +70,12 @@ impl Store {
     pub fn take_all(&self, table: &StoredTable, aor: &[u8], rows: &[Row], now_s: u64) {
         let mut entry = table.domain.lock(aor, now_s);
         // Under the lock of the shard, so that the loader and others who ask see all or nothing.
-        if table.loading.is_done() || !table.loading.asked.lock().insert(aor.into()) {
+        let is_first = if self.is_sql_only() {
+            table.holds.read(aor)
+        } else {
+            !table.loading.is_done() && table.loading.asked.lock().insert(aor.into())
+        };
+        if !is_first {
             return;
         }
         for row in rows {
@@ -115,7 +120,10 @@ impl Store {
         if entry.insert(&named, &mut ()).is_err() {
             return Taken::No;
         }
-        if self.is_on() {
+        if self.is_back() {
+            table.dirty.mark(binding.numbers.contact_id);
+            table.dirty.mark(contact_id);
+        } else if self.is_on() {
             let row = row(entry.aor(), &named, table.domain.names(), &self.flags(), self.uses_domain());
             let sequence = self.journal.open(table.number, entry.aor());
             let changes = vec![

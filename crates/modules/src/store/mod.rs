@@ -7,7 +7,9 @@
 //! What it does NOT do: open databases or run queries. That is the engine's part (`engine/src/store/`).
 
 mod backend;
+mod dirty;
 mod draft;
+mod held;
 mod journal;
 mod kv;
 pub mod limits;
@@ -24,12 +26,14 @@ use parking_lot::RwLock;
 use seawall_location::Domain;
 
 pub use backend::{Backend, Doing};
+pub use dirty::Dirty;
 pub use draft::{Draft, Drafted, Limit};
+pub use held::{Held, Holds};
 pub use journal::{Fate, Journal, Operation, Ticket};
 pub use loading::{Loading, Taken};
 pub use row::{Corrupt, FlagNames, address_of_record, row, user_and_host, with_binding};
 pub use undo::take_back;
-pub(crate) use waiting::{Refused, Saved, lacks, may_lack, refuse, when_kept, when_known};
+pub(crate) use waiting::{Known, Refused, Saved, lacks, may_lack, refuse, when_kept, when_known};
 
 use crate::usrloc::settings::{StoreSettings, Write};
 
@@ -43,6 +47,10 @@ pub struct StoredTable {
     pub backend: Arc<dyn Backend>,
     /// What has been read of it.
     pub loading: Loading,
+    /// What is not written yet, under write-back.
+    pub dirty: Dirty,
+    /// Who works on what, under sql-only.
+    pub holds: Holds,
 }
 
 /// What the store has done, for statistics.
@@ -80,6 +88,9 @@ pub struct Store {
     flags: ArcSwap<FlagNames>,
     wake: OnceLock<Wake>,
     added: OnceLock<Added>,
+    /// How often somebody has asked that everything be written, and up to which of them that is done.
+    asked: AtomicU64,
+    flushed: AtomicU64,
     /// Something that has ended could not be noted, and has to be swept out of the tables.
     sweep: AtomicBool,
     /// Counters.
@@ -113,15 +124,66 @@ impl Store {
     }
 
     /// `use_domain`: whether the host belongs to the address of record.
-    pub(crate) fn uses_domain(&self) -> bool {
+    #[must_use]
+    pub fn uses_domain(&self) -> bool {
         self.settings.as_ref().is_some_and(|settings| settings.use_domain)
+    }
+
+    /// Whether memory holds what somebody works on, and nothing else.
+    #[must_use]
+    pub fn is_sql_only(&self) -> bool {
+        self.settings.as_ref().is_some_and(|settings| settings.is_sql_only)
+    }
+
+    /// Whether changes are written every `timer_interval`.
+    #[must_use]
+    pub fn is_back(&self) -> bool {
+        self.settings.as_ref().is_some_and(|settings| settings.write == Write::Back)
+    }
+
+    /// How many changes are not in the database.
+    #[must_use]
+    pub fn unwritten(&self) -> usize {
+        self.journal.len() + self.tables.read().iter().map(|table| table.dirty.len()).sum::<usize>()
+    }
+
+    /// Asks that everything be written soon, and gives a number for [`Store::is_flushed`].
+    #[must_use]
+    pub fn ask_flush(&self) -> u64 {
+        let number = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
+        self.wake();
+        number
+    }
+
+    /// The number of the last who has asked.
+    #[must_use]
+    pub fn flush_asked(&self) -> u64 {
+        self.asked.load(Ordering::Acquire)
+    }
+
+    /// Everything that was changed before the number was given is written.
+    pub fn note_flushed(&self, number: u64) {
+        self.flushed.fetch_max(number, Ordering::AcqRel);
+    }
+
+    /// Whether that is so.
+    #[must_use]
+    pub fn is_flushed(&self, number: u64) -> bool {
+        self.flushed.load(Ordering::Acquire) >= number
     }
 
     /// Adds a table; the engine does so before anybody uses it.
     pub fn add(&self, domain: Arc<Domain>, backend: Arc<dyn Backend>, loading: Loading) -> Arc<StoredTable> {
         let mut tables = self.tables.write();
         let number = u16::try_from(tables.len()).unwrap_or(u16::MAX);
-        let table = Arc::new(StoredTable { number, domain, backend, loading });
+        let table = Arc::new(StoredTable {
+            number,
+            domain,
+            backend,
+            loading,
+            dirty: Dirty::default(),
+            holds: Holds::default(),
+        });
         tables.push(Arc::clone(&table));
         table
     }

@@ -59,7 +59,9 @@ fn undo(node: &Node, operation: &Operation, followed: &mut Vec<Operation>, now_s
     let later = followed.get(start..).unwrap_or_default();
     // What has ended by itself is not brought back, but a change behind it is.
     let image = operation.image.as_ref().or_else(|| later.iter().find_map(|later| later.image.as_ref()));
-    if let Some(image) = image {
+    // Under sql-only memory has nothing to put back when nobody works on it any more.
+    let is_here = !node.store.is_sql_only() || table.holds.is_read(&operation.aor);
+    if let Some(image) = image.filter(|_| is_here) {
         restore(node, &mut entry, image, now_s);
     }
 }

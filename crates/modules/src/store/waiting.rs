@@ -9,7 +9,7 @@ use seawall_script::{Flow, RouteKind};
 
 use super::draft::Drafted;
 use super::journal::Fate;
-use super::{Store, limits, row, undo};
+use super::{Held, Store, limits, row, undo};
 use crate::context::Context;
 use crate::waiting::{Answer, Errand};
 
@@ -97,37 +97,55 @@ pub(crate) fn may_lack(context: &Context, domain: &Domain) -> bool {
 #[cold]
 fn is_loading(context: &Context, domain: &Domain) -> bool {
     let table = context.node.store.table(domain.name());
-    table.is_some_and(|table| !table.loading.is_done()) && may_wait(context)
+    let is_cached = !context.node.store.is_sql_only();
+    table.is_some_and(|table| !(is_cached && table.loading.is_done())) && may_wait(context)
 }
 
 /// Whether the database has to be asked about this one.
 pub(crate) fn lacks(context: &Context, domain: &Domain, aor: &[u8]) -> bool {
+    let store = &context.node.store;
     may_lack(context, domain)
-        && context.node.store.table(domain.name()).is_some_and(|table| !table.loading.knows(aor))
+        && (store.is_sql_only() || store.table(domain.name()).is_some_and(|table| !table.loading.knows(aor)))
 }
 
-/// Lets the script wait until the database has said what it knows about an address of record. `then` is told whether it
-/// has; when not, it fails.
+/// What the database has said about an address of record.
+pub(crate) enum Known {
+    /// All of it is in memory, under sql-only for as long as this is kept.
+    Yes(Option<Held>),
+    /// It fails.
+    Failed,
+}
+
+/// Lets the script wait until the database has said what it knows about an address of record.
 pub(crate) fn when_known(
     context: &mut Context,
     domain: &Arc<Domain>,
     aor: Aor,
-    then: impl FnOnce(&mut Context, bool) -> Flow + Send + 'static,
+    then: impl FnOnce(&mut Context, Known) -> Flow + Send + 'static,
 ) -> Flow {
     let (node, domain, now_s) = (Arc::clone(&context.node), Arc::clone(domain), context.now_s);
+    let held = node.store.hold(&domain, &aor);
     let task = async move { Box::new(node.store.read(&domain, &aor, now_s).await) as Answer };
     context.wait(Errand::Task(Box::pin(task)), move |context, answer| {
         let known = answer.and_then(|answer| answer.downcast::<bool>().ok()).is_some_and(|known| *known);
-        then(context, known)
+        then(context, if known { Known::Yes(held) } else { Known::Failed })
     })
 }
 
 impl Store {
+    /// Holds an address of record in memory, where only what is held is there.
+    #[must_use]
+    pub fn hold(&self, domain: &Domain, aor: &[u8]) -> Option<Held> {
+        self.is_sql_only().then(|| self.table(domain.name())).flatten().map(|table| Held::new(&table, aor))
+    }
+
     /// Reads the rows of an address of record into memory, unless it is known there. False when the database fails.
     pub async fn read(&self, domain: &Domain, aor: &[u8], now_s: u64) -> bool {
-        let Some(table) = self.table(domain.name()).filter(|table| !table.loading.knows(aor)) else {
+        let Some(table) = self.table(domain.name()) else { return true };
+        let is_known = if self.is_sql_only() { table.holds.is_read(aor) } else { table.loading.knows(aor) };
+        if is_known {
             return true;
-        };
+        }
         if !table.loading.has_room() {
             return false;
         }

@@ -54,6 +54,7 @@ pub fn create(context: &mut Context) -> Created {
         reply_headers: std::mem::take(&mut context.reply_headers),
         added_headers: context.added_headers.clone(),
         journey: context.journey.clone(),
+        is_busy: true,
         ..Inner::default()
     };
     let state = Arc::new(TransactionState::new(Arc::clone(&context.configuration), context.origin, inner));
@@ -108,6 +109,10 @@ pub fn cancel(context: &mut Context) -> Flow {
 
 /// Relays the request to all destinations of the context.
 pub fn relay(context: &mut Context, options: Options) -> Flow {
+    if !context.wakes.is_empty() && crate::registrar::waking::reaches_nobody_else(context) {
+        // All contacts sleep: each becomes a branch when it has registered (registrar 1.1.3).
+        return Flow::TRUE;
+    }
     let path = context.node.keys.path_hash(context.message());
     if let Err(objection) = check::check(context.packet.message(), &context.node.keys, path, &[]) {
         let mut lines = Vec::new();
@@ -140,7 +145,12 @@ pub fn relay(context: &mut Context, options: Options) -> Flow {
 }
 
 /// Prepares every branch and gives those that are left to the transaction layer.
-fn send_branches(context: &mut Context, branches: Vec<Branch>, path: u64, options: &Options) -> Flow {
+pub(super) fn send_branches(
+    context: &mut Context,
+    branches: Vec<Branch>,
+    path: u64,
+    options: &Options,
+) -> Flow {
     let Some((id, state)) = context.transaction.clone() else { return Flow::FALSE };
     let node = Arc::clone(&context.node);
     let Some(shard) = node.shard(id.shard) else { return Flow::FALSE };
@@ -227,7 +237,7 @@ pub fn again(context: &mut Context) -> Flow {
 }
 
 /// Leaves with the transaction what its failure route will find.
-pub(crate) fn keep(context: &Context, state: &TransactionState) {
+pub fn keep(context: &Context, state: &TransactionState) {
     let mut inner = state.lock();
     inner.armed = context.armed;
     inner.flags = context.flags;

@@ -90,6 +90,14 @@ pub struct Inner {
     pub own_request: Option<Arc<Request<Target>>>,
     /// Whether the transaction is one of the server's own requests: there is nobody to reply to.
     pub is_own: bool,
+    /// Whether a route works on it that may add branches.
+    pub is_busy: bool,
+    /// Branches that are to be added when that route has ended.
+    pub injections: Vec<super::inject::Injection>,
+    /// Whether the script waits for further branches, and for how many at most.
+    pub expects: Option<Option<usize>>,
+    /// The phones that are being woken for it.
+    pub waits: Vec<Arc<crate::registrar::waking::Wait>>,
 }
 
 /// A transaction's state, shared between the transaction layer and the routes that run for it.

@@ -5,7 +5,7 @@ use seawall_storage::location::{Column, Columns};
 use seawall_storage::{DatabaseUrl, Identifier, Options};
 
 use crate::context::Context;
-use crate::db_sqlite;
+use crate::databases;
 
 /// The columns by the parameter that renames them.
 pub(crate) const COLUMNS: &[(&str, Column)] = &[
@@ -50,6 +50,8 @@ pub struct StoreSettings {
     pub columns: Columns,
     /// When changes are written.
     pub write: Write,
+    /// Whether memory is no cache (`sql-only`).
+    pub is_sql_only: bool,
     /// `timer_interval`.
     pub interval_s: u32,
     /// `regen_broken_contactid`.
@@ -65,7 +67,8 @@ impl StoreSettings {
             return None;
         }
         let parameters = &program.parameters;
-        let write = mode(|name| parameters.is_set("usrloc", name).then(|| text(program, name)))?;
+        let given = |name: &str| parameters.is_set("usrloc", name).then(|| text(program, name));
+        let write = mode(given)?;
         let url = Some(text(program, "db_url")).filter(|url| !url.is_empty());
         let url = url.or_else(|| program.globals.str("db_default_url"));
         let url = url.and_then(|url| DatabaseUrl::parse(&url).ok());
@@ -77,9 +80,13 @@ impl StoreSettings {
             }
         }
         Some(Self {
-            source: url.map(|url| (url, db_sqlite::options(program))),
+            source: url.map(|url| {
+                let options = databases::options(program, &url);
+                (url, options)
+            }),
             columns,
             write,
+            is_sql_only: is_sql_only(given),
             interval_s: u32::try_from(parameters.int("usrloc", "timer_interval")).unwrap_or(60).max(1),
             renews_ids: parameters.bool("usrloc", "regen_broken_contactid"),
             use_domain: parameters.bool("usrloc", "use_domain"),
@@ -96,10 +103,13 @@ fn text(program: &Program<Context>, name: &str) -> String {
 fn mode(given: impl Fn(&str) -> Option<String>) -> Option<Write> {
     if let Some(preset) = given("working_mode_preset") {
         return match preset.as_str() {
-            "single-instance-sql-write-through" => Some(Write::Through),
+            "single-instance-sql-write-through" | "sql-only" => Some(Write::Through),
             "single-instance-sql-write-back" => Some(Write::Back),
             _ => None,
         };
+    }
+    if is_sql_only(&given) {
+        return Some(Write::Through);
     }
     if given("restart_persistency").as_deref() != Some("load-from-sql") {
         return None;
@@ -109,6 +119,11 @@ fn mode(given: impl Fn(&str) -> Option<String>) -> Option<Write> {
         Some("write-through") => Write::Through,
         _ => Write::Back,
     })
+}
+
+/// Whether there is no cache: by the preset, else by `cluster_mode`.
+fn is_sql_only(given: impl Fn(&str) -> Option<String>) -> bool {
+    given("working_mode_preset").or_else(|| given("cluster_mode")).as_deref() == Some("sql-only")
 }
 
 /// What `db_url` may be.
@@ -153,6 +168,9 @@ mod tests {
         );
         check(&[("restart_persistency", "none"), ("sql_write_mode", "write-through")], None);
         check(&[("sql_write_mode", "write-through")], None);
+        check(&[("working_mode_preset", "sql-only")], Some(Write::Through));
+        check(&[("cluster_mode", "sql-only")], Some(Write::Through));
+        check(&[("working_mode_preset", "single-instance-no-db"), ("cluster_mode", "sql-only")], None);
         let both =
             [("working_mode_preset", "single-instance-no-db"), ("restart_persistency", "load-from-sql")];
         check(&both, None);

@@ -1,6 +1,6 @@
 //! The examples of the registrar's document, as they stand there: each loads, and each that does something is run.
 
-use crate::harness::{ALL_MODULES, Request, Run, Server, check_warned, refused, reply};
+use crate::harness::{ALL_MODULES, Request, Run, Server, reply};
 
 const EXAMPLES: &str = include_str!("parity/registrar.examples");
 
@@ -84,20 +84,7 @@ fn every_example_of_the_document_loads() {
     let mut numbers = Vec::new();
     for (number, _) in examples() {
         let script = complete("", &parts(number).concat());
-        match number {
-            // Push notifications are refused by name where a call would need them, and warned about elsewhere.
-            "1.22" => {
-                refused(&script.replace(", true)", ", §true)"), &["push notifications are not provided yet"])
-            }
-            "1.38" => refused(&script.replace("pn_process", "§pn_process"), &["push notifications"]),
-            "1.23" | "1.24" | "1.25" | "1.26" | "1.27" | "1.28" | "1.29" => {
-                check_warned(
-                    &script.replace("\"pn_", "§\"pn_"),
-                    &["push notifications are not provided yet"],
-                );
-            }
-            _ => drop(crate::harness::program(&script)),
-        }
+        drop(crate::harness::program(&script));
         numbers.push(number);
     }
     let expected: Vec<String> = (1..=38).map(|number| format!("1.{number}")).collect();

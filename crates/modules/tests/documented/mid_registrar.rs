@@ -380,18 +380,6 @@ fn tcp_persistent_flag_keeps_the_connection_as_long_as_the_contact() {
 }
 
 #[test]
-fn push_parameters_do_nothing_yet_and_pn_enable_is_refused() {
-    // "pn_providers" "pn_ct_match_params" "pn_pnsreg_interval" "pn_trigger_interval" "pn_skip_pn_interval"
-    // "pn_refresh_timeout" "pn_enable_purr": each warns, see the table of parameters below.
-    let module = seawall_modules::MODULES.iter().find(|module| module.name == "mid_registrar").unwrap();
-    let idle = module
-        .parameters
-        .iter()
-        .filter(|parameter| matches!(parameter.effect, seawall_script::Effect::NoEffect(_)));
-    assert_eq!(idle.count(), 7);
-}
-
-#[test]
 fn absorb_verified_answers_only_the_source_that_was_accepted() {
     for mode in [1, 2] {
         for (absorb, log) in [("any", "2"), ("verified", "1")] {
@@ -742,13 +730,19 @@ fn the_parameters_are_those_of_the_document_and_three_more() {
             seconds("retry_after", "0"),
             row("disable_gruu", "1", "0", "2", "0 or 1"),
             row("gruu_secret", "0p3nS1pS", "\"s\"", "\"\"", "must not be empty"),
-            row("pn_enable", "0", "0", "1", "not provided yet"),
+            row("pn_enable", "0", "false", "\"maybe\"", "integer"),
             row("pn_providers", "", "\"apns\"", "3", "string"),
-            row("pn_ct_match_params", "pn-provider, pn-prid, pn-param", "\"pn-prid\"", "3", "string"),
+            row(
+                "pn_ct_match_params",
+                "pn-provider, pn-prid, pn-param",
+                "\"pn-prid\"",
+                "\"pn-param\"",
+                "pn-prid",
+            ),
             seconds("pn_pnsreg_interval", "130"),
             seconds("pn_trigger_interval", "120"),
             seconds("pn_skip_pn_interval", "0"),
-            seconds("pn_refresh_timeout", "6"),
+            row("pn_refresh_timeout", "6", "10", "181", "from 1 to 180"),
             row("pn_enable_purr", "0", "1", "\"x\"", ""),
             row("absorb", "any", "\"verified\"", "\"some\"", "verified"),
             row("on_reject", "keep", "\"remove\"", "\"drop\"", "remove"),

@@ -143,6 +143,7 @@ fn function(module: &Module<Context>, fact: &Fact<'_>) {
         ("timer", Routes::TIMER),
         ("event", Routes::EVENT),
     ];
+    assert_eq!(found.only_asynchronous, routes.split(", ").any(|known| known == "async"), "{name}");
     for (route, kind) in all {
         let allowed = routes == "all" || routes.split(", ").any(|known| known == route);
         assert_eq!(found.routes.allows(kind), allowed, "{name} in {route}");

@@ -234,12 +234,6 @@ fn add_sock_hdr_names_the_receiving_socket() {
 }
 
 #[test]
-fn push_functions_are_refused_by_name() {
-    check_refused("§pn_process_purr(\"location\");", &["push notifications"]);
-    check_refused("async(§pn_process_purr(\"location\"), resume);", &["push notifications"]);
-}
-
-#[test]
 fn expiry_parameters_rule_the_lifetime() {
     let asking = |seconds: u32| register(&format!("{BOB};expires={seconds}"));
     assert_eq!(lifetime(&saved("\"default_expires\", 1800", &register(BOB))), 1800);
@@ -545,13 +539,19 @@ fn the_parameters_are_those_of_the_document() {
             row("attr_avp", "", "\"$avp(attr)\"", "1", STR),
             row("gruu_secret", "OpenSIPS", "\"secret\"", "1", STR),
             row("disable_gruu", "1", "0", "2", "it is 0 or 1"),
-            row("pn_enable", "0", "false", "true", "push notifications are not provided yet"),
-            row("pn_providers", "", "\"apns, fcm, webpush\"", "1", STR),
-            row("pn_ct_match_params", "pn-provider, pn-prid, pn-param", "\"pn-provider, pn-prid\"", "1", STR),
-            row("pn_pnsreg_interval", "130", "140", "\"soon\"", INT),
-            row("pn_trigger_interval", "120", "130", "\"soon\"", INT),
-            row("pn_skip_pn_interval", "0", "10", "\"soon\"", INT),
-            row("pn_refresh_timeout", "6", "10", "\"soon\"", INT),
+            row("pn_enable", "0", "false", "\"maybe\"", INT),
+            row("pn_providers", "", "\"apns, fcm, webpush\"", "\"a b\"", "comma separated"),
+            row(
+                "pn_ct_match_params",
+                "pn-provider, pn-prid, pn-param",
+                "\"pn-provider, pn-prid\"",
+                "\"pn-provider\"",
+                "without pn-prid",
+            ),
+            row("pn_pnsreg_interval", "130", "140", "-1", NEGATIVE),
+            row("pn_trigger_interval", "120", "130", "-1", NEGATIVE),
+            row("pn_skip_pn_interval", "0", "10", "-1", NEGATIVE),
+            row("pn_refresh_timeout", "6", "10", "0", "from 1 to 180"),
             row("pn_enable_purr", "0", "true", "\"yes\"", INT),
             row("min_expires_mode", "0", "1", "2", "it is 0 or 1"),
             row("max_reply_percent", "150", "0", "99", "0 or from 100"),

@@ -292,11 +292,6 @@ fn transactions_are_counted() {
 }
 
 #[test]
-fn functions_for_injected_branches_are_refused_by_name() {
-    check_refused("§t_inject_branches(\"event\");", &["t_inject_branches", "event_routing", "not provided"]);
-}
-
-#[test]
 fn the_parameters_are_those_of_the_document() {
     const INT: &str = "takes an integer";
     check_parameters(

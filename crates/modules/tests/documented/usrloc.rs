@@ -167,7 +167,7 @@ fn presets_that_are_not_provided_are_refused_by_name() {
             1,
         )
     };
-    for preset in ["full-sharing-cluster", "sql-only"] {
+    for preset in ["full-sharing-cluster", "federation-cluster"] {
         refused(&script(preset), &["is not provided yet", preset]);
     }
     refused(&script("single"), &["there is no such preset"]);
@@ -212,7 +212,13 @@ fn the_parameters_are_those_of_the_document() {
             "clustering is not provided yet",
         ),
         row("sql_write_mode", "none", "\"write-back\"", "\"sometimes\"", "none, write-through or write-back"),
-        row("cluster_mode", "none", "\"federation-cachedb\"", "1", STR),
+        row(
+            "cluster_mode",
+            "none",
+            "\"sql-only\"",
+            "\"federation-cachedb\"",
+            "clustering is not provided yet",
+        ),
         row("location_cluster", "0", "1", "\"one\"", INT),
         row("ha_cluster", "0", "1", "\"one\"", INT),
         row("ha_shtag", "", "\"vip\"", "1", STR),

@@ -64,6 +64,13 @@ impl<C: Host> Compiler<'_, C> {
                 self.emit(Op::Int(1));
             }
             _ => {
+                if self.find_function(&call.name.text).is_some_and(|function| function.only_asynchronous) {
+                    let name = &call.name.text;
+                    self.diagnostics
+                        .error(call.name.span, format!("`{name}` can only be run by `async` or `launch`"))
+                        .help(format!("write async({name}(…), route)"));
+                    return;
+                }
                 if let Some(site) = self.function_call(call) {
                     self.emit(Op::Call(site));
                 }

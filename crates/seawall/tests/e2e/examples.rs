@@ -8,7 +8,8 @@ use crate::harness::{Phone, Server, mi};
 use std::collections::BTreeSet;
 use std::fs;
 
-/// The examples that the tests below drive, and those in `cached.rs`, `gruu.rs`, `mid_ready.rs`, `nat.rs` and `path.rs`.
+/// The examples that the tests below drive, and those in `cached.rs`, `gruu.rs`, `mid_ready.rs`, `nat.rs`, `path.rs`
+/// and `sleeping.rs`.
 const DRIVEN: &[&str] = &[
     "authenticated.cfg",
     "cache.cfg",
@@ -19,6 +20,8 @@ const DRIVEN: &[&str] = &[
     "mid-mirror.cfg",
     "minimal.cfg",
     "nat.cfg",
+    "push-gateway.cfg",
+    "push.cfg",
     "reg-event.cfg",
     "registrar.cfg",
     "residential.cfg",

@@ -1,5 +1,6 @@
 //! Bindings in a database: on disk before they are answered, and there again after a restart.
 
+use crate::harness::digest::ask;
 use crate::harness::scripts::{MODULES, registrar};
 use crate::harness::server::{run, temporary_folder};
 use crate::harness::{Phone, Server, mi};
@@ -41,6 +42,11 @@ route {{
 "#,
         file.display()
     )
+}
+
+fn start_back(file: &Path, interval_s: u32) -> Server {
+    let parameters = format!("modparam(\"usrloc\", \"timer_interval\", {interval_s})");
+    Server::start(&script(file, "single-instance-sql-write-back", &parameters, "save(\"location\")"))
 }
 
 fn start(file: &Path) -> Server {
@@ -187,4 +193,108 @@ fn a_reload_does_not_move_the_bindings() {
     let said = mi::call(&server, "reload", json!({}));
     assert!(said["error"].to_string().contains("keeps its bindings"), "{said}");
     stop(server);
+}
+
+#[test]
+fn write_back_writes_at_the_end_and_when_it_is_told() {
+    let folder = Folder::new();
+    let server = start_back(&folder.file(), 3600);
+    let mut phones: Vec<Phone> =
+        ["alice", "bob", "carol"].iter().map(|user| Phone::udp(&server, user)).collect();
+    phones.iter_mut().for_each(|phone| drop(phone.register()));
+    assert_eq!(mi::statistic(&server, "usrloc:store_unwritten"), 3);
+    mi::result(&server, "ul_flush", json!({}));
+    assert_eq!(mi::statistic(&server, "usrloc:store_unwritten"), 0);
+    // A kill costs what came after that, and nothing else.
+    Phone::udp(&server, "dave").register();
+    kill(server);
+    let server = start_back(&folder.file(), 3600);
+    server.wait_for_log("3 bindings loaded");
+    let mut carol = Phone::udp(&server, "carol");
+    carol.register();
+    let register = Phone::udp(&server, "alice").register_request();
+    let gone = register.with("Contact: *").with("Expires: 0");
+    assert_eq!(carol.ask(&gone).status(), 200);
+    stop(server);
+    let server = start_back(&folder.file(), 3600);
+    server.wait_for_log("3 bindings loaded from 3 rows");
+    assert_eq!(mi::contacts(&server, "carol@127.0.0.1").len(), 2);
+    assert!(mi::contacts(&server, "alice@127.0.0.1").is_empty());
+    stop(server);
+}
+
+#[test]
+fn write_back_writes_every_timer_interval() {
+    let folder = Folder::new();
+    let server = start_back(&folder.file(), 1);
+    Phone::udp(&server, "alice").register();
+    mi::wait_for_statistic(&server, "usrloc:store_unwritten", 0);
+    assert_eq!(mi::statistic(&server, "usrloc:store_rows"), 1);
+    kill(server);
+    let server = start_back(&folder.file(), 1);
+    server.wait_for_log("1 bindings loaded");
+    stop(server);
+}
+
+#[test]
+fn without_a_script_phones_are_still_registered_after_a_restart() {
+    let folder = temporary_folder();
+    let data = folder.join("data").display().to_string();
+    let arguments = ["--data", &data, "-l", "udp:127.0.0.1:0", "--mi", "127.0.0.1:0"];
+    let server = Server::start_as_told(&arguments);
+    assert!(server.greeting.iter().any(|line| line.contains(&data)), "{:?}", server.greeting);
+    server.add_user("alice", "wonder");
+    let mut alice = Phone::udp(&server, "alice");
+    let register = alice.register_for(600);
+    assert_eq!(ask(&mut alice, &register, "wonder").status(), 200);
+    kill(server);
+    let server = Server::start_as_told(&arguments);
+    server.wait_for_log("1 bindings loaded");
+    assert_eq!(mi::contacts(&server, "alice@127.0.0.1").len(), 1);
+    stop(server);
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn sql_only_keeps_nothing_in_memory() {
+    let folder = Folder::new();
+    let save = "if (is_registered(\"location\")) xlog(\"again $tU\"); save(\"location\")";
+    let server = Server::start(&script(&folder.file(), "sql-only", "", save));
+    let (mut alice, mut bob) = (Phone::udp(&server, "alice"), Phone::udp(&server, "alice"));
+    let first = alice.register_for(600);
+    assert_eq!(alice.ask(&first).status(), 200);
+    let answer = bob.ask(&bob.register_for(600));
+    assert_eq!(answer.need("Contact").matches("sip:alice@").count(), 2);
+    server.wait_for_log("again alice");
+    assert_eq!(mi::statistic(&server, "usrloc:location-contacts"), 0);
+    assert_eq!(mi::contacts(&server, "alice@127.0.0.1").len(), 2);
+    // What another server has written counts at once.
+    let file = rusqlite::Connection::open(folder.file()).unwrap();
+    let own = alice.contact();
+    assert_eq!(file.execute("DELETE FROM location WHERE CAST(contact AS TEXT) = ?1", [own]).unwrap(), 1);
+    let mut carol = Phone::udp(&server, "carol");
+    carol.send(&carol.request("MESSAGE", "sip:alice@127.0.0.1").bytes());
+    bob.expect_request("MESSAGE");
+    alice.expect_silence();
+    assert_eq!(carol.ask(&carol.request("MESSAGE", "sip:nobody@127.0.0.1")).status(), 404);
+    mi::result(&server, "ul_rm", json!({"table_name": "location", "aor": "alice@127.0.0.1"}));
+    let rows: i64 = file.query_row("SELECT count(*) FROM location", [], |row| row.get(0)).unwrap();
+    assert_eq!(rows, 0);
+    kill(server);
+}
+
+#[test]
+fn sql_only_sweeps_out_what_has_ended() {
+    let folder = Folder::new();
+    let parameters =
+        "modparam(\"usrloc\", \"timer_interval\", 1)\nmodparam(\"registrar\", \"min_expires\", 1)";
+    let server = Server::start(&script(&folder.file(), "sql-only", parameters, "save(\"location\")"));
+    let mut alice = Phone::udp(&server, "alice");
+    assert_eq!(alice.ask(&alice.register_for(1)).status(), 200);
+    let file = rusqlite::Connection::open(folder.file()).unwrap();
+    let until = std::time::Instant::now() + crate::harness::PATIENCE;
+    while file.query_row("SELECT count(*) FROM location", [], |row| row.get::<_, i64>(0)).unwrap() > 0 {
+        assert!(std::time::Instant::now() < until);
+    }
+    kill(server);
 }

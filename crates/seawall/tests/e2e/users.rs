@@ -3,11 +3,13 @@
 use crate::harness::call::{establish_with, invite};
 use crate::harness::digest::{answered, ask, ask_as};
 use crate::harness::server::{seawall, temporary_folder};
-use crate::harness::{Phone, Server, mi};
+use crate::harness::{PATIENCE, Phone, Server, mi};
 use serde_json::json;
+use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
+use std::time::Instant;
 
 const SOCKETS: [&str; 6] = ["-l", "udp:127.0.0.1:0", "-l", "tcp:127.0.0.1:0", "--mi", "127.0.0.1:0"];
 
@@ -138,7 +140,7 @@ struct Terminal {
 
 impl Terminal {
     fn start(command: &str) -> Terminal {
-        let mut script = std::process::Command::new("script");
+        let mut script = Command::new("script");
         script.args(["-q", "-e", "-c", command, "/dev/null"]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut command = script.spawn().unwrap();
         let screen = command.stdout.take().unwrap();
@@ -152,7 +154,21 @@ impl Terminal {
             assert_eq!(self.screen.read(&mut byte).unwrap(), 1, "no {prompt:?}: {}", self.seen);
             self.seen.push(char::from(byte[0]));
         }
+        // The prompt comes a moment before the terminal stops showing what is typed.
+        let deadline = Instant::now() + PATIENCE;
+        while !self.hides() {
+            assert!(Instant::now() < deadline, "what is typed is shown: {}", self.seen);
+        }
         writeln!(self.command.stdin.as_mut().unwrap(), "{line}").unwrap();
+    }
+
+    /// Whether the terminal does not show what is typed.
+    fn hides(&self) -> bool {
+        let script = self.command.id();
+        let child = fs::read_to_string(format!("/proc/{script}/task/{script}/children")).unwrap();
+        let Ok(terminal) = fs::read_link(format!("/proc/{}/fd/0", child.trim())) else { return false };
+        let settings = Command::new("stty").arg("-aF").arg(terminal).output().unwrap().stdout;
+        String::from_utf8_lossy(&settings).split_whitespace().any(|word| word == "-echo")
     }
 
     /// Whether it ended well, and all that was on the screen.

@@ -4,11 +4,16 @@
 //! call returns, the rows of one user, and all rows in pages. Version 1013 of the table, as tools for OpenSIPS know it;
 //! every value is bytes as SIP carried them.
 
+pub(crate) mod appender;
 mod columns;
-mod datetime;
+pub(crate) mod journal;
+mod record;
+
+mod read;
 mod row;
+mod server;
 mod sqlite;
-mod statements;
+pub(crate) mod statements;
 mod table;
 
 pub use columns::{Column, Columns};

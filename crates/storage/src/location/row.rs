@@ -80,6 +80,15 @@ pub struct Page {
     pub last: Option<u64>,
 }
 
+impl Page {
+    /// Tells the log of rows that cannot be read.
+    pub(crate) fn warn(&self, table: &str) {
+        for broken in &self.broken {
+            tracing::error!("{table}: row {} is not used: {}", broken.contact_id, broken.reason);
+        }
+    }
+}
+
 /// A row that cannot be read: to be reported, and left as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BrokenRow {

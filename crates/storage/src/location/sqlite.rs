@@ -3,16 +3,18 @@
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql, TransactionBehavior};
 
+use crate::datetime;
 use crate::error::StorageError;
+use crate::limits::FOLD_ROWS;
+use crate::location::VERSION;
 use crate::location::columns::COUNT;
-use crate::location::row::{BrokenRow, Page, Row, RowChange};
+use crate::location::journal::{Entry, Journal};
+use crate::location::read::{Read, add};
+use crate::location::record::{self, Change, View};
+use crate::location::row::{Page, Row};
 use crate::location::statements::Statements;
-use crate::location::{VERSION, datetime};
-
-/// The key/value table of our own.
-const STATE: &str = "CREATE TABLE IF NOT EXISTS seawall_state (
-    name CHAR(64) PRIMARY KEY NOT NULL,
-    value BLOB NOT NULL) WITHOUT ROWID";
+use crate::schema;
+use crate::url::Kind;
 
 /// Makes the tables that are missing and checks the version of the one that is there.
 pub(super) fn prepare(connection: &mut Connection, statements: &Statements) -> Result<(), StorageError> {
@@ -23,10 +25,10 @@ pub(super) fn prepare(connection: &mut Connection, statements: &Statements) -> R
         transaction.query_row(sql, [name], |_| Ok(())).optional().map(|found| found.is_some())
     };
     if !exists("version")? {
-        transaction.execute_batch(crate::schema::VERSION_TABLE)?;
+        transaction.execute_batch(&schema::create_version(Kind::Sqlite).join(";"))?;
     }
     if !exists("seawall_state")? {
-        transaction.execute_batch(STATE)?;
+        transaction.execute_batch(&schema::create_state(Kind::Sqlite).join(";"))?;
     }
     if exists(table)? {
         let sql = "SELECT table_version FROM version WHERE table_name = ?1";
@@ -34,44 +36,94 @@ pub(super) fn prepare(connection: &mut Connection, statements: &Statements) -> R
         super::table::check_version(table, found)?;
         transaction.prepare(&statements.first_page)?;
     } else {
-        transaction.execute_batch(&statements.create)?;
-        transaction.execute_batch(&statements.index)?;
+        transaction.execute_batch(&statements.create.join(";"))?;
         let sql = "INSERT OR REPLACE INTO version (table_name, table_version) VALUES (?1, ?2)";
         transaction.execute(sql, (table, VERSION))?;
     }
     Ok(transaction.commit()?)
 }
 
-/// Applies changes in one transaction, which is on disk when this returns.
-pub(super) fn apply(
-    connection: &mut Connection,
-    statements: &Statements,
-    changes: &[RowChange],
-) -> Result<(), StorageError> {
-    if changes.is_empty() {
-        return Ok(());
+/// Whether the table can be written, before anybody is told that something is kept for it.
+pub(super) fn check_writable(connection: &Connection, statements: &Statements) -> Result<(), StorageError> {
+    connection.prepare_cached(&statements.upsert)?;
+    let query_only: bool = connection.query_row("PRAGMA query_only", [], |row| row.get(0))?;
+    if query_only || connection.is_readonly("main")? { Err(StorageError::ReadOnly) } else { Ok(()) }
+}
+
+/// A journal on its way into the table: the last change of each row, by primary key, so that a page that several rows
+/// are on is touched once.
+#[derive(Debug)]
+pub(super) struct Fold {
+    order: Vec<Entry>,
+    done: usize,
+    buffer: Vec<u8>,
+    /// The date that was written last: most rows of a group have the same.
+    date: (i64, String),
+}
+
+impl Fold {
+    pub(super) fn new(journal: &Journal) -> Fold {
+        let mut order = journal.entries.clone();
+        order.sort_by_key(|entry| entry.key);
+        // Of the changes of one row the last.
+        order.reverse();
+        order.dedup_by_key(|entry| entry.key);
+        order.reverse();
+        Fold { order, done: 0, buffer: Vec::new(), date: (0, datetime::format(0)) }
     }
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    {
-        let mut upsert = transaction.prepare_cached(&statements.upsert)?;
-        let mut delete = transaction.prepare_cached(&statements.delete)?;
-        // By primary key, a page that several rows are on is touched once. The order of changes of one row stays.
-        let mut order: Vec<&RowChange> = changes.iter().collect();
-        order.sort_by_key(|change| key(change.contact_id()));
-        for change in order {
-            match change {
-                RowChange::Upsert(row) => write(&mut upsert, row)?,
-                RowChange::Delete { contact_id } => {
-                    delete.execute([key(*contact_id)])?;
+
+    /// Puts the next part into the table; whether there is more. When there is not, all of it is on disk.
+    pub(super) fn step(
+        &mut self,
+        connection: &mut Connection,
+        statements: &Statements,
+        journal: &Journal,
+    ) -> Result<bool, StorageError> {
+        let part = self.order.get(self.done..).unwrap_or_default();
+        let is_last = part.len() <= FOLD_ROWS;
+        let part = part.get(..FOLD_ROWS).unwrap_or(part).to_vec();
+        // The journal holds everything until the end; syncing the log then syncs all parts.
+        let level = if is_last { "FULL" } else { "NORMAL" };
+        connection.execute_batch(&format!("PRAGMA synchronous = {level}"))?;
+        let result = self.write(connection, statements, journal, &part);
+        connection.execute_batch("PRAGMA synchronous = FULL")?;
+        result?;
+        self.done += part.len();
+        Ok(!is_last)
+    }
+
+    fn write(
+        &mut self,
+        connection: &mut Connection,
+        statements: &Statements,
+        journal: &Journal,
+        part: &[Entry],
+    ) -> Result<(), StorageError> {
+        let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        {
+            let mut upsert = transaction.prepare_cached(&statements.upsert)?;
+            let mut delete = transaction.prepare_cached(&statements.delete)?;
+            for entry in part {
+                journal.read(entry, &mut self.buffer)?;
+                match record::decode(&self.buffer) {
+                    Some(Change::Upsert(row)) => {
+                        if self.date.0 != row.last_modified {
+                            self.date = (row.last_modified, datetime::format(row.last_modified));
+                        }
+                        bind(&mut upsert, entry.key, &row, &self.date.1)?;
+                        if upsert.raw_execute()? == 0 {
+                            // The row was another user's.
+                            delete.execute([entry.key])?;
+                            upsert.raw_execute()?;
+                        }
+                    }
+                    Some(Change::Delete) => drop(delete.execute([entry.key])?),
+                    None => return Err(StorageError::Damaged("a change in the journal".to_owned())),
                 }
             }
         }
+        Ok(transaction.commit()?)
     }
-    transaction.commit().map_err(|error| match StorageError::from(error) {
-        // The write or its sync failed: what is on the disk is known when the file is opened next time.
-        StorageError::Unreachable(text) => StorageError::Unknown(text),
-        other => other,
-    })
 }
 
 /// SQLite's integers are signed; the bits stay.
@@ -98,33 +150,50 @@ impl ToSql for TextOrNull<'_> {
     }
 }
 
-fn write(statement: &mut CachedStatement<'_>, row: &Row) -> Result<(), StorageError> {
-    let modified = datetime::format(row.last_modified);
+fn bind(
+    statement: &mut CachedStatement<'_>,
+    key: i64,
+    row: &View<'_>,
+    modified: &str,
+) -> Result<(), StorageError> {
+    let [
+        username,
+        domain,
+        contact,
+        received,
+        path,
+        callid,
+        cflags,
+        user_agent,
+        socket,
+        instance,
+        kv_store,
+        attr,
+    ] = row.texts;
     let values: [&dyn ToSql; COUNT] = [
-        &key(row.contact_id),
-        &Text(&row.username),
-        &TextOrNull(&row.domain),
-        &Text(&row.contact),
-        &TextOrNull(&row.received),
-        &TextOrNull(&row.path),
+        &key,
+        &Text(username),
+        &TextOrNull(domain),
+        &Text(contact),
+        &TextOrNull(received),
+        &TextOrNull(path),
         &row.expires,
         &f64::from(row.q),
-        &Text(&row.callid),
+        &Text(callid),
         &row.cseq,
         &modified,
         &row.flags,
-        &TextOrNull(&row.cflags),
-        &Text(&row.user_agent),
-        &TextOrNull(&row.socket),
+        &TextOrNull(cflags),
+        &Text(user_agent),
+        &TextOrNull(socket),
         &row.methods,
-        &TextOrNull(&row.sip_instance),
-        &TextOrNull(&row.kv_store),
-        &TextOrNull(&row.attr),
+        &TextOrNull(instance),
+        &TextOrNull(kv_store),
+        &TextOrNull(attr),
     ];
     for (index, value) in values.into_iter().enumerate() {
         statement.raw_bind_parameter(index + 1, value)?;
     }
-    statement.raw_execute()?;
     Ok(())
 }
 
@@ -146,9 +215,7 @@ pub(super) fn rows_of(
     while let Some(row) = rows.next()? {
         read(row, &mut page)?;
     }
-    for broken in &page.broken {
-        tracing::error!("{}: row {} is not used: {}", statements.table, broken.contact_id, broken.reason);
-    }
+    page.warn(&statements.table);
     Ok(page.rows)
 }
 
@@ -179,106 +246,8 @@ pub(super) fn page(
 /// Reads a row into the page, among the good or the broken; gives its key.
 fn read(row: &rusqlite::Row<'_>, page: &mut Page) -> Result<u64, StorageError> {
     let contact_id = row.get::<_, i64>(0)?.cast_unsigned();
-    match Reader(row).row(contact_id) {
-        Ok(row) => page.rows.push(row),
-        Err(column) => page.broken.push(BrokenRow {
-            contact_id,
-            reason: format!("column {} is empty, or of another kind, or out of range", column + 1),
-        }),
-    }
+    add(page, contact_id, &Read { value: |index| row.get_ref(index).ok(), decode: |bytes| bytes });
     Ok(contact_id)
-}
-
-/// Reads the columns of a row; an error is the index of the column that cannot be read.
-struct Reader<'a>(&'a rusqlite::Row<'a>);
-
-impl Reader<'_> {
-    fn row(&self, contact_id: u64) -> Result<Row, usize> {
-        let row = Row {
-            contact_id,
-            username: self.text(1)?,
-            domain: self.text(2)?,
-            contact: self.text(3)?,
-            received: self.text(4)?,
-            path: self.text(5)?,
-            expires: self.integer(6)?,
-            q: self.real(7)?,
-            callid: self.text(8)?,
-            cseq: u32::try_from(self.integer(9)?).map_err(|_| 9_usize)?,
-            last_modified: self.date(10)?,
-            flags: self.bits(11)?.unwrap_or(0),
-            cflags: self.text(12)?,
-            user_agent: self.text(13)?,
-            socket: self.text(14)?,
-            methods: self.bits(15)?,
-            sip_instance: self.text(16)?,
-            kv_store: self.text(17)?,
-            attr: self.text(18)?,
-        };
-        if row.contact.is_empty() {
-            return Err(3);
-        }
-        Ok(row)
-    }
-
-    fn value(&self, index: usize) -> Result<ValueRef<'_>, usize> {
-        self.0.get_ref(index).map_err(|_| index)
-    }
-
-    /// Text or bytes; that of a number, since SQLite keeps what was put in whatever its column is called.
-    fn text(&self, index: usize) -> Result<Vec<u8>, usize> {
-        Ok(match self.value(index)? {
-            ValueRef::Null => Vec::new(),
-            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes.to_vec(),
-            ValueRef::Integer(number) => number.to_string().into_bytes(),
-            ValueRef::Real(number) => number.to_string().into_bytes(),
-        })
-    }
-
-    fn integer(&self, index: usize) -> Result<i64, usize> {
-        match self.value(index)? {
-            ValueRef::Integer(number) => Ok(number),
-            ValueRef::Text(text) => {
-                std::str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok()).ok_or(index)
-            }
-            _ => Err(index),
-        }
-    }
-
-    /// A number of 32 bits, whatever its sign was taken to be.
-    fn bits(&self, index: usize) -> Result<Option<u32>, usize> {
-        if self.value(index)? == ValueRef::Null {
-            return Ok(None);
-        }
-        let number = self.integer(index)?;
-        let bits = u32::try_from(number).ok().or_else(|| i32::try_from(number).ok().map(i32::cast_unsigned));
-        bits.map(Some).ok_or(index)
-    }
-
-    fn real(&self, index: usize) -> Result<f32, usize> {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_precision_loss,
-            reason = "q has three digits"
-        )]
-        match self.value(index)? {
-            ValueRef::Real(number) => Ok(number as f32),
-            ValueRef::Integer(number) => Ok(number as f32),
-            ValueRef::Text(text) => {
-                std::str::from_utf8(text).ok().and_then(|text| text.trim().parse().ok()).ok_or(index)
-            }
-            _ => Err(index),
-        }
-    }
-
-    /// A date as text or as Unix seconds. It decides nothing but the order, so that one that makes no sense is 0.
-    fn date(&self, index: usize) -> Result<i64, usize> {
-        Ok(match self.value(index)? {
-            ValueRef::Integer(unix_s) => unix_s,
-            ValueRef::Text(text) => std::str::from_utf8(text).ok().and_then(datetime::parse).unwrap_or(0),
-            _ => 0,
-        })
-    }
 }
 
 /// How many rows there are.

@@ -118,7 +118,7 @@ async fn the_last_change_wins(table: &LocationTable) {
     let group = vec![upsert(&other), upsert(&older), delete.clone(), upsert(&older), upsert(&newer)];
     // Applied twice, as after an outcome that nobody knows.
     let group = table.apply(group).await.unwrap();
-    assert_eq!(group.len(), 5);
+    assert_eq!(group.len(), 5, "the group comes back");
     table.apply(group).await.unwrap();
     assert_eq!(all(table, 10).await, [newer.clone(), other.clone()]);
     table.apply(vec![upsert(&newer), delete.clone(), RowChange::Delete { contact_id: 99 }]).await.unwrap();

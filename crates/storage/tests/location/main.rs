@@ -3,4 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod common;
+mod mysql;
+mod postgres;
+mod server;
+#[path = "../servers/mod.rs"]
+mod servers;
 mod sqlite;

@@ -174,12 +174,12 @@ impl<U: Clone, T: Target> Layer<U, T> {
     }
 
     /// Routing logic has nothing to add after a [`Failure`](crate::Effect::Failure): the best response is sent.
-    /// Without any branch it is 408. Does nothing while branches are pending.
+    /// Without any branch it is 408. Does nothing while branches are pending, or expected: it is sent after that.
     pub fn finish(&mut self, now_ms: u64, id: TransactionId, out: &mut Effects<U, T>) {
         self.with(now_ms, id, out, |transaction, step| transaction.finish(step));
     }
 
-    /// Until when further branches may be added though all present ones have ended (`t_wait_for_new_branches`).
+    /// Until when at least further branches may be added though all present ones have ended (`t_wait_for_new_branches`).
     pub fn expect_branches(
         &mut self,
         now_ms: u64,
@@ -189,7 +189,8 @@ impl<U: Clone, T: Target> Layer<U, T> {
     ) {
         self.with(now_ms, id, out, |transaction, _| {
             if !transaction.is_answered() && !transaction.flags.cancelled {
-                transaction.open_until_ms = until_ms.max(now_ms + 1);
+                let known_ms = Some(transaction.open_until_ms).filter(|known_ms| *known_ms != NEVER);
+                transaction.open_until_ms = until_ms.max(now_ms + 1).max(known_ms.unwrap_or(0));
             }
         });
     }
@@ -212,13 +213,13 @@ impl<U: Clone, T: Target> Layer<U, T> {
     }
 
     /// Forgets a transaction that was created but neither forwarded nor answered finally, without a word to its
-    /// client. Does nothing otherwise.
+    /// client. Does nothing otherwise, nor while further branches are expected.
     pub fn abandon(&mut self, id: TransactionId, out: &mut Effects<U, T>) {
-        if self
-            .slab
-            .get(id)
-            .is_some_and(|transaction| transaction.branches.is_empty() && !transaction.is_answered())
-        {
+        if self.slab.get(id).is_some_and(|transaction| {
+            transaction.branches.is_empty()
+                && !transaction.is_answered()
+                && transaction.open_until_ms == NEVER
+        }) {
             self.remove(id, out);
         }
     }

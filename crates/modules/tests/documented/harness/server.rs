@@ -1,5 +1,6 @@
 //! The server: what a worker does around the script, without sockets.
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -10,6 +11,7 @@ use seawall_location::{Location, Settings};
 use seawall_modules::acc;
 use seawall_modules::configuration::Configuration;
 use seawall_modules::context::{Context, EventParameters, Failure, Packet as Message, Target};
+use seawall_modules::event_routing::{self, Delivery, Subscription, Then};
 use seawall_modules::events::Gather;
 use seawall_modules::mid_registrar::{self, Answered, Fronts};
 use seawall_modules::nathelper::ping::{self, Pong};
@@ -17,10 +19,13 @@ use seawall_modules::nathelper::pinger::{Moment, Pinger};
 use seawall_modules::node::{Identity, Node, Socket, TRANSACTION_SHARDS};
 use seawall_modules::originate::{self, Ended, OwnRequest, Sent};
 use seawall_modules::reg_event::{self, Watchers};
+use seawall_modules::registrar::waking;
 use seawall_modules::statistics::{COUNTED, Counters};
+use seawall_modules::tm::inject;
 use seawall_modules::tm::relay;
 use seawall_modules::tm::state::TransactionState;
-use seawall_modules::waiting::{Answer, Errand, Resume};
+use seawall_modules::usrloc::event::CONTACT_REFRESH;
+use seawall_modules::waiting::{Answer, Await, Errand, Resume};
 use seawall_net::{ConnectionId, Origin, Transport};
 use seawall_script::{Flow, Frame, Outcome, RouteId, RouteKind};
 use seawall_sip::{Method, Name, NameAddr};
@@ -132,6 +137,9 @@ pub struct Server {
     run: Run,
     effects: Effects<Arc<TransactionState>, Target>,
     parked: Option<(Box<Context>, Frame, Resume)>,
+    /// Scripts that wait for events, by ticket, with the time at which they go on without one.
+    waiting: HashMap<u64, (Box<Context>, Frame, Resume, u64)>,
+    last_ticket: u64,
     own_requests: Vec<OwnRequest>,
 }
 
@@ -173,6 +181,9 @@ impl Server {
             storage: seawall_storage::Storage::default(),
             configuration: ArcSwap::from_pointee(configuration),
             counters: Counters::new(1),
+            subscriptions: seawall_modules::event_routing::Subscriptions::default(),
+            datagrams: seawall_modules::event_datagram::Datagrams::default(),
+            outstanding: seawall_modules::registrar::outstanding::Outstanding::default(),
             push: seawall_modules::push::Link::default(),
             started_s: START_S,
             workers: 1,
@@ -190,6 +201,8 @@ impl Server {
             run: Run::default(),
             effects: Effects::default(),
             parked: None,
+            waiting: HashMap::new(),
+            last_ticket: 0,
             own_requests: Vec::new(),
         }
     }
@@ -234,6 +247,8 @@ impl Server {
                 for shard in &server.node.transactions {
                     shard.lock().timeout(server.now_ms, &mut server.effects);
                 }
+                server.node.subscriptions.expire(server.now_ms);
+                server.give_up_waiting();
                 if server.now_ms % 1000 == 0 {
                     server.expire();
                 }
@@ -346,7 +361,41 @@ impl Server {
                 let answer = (!self.deaf).then(|| self.runtime.block_on(task));
                 self.go_on(context, frame, wait.resume, answer);
             }
+            Errand::Event(awaited) => {
+                self.run.waits += 1;
+                context.share_packet();
+                self.last_ticket += 1;
+                let ticket = self.last_ticket;
+                let Await { wanted, filters, until_ms, begin } = awaited;
+                let then = Then::Resume { worker: 0, ticket };
+                let subscription = Subscription { wanted, filters, until_ms, then };
+                let number = self.node.subscriptions.add(subscription).expect("room");
+                if begin.is_some_and(|begin| begin(&mut context)) {
+                    self.node.subscriptions.remove(number);
+                    return self.go_on(context, frame, wait.resume, None);
+                }
+                let events = std::mem::take(&mut context.events);
+                let patience_ms = wait.patience_ms.expect("its own patience");
+                let until_ms = self.now_ms + patience_ms;
+                self.waiting.insert(ticket, (context, frame, wait.resume, until_ms));
+                self.raise(events);
+            }
         }
+    }
+
+    /// Lets scripts go on that have waited for an event long enough.
+    fn give_up_waiting(&mut self) {
+        let late = self.waiting.iter().filter(|(_, waiting)| waiting.3 <= self.now_ms);
+        let late: Vec<u64> = late.map(|(ticket, _)| *ticket).collect();
+        for ticket in late {
+            self.heard(ticket, None);
+        }
+    }
+
+    fn heard(&mut self, ticket: u64, answer: Option<Answer>) {
+        let Some((mut context, frame, resume, _)) = self.waiting.remove(&ticket) else { return };
+        (context.now_ms, context.now_s) = (self.now_ms, self.now_s);
+        self.go_on(context, frame, resume, answer);
     }
 
     /// Lets a script that waited go on.
@@ -381,9 +430,13 @@ impl Server {
                 mid_registrar::survive(&mut context, failure.code);
             }
         }
+        waking::carry_out(&mut context);
         if let Some((id, state)) = context.transaction.take()
             && matches!(context.route, RouteKind::Request | RouteKind::Failure)
         {
+            if state.lock().expects.is_some() {
+                relay::keep(&context, &state);
+            }
             let mut inner = state.lock();
             inner.avps = std::mem::take(&mut context.avps);
             inner.flags = context.flags;
@@ -395,6 +448,8 @@ impl Server {
             } else {
                 layer.abandon(id, &mut context.effects);
             }
+            drop(layer);
+            inject::give_up_turn(&mut context, &(id, state));
         }
         let node = Arc::clone(&self.node);
         context.outbox.drain(|target, bytes| self.run.sent.push(packet(&node, target, bytes)));
@@ -425,6 +480,7 @@ impl Server {
     fn raise(&mut self, events: Vec<EventParameters>) {
         for event in events {
             self.run.events.push(event.clone());
+            self.deliver(&event);
             let Some(route) = self.node.configuration.load().event_route(&event.name) else { continue };
             let mut frame = Frame::new(route);
             for (name, value) in event.values {
@@ -432,6 +488,29 @@ impl Server {
             }
             let context = self.context(RouteKind::Event, seawall_modules::context::nowhere());
             self.go(context, frame);
+        }
+    }
+
+    fn deliver(&mut self, event: &EventParameters) {
+        for delivery in self.node.subscriptions.deliver(event, self.now_ms) {
+            let mut context = self.context(RouteKind::Event, seawall_modules::context::nowhere());
+            match delivery {
+                Delivery::Route(notify) => {
+                    context.configuration = Arc::clone(&notify.configuration);
+                    context.notice.clone_from(&notify.transaction);
+                    context.notice_is_pushed =
+                        event.subject.as_ref().is_some_and(|subject| subject.is_pushed);
+                    event_routing::expose(&mut context, event);
+                    self.go(context, Frame::new(notify.route));
+                }
+                Delivery::Resume { ticket, .. } => self.heard(ticket, Some(Box::new(event.clone()))),
+                Delivery::Inject(wait) => {
+                    assert_ne!(waking::arrived(&mut context, &wait, event), Flow::Pending);
+                    self.leave(context);
+                }
+                Delivery::Datagram(to) => self.node.datagrams.send(&to, event),
+                Delivery::Settle(id) => self.node.outstanding.finish(id),
+            }
         }
     }
 
@@ -551,6 +630,7 @@ impl Server {
                     }
                     Effect::Completed { id, code, local, context: state } => {
                         self.completed(id, code, &state);
+                        waking::forget(&self.node, &state);
                         let mut context = self.context(RouteKind::Event, seawall_modules::context::nowhere());
                         mid_registrar::completed(&mut context, &state, code, local);
                         self.leave(context);
@@ -596,6 +676,7 @@ impl Server {
         if failure.code == 408 {
             mid_registrar::fell_silent(state);
         }
+        state.lock().is_busy = true;
         let route = state.lock().armed.failure.take();
         let mut context = self.context(RouteKind::Failure, state.origin);
         context.packet = Message::Shared(request);
@@ -644,12 +725,14 @@ impl Server {
         let listens = node.configuration.load().routes.location_events;
         let mut events = Vec::new();
         for domain in node.location.domains() {
+            domain.set_refresh_before(node.configuration.load().refresh_before_s());
             let now_s = self.now_s;
             let mut sink = Gather::new(&node, listens, now_s, &mut events);
             for shard in 0..domain.shard_count() {
                 while domain.expire(shard, now_s, 1000, &mut sink) {}
             }
         }
+        events.retain(|event| *event.name != *CONTACT_REFRESH || waking::refresh(&node, self.now_ms, event));
         self.raise(events);
     }
 }

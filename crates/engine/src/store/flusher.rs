@@ -1,0 +1,126 @@
+//! Write-back: writes what has changed every `timer_interval`, and everything when the server stops.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use seawall_modules::node::Node;
+use seawall_modules::store::{StoredTable, limits, row};
+use seawall_net::unix_s;
+use seawall_storage::StorageError;
+use seawall_storage::location::RowChange;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::limits::{FLUSH_PAUSE_MS, LAST_FLUSHES, REPLAY_AT_MOST_MS};
+
+/// The task that writes.
+pub struct Flusher {
+    /// The server.
+    pub node: Arc<Node>,
+    /// Rung when somebody wants it to be written, or when too much has changed.
+    pub work: Arc<Notify>,
+    /// Says when the server stops.
+    pub stop: watch::Receiver<bool>,
+}
+
+impl Flusher {
+    /// Writes until the server stops and everything is written.
+    pub async fn run(mut self) {
+        let interval_s = self.node.store.settings().map_or(60, |settings| settings.interval_s);
+        let interval = Duration::from_secs(u64::from(interval_s));
+        let mut next = Instant::now() + interval;
+        while !*self.stop.borrow() {
+            tokio::select! {
+                () = sleep_until(next) => {}
+                () = self.work.notified() => {}
+                _ = self.stop.changed() => break,
+            }
+            next = Instant::now() + interval;
+            let asked = self.node.store.flush_asked();
+            match self.flush(false).await {
+                Ok(()) => self.node.store.note_flushed(asked),
+                Err(error) => {
+                    let left = self.node.store.unwritten();
+                    tracing::error!(
+                        "{left} changed bindings are not written yet, trying again later: {error}"
+                    );
+                }
+            }
+        }
+        self.finish().await;
+    }
+
+    /// The last chance.
+    async fn finish(&self) {
+        for _ in 0..LAST_FLUSHES {
+            match self.flush(true).await {
+                Ok(()) => return,
+                Err(error) => tracing::error!("the last changes of bindings are not written: {error}"),
+            }
+            sleep(Duration::from_millis(REPLAY_AT_MOST_MS)).await;
+        }
+        tracing::error!("{} changes of bindings are lost with this process", self.node.store.unwritten());
+    }
+
+    async fn flush(&self, is_last: bool) -> Result<(), StorageError> {
+        for table in self.node.store.tables() {
+            let mut ids = Vec::new();
+            for part in 0..table.dirty.parts() {
+                loop {
+                    let before = ids.len();
+                    table.dirty.take(part, limits::FLUSH - before, &mut ids);
+                    if ids.len() < limits::FLUSH {
+                        break;
+                    }
+                    self.write(&table, &mut ids, is_last).await?;
+                }
+            }
+            self.write(&table, &mut ids, is_last).await?;
+        }
+        if self.node.store.takes_sweep() {
+            for table in self.node.store.tables() {
+                table.backend.delete_expired(i64::try_from(unix_s()).unwrap_or(i64::MAX)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes what memory holds of these bindings now. When that fails, or nobody knows, they are noted again.
+    async fn write(
+        &self,
+        table: &StoredTable,
+        ids: &mut Vec<u64>,
+        is_last: bool,
+    ) -> Result<(), StorageError> {
+        if ids.is_empty() {
+            return Ok(());
+        }
+        let changes: Vec<RowChange> = ids.iter().map(|id| self.change(table, *id)).collect();
+        let rows = changes.len() as u64;
+        if let Err(error) = table.backend.apply(changes).await {
+            for id in ids.drain(..) {
+                table.dirty.mark(id);
+            }
+            return Err(error);
+        }
+        ids.clear();
+        let figures = &self.node.store.figures;
+        figures.commits.fetch_add(1, Ordering::Relaxed);
+        figures.rows.fetch_add(rows, Ordering::Relaxed);
+        if !is_last {
+            // Requests come first: there is time until the next interval.
+            sleep(Duration::from_millis(FLUSH_PAUSE_MS)).await;
+        }
+        Ok(())
+    }
+
+    fn change(&self, table: &StoredTable, contact_id: u64) -> RowChange {
+        let store = &self.node.store;
+        let (flags, names) = (store.flags(), table.domain.names());
+        let found = table.domain.contact(contact_id, |aor, binding| {
+            Box::new(row(aor, binding, names, &flags, store.uses_domain()))
+        });
+        found.map_or(RowChange::Delete { contact_id }, RowChange::Upsert)
+    }
+}

@@ -5,11 +5,13 @@
 //! - [`main_registrar`] is a Kamailio whose table is read; it can stand still for a while, or lose everything.
 //! - [`front`] is the Seawall between them.
 //! - [`check`] compares the table with the phones, [`shares`] counts.
+//! - [`cost`] sets what a REGISTER costs the front against what it costs a registrar.
 //!
 //! Time is scaled by short intervals: 2 s and 120 s stand for 60 s and 3600 s.
 
 pub mod agent;
 pub mod check;
+pub mod cost;
 pub mod crowd;
 pub mod front;
 pub mod main_registrar;
@@ -23,7 +25,7 @@ use std::time::Duration;
 
 use self::check::{Found, Sample};
 use self::crowd::{Counts, Crowd, Habits, now_ms};
-use self::front::{Front, Statistics};
+use self::front::{Front, FrontSetup, Statistics};
 use self::main_registrar::{MainRegistrar, Reader};
 use self::shares::Measured;
 use crate::error::Error;
@@ -179,7 +181,16 @@ pub fn measure(args: &MidArgs) -> Result<Outcome, Error> {
         }
     }
     let mut main = MainRegistrar::start(&args.kamailio)?;
-    let front = Front::start(args, main.address())?;
+    let setup = FrontSetup {
+        seawall: args.seawall.clone(),
+        mode: Some(args.mode),
+        outgoing_s: args.outgoing_s,
+        timeout_s: args.timeout_s,
+        workers: args.workers,
+        cpu: args.server_cpu,
+        count_instructions: false,
+    };
+    let front = Front::start(&setup, main.address())?;
     let (sender, seen) = channel();
     let orders = Orders { compare: AtomicBool::new(true), ..Orders::default() };
     let (reader, management) = (main.reader(), front.management());

@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::{limits, socket};
 
 const KAMAILIO_SCRIPT: &str = include_str!("../configs/kamailio.cfg");
-const SEAWALL_SCRIPT: &str = include_str!("../configs/seawall.cfg");
+pub(crate) const SEAWALL_SCRIPT: &str = include_str!("../configs/seawall.cfg");
 
 /// Who takes part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
@@ -247,7 +247,7 @@ pub fn instructions_of(program: &Path, arguments: &[&str]) -> Result<u64, Error>
     Err(Error::Server { server: "a program under callgrind", reason })
 }
 
-fn under_callgrind(program: &Path, folder: &Path) -> Command {
+pub(crate) fn under_callgrind(program: &Path, folder: &Path) -> Command {
     let mut command = Command::new("valgrind");
     command
         .args(["--tool=callgrind", "-q"])
@@ -257,7 +257,7 @@ fn under_callgrind(program: &Path, folder: &Path) -> Command {
 }
 
 /// The sum of what callgrind counted in all processes that wrote to `folder`.
-fn instructions_in(folder: &Path) -> u64 {
+pub(crate) fn instructions_in(folder: &Path) -> u64 {
     let files = fs::read_dir(folder).into_iter().flatten().flatten();
     let profiles = files.filter(|file| file.file_name().to_string_lossy().starts_with("callgrind."));
     profiles

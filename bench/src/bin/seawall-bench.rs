@@ -21,6 +21,8 @@ enum Command {
     Echo(echo::EchoArgs),
     /// Let a crowd register at a Seawall in front of a Kamailio, and see who is registered there.
     Mid(mid::MidArgs),
+    /// What absorbed and forwarded REGISTERs cost Seawall, against those of a registrar.
+    MidCost(mid::cost::CostArgs),
     /// Be pinged, answer, and tell how evenly the pings came.
     Phones(phones::PhonesArgs),
     /// Serve REGISTERs in this process, without a network.
@@ -32,6 +34,7 @@ fn main() -> ExitCode {
         Command::Load(args) => cli::run(args),
         Command::Echo(args) => echo::cli(&args),
         Command::Mid(args) => mid::cli(&args),
+        Command::MidCost(args) => mid::cost::cli(&args),
         Command::Phones(args) => phones::cli(&args),
         Command::Pure(args) => pure::cli(args),
         Command::Compare(args) => compare::run(&args),

@@ -3,18 +3,37 @@
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use super::Mode;
 use super::crowd::digits;
-use super::{MidArgs, Mode};
 use crate::error::Error;
 use crate::load;
-use crate::server::{Folder, free_address, spawn_on};
+use crate::server::{Folder, SEAWALL_SCRIPT, free_address, instructions_in, spawn_on, under_callgrind};
 use crate::{limits, process, socket};
 
 const SCRIPT: &str = include_str!("../../configs/mid.cfg");
+
+/// How a Seawall is started.
+#[derive(Clone, Debug)]
+pub struct FrontSetup {
+    /// The program.
+    pub seawall: PathBuf,
+    /// How it registers at the main registrar; `None` for a registrar of its own, without one.
+    pub mode: Option<Mode>,
+    /// `outgoing_expires`, seconds.
+    pub outgoing_s: u32,
+    /// `fr_timeout`, seconds.
+    pub timeout_s: u32,
+    /// UDP workers.
+    pub workers: usize,
+    /// The CPU that it is pinned to.
+    pub cpu: Option<usize>,
+    /// Run it under callgrind.
+    pub count_instructions: bool,
+}
 
 /// A running Seawall. It ends when this is dropped.
 #[derive(Debug)]
@@ -43,29 +62,34 @@ impl Front {
     ///
     /// # Errors
     /// [`Error::System`] when it cannot be started, [`Error::Server`] when it does not answer in time.
-    pub fn start(args: &MidArgs, main: SocketAddr) -> Result<Front, Error> {
+    pub fn start(setup: &FrontSetup, main: SocketAddr) -> Result<Front, Error> {
         let address = free_address().map_err(Error::system("cannot find a free port"))?;
         let management = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
         let management = management.map_err(Error::system("cannot find a free port"))?;
         let folder = Folder::new().map_err(Error::system("cannot make a temporary folder"))?;
         let script = folder.0.join("front.cfg");
-        let text = SCRIPT
+        let text = if setup.mode.is_some() { SCRIPT } else { SEAWALL_SCRIPT };
+        let text = text
             .replace("@ADDRESS@", &address.to_string())
-            .replace("@WORKERS@", &args.workers.to_string())
-            .replace("@TIMEOUT@", &args.timeout_s.to_string())
-            .replace("@MODE@", if args.mode == Mode::Contact { "1" } else { "2" })
-            .replace("@OUTGOING@", &args.outgoing_s.to_string())
+            .replace("@WORKERS@", &setup.workers.to_string())
+            .replace("@RECORD_ROUTE@", "")
+            .replace("@TIMEOUT@", &setup.timeout_s.to_string())
+            .replace("@MODE@", if setup.mode == Some(Mode::Aor) { "2" } else { "1" })
+            .replace("@OUTGOING@", &setup.outgoing_s.to_string())
             .replace("@MAIN@", &main.to_string());
         fs::write(&script, text).map_err(Error::system("cannot write a script"))?;
         let log = File::create(folder.0.join("log")).map_err(Error::system("cannot write a log"))?;
         let log_too = log.try_clone().map_err(Error::system("cannot write a log"))?;
-        let mut command = Command::new(&args.seawall);
+        let mut command = match setup.count_instructions {
+            false => Command::new(&setup.seawall),
+            true => under_callgrind(&setup.seawall, &folder.0),
+        };
         command.args(["run", "--mi", &management.to_string(), "-f"]).arg(&script);
         command.stdin(Stdio::null()).stdout(log).stderr(log_too);
-        let child = spawn_on(args.server_cpu, &mut command)
-            .map_err(Error::system(format!("cannot start {}", args.seawall.display())))?;
+        let child = spawn_on(setup.cpu, &mut command)
+            .map_err(Error::system(format!("cannot start {}", setup.seawall.display())))?;
         let mut front = Front { child, address, management, folder };
-        front.wait_for_answer()?;
+        front.wait_for_answer(setup.mode.is_some())?;
         Ok(front)
     }
 
@@ -87,17 +111,23 @@ impl Front {
         process::cpu_ns(self.child.id()).map_err(Error::system("cannot read the server's processor time"))
     }
 
+    /// Ends it, and gives the instructions that callgrind has counted in it.
+    pub fn stop(mut self) -> u64 {
+        self.end();
+        instructions_in(&self.folder.0)
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.0.join("log")).unwrap_or_default()
     }
 
-    fn wait_for_answer(&mut self) -> Result<(), Error> {
+    fn wait_for_answer(&mut self, is_managed: bool) -> Result<(), Error> {
         let deadline = Instant::now() + Duration::from_millis(limits::START_TIMEOUT_MS);
         let probe = load::probe_request(self.address);
         while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
             let answers = socket::probe(self.address, &probe, Duration::from_millis(100));
-            if answers && statistics(self.management).is_ok() {
+            if answers && (!is_managed || statistics(self.management).is_ok()) {
                 return Ok(());
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -106,15 +136,24 @@ impl Front {
     }
 }
 
-impl Drop for Front {
-    fn drop(&mut self) {
+impl Front {
+    fn end(&mut self) {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return;
+        }
         let _ = socket::end_process(self.child.id(), false);
         let deadline = Instant::now() + Duration::from_millis(limits::STOP_TIMEOUT_MS);
         while Instant::now() < deadline && matches!(self.child.try_wait(), Ok(None)) {
             std::thread::sleep(Duration::from_millis(10));
         }
-        let _ = socket::end_process(self.child.id(), true);
+        let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+impl Drop for Front {
+    fn drop(&mut self) {
+        self.end();
     }
 }
 

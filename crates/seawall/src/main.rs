@@ -6,6 +6,7 @@ mod database;
 mod docs;
 mod logging;
 mod mid;
+mod phrases;
 mod run;
 mod user;
 
@@ -88,7 +89,7 @@ fn ctl(mut arguments: CtlArguments) -> ExitCode {
         return code;
     }
     let password = if stdin { user::Password::Stdin } else { user::Password::Asked };
-    let words = match user::words(arguments.words, password) {
+    let words = match user::words(arguments.words, password).and_then(phrases::words) {
         Ok(words) => words,
         Err(text) => {
             eprintln!("seawall ctl: {text}");

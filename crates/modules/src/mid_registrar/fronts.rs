@@ -202,6 +202,10 @@ pub fn tick(context: &mut Context) {
             if front.silence.take_return() {
                 mid.hurry();
             }
+            // Nothing waits, as nearly always: no shard has to be asked.
+            if front.upstream.waiting() == 0 {
+                return;
+            }
             // Every worker looks after its own shards.
             for shard in (context.worker..front.upstream.shard_count()).step_by(node.workers.max(1)) {
                 let under_way = front.errands.load(Ordering::Relaxed) + errands.len();

@@ -224,7 +224,7 @@ impl Mid<'_> {
         let account = shard.open(self.upstream, pending.hash, &pending.aor);
         self.note(account, &register, &answer, &flight, &entry);
         drop(entry);
-        self.follow(&mut shard, pending, &flight);
+        self.follow(&mut shard, pending, &flight, &answer.granted);
         Outcome { status: response.status(), ..outcome }
     }
 
@@ -425,7 +425,7 @@ impl Mid<'_> {
 
     /// What has to be set right after an answer: contacts that the main registrar holds and nobody here wants, and
     /// those of which only it knows whether it holds them.
-    fn follow(&self, shard: &mut Shard, pending: &Pending, flight: &Flight) {
+    fn follow(&self, shard: &mut Shard, pending: &Pending, flight: &Flight, granted: &[Granted]) {
         let (hash, aor) = (pending.hash, &*pending.aor);
         let Some(account) = shard.account(hash, aor) else { return };
         let touched = account.registrations.iter().map(|registration| registration.key);
@@ -436,7 +436,8 @@ impl Mid<'_> {
                 known.rely_until(self.second());
             }
             let Some(last_s) = self.wanted_until_s(aor, key) else {
-                self.leave(shard, hash, aor, key);
+                let is_held = granted.iter().any(|granted| granted.key == key && granted.granted_s > 0);
+                self.leave_again(shard, hash, aor, key, is_held);
                 continue;
             };
             let held = shard.account(hash, aor).and_then(|account| account.registration(key));

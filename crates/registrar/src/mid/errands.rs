@@ -305,6 +305,19 @@ impl Mid<'_> {
         self.schedule(shard, hash, aor, key, State::Leaving, 0, now_s);
     }
 
+    /// As [`leave`](Mid::leave), after an answer that says whether the main registrar holds it. If it does, a de-REGISTER
+    /// that is under way may have been served before: it does not count, and another one is due.
+    pub(super) fn leave_again(&self, shard: &mut Shard, hash: u64, aor: &[u8], key: u64, is_held: bool) {
+        let registration = shard.account(hash, aor).and_then(|account| account.registration(key));
+        match registration.filter(|known| is_held && known.state == State::Leaving && known.is_sent()) {
+            Some(known) => {
+                let attempt = known.attempt;
+                self.schedule(shard, hash, aor, key, State::Leaving, attempt, self.second());
+            }
+            None => self.leave(shard, hash, aor, key),
+        }
+    }
+
     /// A registration that is to be made sure of.
     pub(super) fn renew(&self, shard: &mut Shard, hash: u64, aor: &[u8], key: u64, due_s: u32) {
         self.schedule(shard, hash, aor, key, State::Renewing, 0, due_s);

@@ -188,3 +188,21 @@ fn a_star_that_crossed_a_registration_takes_it_away_once_more() {
     let due = front.wait(1);
     assert!(due.len() == 1 && due[0].starts_with("Remove "), "{due:?}");
 }
+
+#[test]
+fn a_de_register_that_an_older_refresh_may_have_undone_is_sent_once_more() {
+    let mut front = Front::new(Mode::Contact);
+    front.register(ALICE);
+    // It runs out, and is being taken away when a refresh and then a goodbye come.
+    assert_eq!(front.wait(60).len(), 1);
+    assert!(front.send(&format!("CSeq: 2 REGISTER\n{ALICE}")).starts_with("-> "));
+    assert!(front.send("CSeq: 3 REGISTER\nContact: <sip:a@10.0.0.1>;expires=0").starts_with("-> "));
+    front.answer(2, 200, "");
+    // The refresh was served last: the main registrar holds the contact again, whatever the de-REGISTER is answered.
+    front.grant_to(1);
+    front.done(0, 200, "");
+    assert!(front.bindings().is_empty());
+    assert_eq!(front.wait(1).len(), 1, "{:?}", front.held());
+    front.done(1, 200, "");
+    assert_eq!((front.held().len(), front.upstream.waiting()), (0, 0));
+}

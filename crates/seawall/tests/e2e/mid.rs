@@ -110,6 +110,10 @@ fn refreshes_are_absorbed_and_what_is_gone_is_taken_away() {
         assert!(shown[0]["Forward-In"].as_u64().unwrap() > 500);
         assert_eq!(shown[0]["Main"], format!("udp:{}", main.udp()));
 
+        let output = front.ctl(&["mid", "show", "bob@127.0.0.1"], "");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(output.status.success() && text.contains("Forward-In"), "{text}");
+
         // It hangs up without a word: within two seconds of the end the main registrar knows.
         registered(&mut bob, 1);
         wait_until("the main registrar has no contact", || mi::contacts(&main, "bob@127.0.0.1").is_empty());

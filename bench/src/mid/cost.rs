@@ -1,0 +1,206 @@
+//! What a REGISTER costs Seawall as a registrar, when it is absorbed, and when it is forwarded: processor time in turns, and
+//! instructions under callgrind.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::Mode;
+use super::front::{Front, FrontSetup};
+use super::main_registrar::MainRegistrar;
+use crate::error::Error;
+use crate::load::{Generator, Operation, Options, Pace, Work};
+
+/// The interval that the generator's phones ask for, seconds: so long is every registration where all is forwarded.
+const EXPIRES_S: u32 = 3600;
+/// Where all is absorbed, the main registrar's interval is so many times as long.
+const TIMES: u32 = 20;
+/// Requests of the shorter run under callgrind.
+const FEWER: u64 = 1_000;
+/// Requests of the longer run.
+const MORE: u64 = 3_000;
+/// How long a slow server is waited for under callgrind: nothing should be sent twice.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// `seawall-bench mid-cost`: the cost of refreshes.
+#[derive(Clone, Debug, clap::Args)]
+pub struct CostArgs {
+    /// Rounds; medians over them are printed.
+    #[arg(long, default_value_t = 5)]
+    pub repetitions: usize,
+    /// Users, with a phone each.
+    #[arg(long, default_value_t = 10_000)]
+    pub users: u32,
+    /// Refreshes in each round.
+    #[arg(long, default_value_t = 50_000)]
+    pub count: u64,
+    /// Also count instructions under callgrind.
+    #[arg(long)]
+    pub instructions: bool,
+    /// Leave processor time out (with --instructions).
+    #[arg(long, requires = "instructions")]
+    pub only_instructions: bool,
+    /// CPU of Seawall.
+    #[arg(long, default_value_t = 0)]
+    pub server_cpu: usize,
+    /// CPU of the generator.
+    #[arg(long, default_value_t = 1)]
+    pub generator_cpu: usize,
+    /// The Seawall to measure.
+    #[arg(long, default_value = "target/release/seawall")]
+    pub seawall: PathBuf,
+    /// The Kamailio behind it.
+    #[arg(long, default_value = "/usr/sbin/kamailio")]
+    pub kamailio: PathBuf,
+}
+
+/// What becomes of the refreshes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Plain,
+    Absorbed(Mode),
+    Forwarded(Mode),
+}
+
+/// All of them; the first is what the others are set against.
+const ALL: [Fate; 5] = [
+    Fate::Plain,
+    Fate::Absorbed(Mode::Contact),
+    Fate::Absorbed(Mode::Aor),
+    Fate::Forwarded(Mode::Contact),
+    Fate::Forwarded(Mode::Aor),
+];
+
+impl Fate {
+    fn name(self) -> &'static str {
+        match self {
+            Fate::Plain => "refresh at a registrar",
+            Fate::Absorbed(Mode::Contact) => "absorbed, contact mode",
+            Fate::Absorbed(Mode::Aor) => "absorbed, AoR mode",
+            Fate::Forwarded(Mode::Contact) => "forwarded, contact mode",
+            Fate::Forwarded(Mode::Aor) => "forwarded, AoR mode",
+        }
+    }
+
+    fn setup(self, args: &CostArgs, count_instructions: bool) -> FrontSetup {
+        let (mode, outgoing_s) = match self {
+            Fate::Plain => (None, EXPIRES_S),
+            Fate::Absorbed(mode) => (Some(mode), EXPIRES_S * TIMES),
+            Fate::Forwarded(mode) => (Some(mode), EXPIRES_S),
+        };
+        FrontSetup {
+            seawall: args.seawall.clone(),
+            mode,
+            outgoing_s,
+            timeout_s: 20,
+            workers: 1,
+            cpu: Some(args.server_cpu),
+            count_instructions,
+        }
+    }
+}
+
+/// Measures and prints a table.
+///
+/// # Errors
+/// [`Error::Server`] when a server does not start or requests were lost, [`Error::System`] when the machine refuses
+/// something.
+pub fn cli(args: &CostArgs) -> Result<(), Error> {
+    let main = MainRegistrar::start(&args.kamailio)?;
+    if !args.only_instructions {
+        let mut rounds: Vec<Vec<f64>> = vec![Vec::new(); ALL.len()];
+        for repetition in 0..args.repetitions.max(1) {
+            eprintln!("round {} of {}", repetition + 1, args.repetitions);
+            for (fate, all) in ALL.iter().zip(&mut rounds) {
+                all.push(processor_us(args, *fate, &main)?);
+            }
+        }
+        println!("| REGISTER | CPU us (user and system) | against a registrar |\n|---|--:|--:|");
+        let plain = rounds.first().cloned().unwrap_or_default();
+        for (fate, all) in ALL.iter().zip(&rounds) {
+            let ratios = all.iter().zip(&plain).map(|(each, plain)| each / plain).collect();
+            println!("| {} | {:.2} | {:.2} |", fate.name(), median(all.clone()), median(ratios));
+        }
+    }
+    if args.instructions {
+        println!("\n| REGISTER | instructions | against a registrar |\n|---|--:|--:|");
+        let mut plain = 0.0;
+        for fate in ALL {
+            eprintln!("instructions: {}", fate.name());
+            let (fewer, more) =
+                (instructions(args, fate, &main, FEWER)?, instructions(args, fate, &main, MORE)?);
+            let each = more.saturating_sub(fewer) as f64 / (MORE - FEWER) as f64;
+            if fate == Fate::Plain {
+                plain = each;
+            }
+            println!("| {} | {each:.0} | {:.2} |", fate.name(), each / plain.max(1.0));
+        }
+    }
+    Ok(())
+}
+
+/// Processor time of one refresh, microseconds.
+fn processor_us(args: &CostArgs, fate: Fate, main: &MainRegistrar) -> Result<f64, Error> {
+    let front = Front::start(&fate.setup(args, false), main.address())?;
+    let work = |count| Work {
+        count,
+        pace: Pace::Closed { window: 32 },
+        ..Work::once(Operation::Register, args.users)
+    };
+    let mut used_ns = 0;
+    drive(args, &front, &mut |generator| {
+        settle(generator, &work(args.users.into()))?;
+        // Once more, so that everything has grown to its size.
+        settle(generator, &work(args.users.into()))?;
+        let before_ns = front.cpu_ns()?;
+        settle(generator, &work(args.count))?;
+        used_ns = front.cpu_ns()?.saturating_sub(before_ns);
+        Ok(())
+    })?;
+    Ok(used_ns as f64 / 1e3 / args.count.max(1) as f64)
+}
+
+/// Instructions from start to end, with so many refreshes between.
+fn instructions(args: &CostArgs, fate: Fate, main: &MainRegistrar, count: u64) -> Result<u64, Error> {
+    let front = Front::start(&fate.setup(args, true), main.address())?;
+    let users = FEWER as u32;
+    let work = |count| Work {
+        count,
+        patience: PATIENCE,
+        pace: Pace::Closed { window: 8 },
+        ..Work::once(Operation::Register, users)
+    };
+    drive(args, &front, &mut |generator| {
+        settle(generator, &work(users.into()))?;
+        settle(generator, &work(count))
+    })?;
+    Ok(front.stop())
+}
+
+/// Runs a generator on its CPU, in a thread of its own that is pinned to it.
+fn drive(
+    args: &CostArgs,
+    front: &Front,
+    act: &mut (dyn FnMut(&mut Generator) -> Result<(), Error> + Send),
+) -> Result<(), Error> {
+    let options = Options { cpu: Some(args.generator_cpu), ..Options::new(front.address()) };
+    std::thread::scope(|scope| {
+        let thread = scope.spawn(|| act(&mut Generator::open(options)?));
+        thread.join().unwrap_or_else(|_| {
+            Err(Error::Server { server: "the generator", reason: "it panicked".to_owned() })
+        })
+    })
+}
+
+/// Runs a piece of work; nothing of it may be lost.
+fn settle(generator: &mut Generator, work: &Work) -> Result<(), Error> {
+    let report = generator.run(work)?;
+    if report.succeeded >= report.started && report.started > 0 {
+        return Ok(());
+    }
+    Err(Error::Server { server: "Seawall", reason: format!("REGISTERs were lost or refused\n{report}") })
+}
+
+fn median(mut all: Vec<f64>) -> f64 {
+    all.sort_by(f64::total_cmp);
+    all.get(all.len() / 2).copied().unwrap_or(0.0)
+}

@@ -11,7 +11,7 @@ use seawall_modules::tm::relay;
 use seawall_modules::tm::state::TransactionState;
 use seawall_net::{Io, Transport};
 use seawall_script::RouteKind;
-use seawall_transaction::{Effect, TransactionId};
+use seawall_transaction::{Effect, Request, TransactionId};
 
 use crate::limits::OWN_REQUESTS_AT_ONCE;
 use crate::worker::{Worker, WorkerEffect};
@@ -46,7 +46,9 @@ impl Worker {
             Effect::Failure { id, code, branch, context } => {
                 self.failure(io, id, &context, Failure { code, branch });
             }
-            Effect::Completed { id, code, local, context } => self.completed(io, id, (code, local), &context),
+            Effect::Completed { code, local, request, context, .. } => {
+                self.completed(io, request, (code, local), &context);
+            }
             Effect::Result { code, response, context, .. } => {
                 self.own_request_ended(io, &context, &Ended { code, response });
             }
@@ -129,7 +131,7 @@ impl Worker {
     fn completed(
         &mut self,
         io: &mut Io,
-        id: TransactionId,
+        request: Option<Arc<Request<Target>>>,
         (code, local): (u16, bool),
         state: &Arc<TransactionState>,
     ) {
@@ -144,9 +146,7 @@ impl Worker {
         if accounting == acc::Accounting::default() {
             return;
         }
-        let Some(request) = self.node.shard(id.shard).and_then(|shard| shard.lock().request_of(id)) else {
-            return;
-        };
+        let Some(request) = request else { return };
         let now_s = io.unix_s();
         acc::completed(accounting, &request.message, &to_tag, code, &reason, now_s);
         if code >= 300 {

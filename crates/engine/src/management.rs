@@ -440,7 +440,7 @@ impl Server for Management {
     }
 
     fn flush(&self) -> Result<(), LocationError> {
-        self.written()
+        self.flush_all()
     }
 
     fn subscriptions(&self, from: u64, count: usize, each: &mut dyn FnMut(&Subscription<'_>)) {

@@ -23,6 +23,7 @@ use crate::node::Socket;
 use crate::registrar::{self, Keeping, LookupPlan, Place, Table, flags, waking};
 use crate::reply;
 use crate::statistics::Stat;
+use crate::store::{self, Drafted, Refused, Saved};
 use crate::tm::relay;
 
 pub use fronts::{Front, Fronts, gauges, tick};
@@ -239,14 +240,26 @@ fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     };
     let mut headers = std::mem::take(&mut context.scratch);
     headers.clear();
-    let flow = match decide(context, front, &settings, &asked, &mut headers) {
+    let before = (context.events.len(), context.keep_connection.len());
+    let (decision, drafted) = decide(context, front, &settings, &asked, &mut headers);
+    let flow = match decision {
         Decision::Forward(pending) => {
             context.node.counters.bump(context.worker, Stat::ForwardedRegs);
             let journey = Journey::new(Arc::clone(front), settings, asked.connection, pending);
             context.journey = Some(Arc::new(journey));
             Flow::TRUE
         }
-        Decision::Answered(outcome) => answer(context, flags, &outcome, &mut headers),
+        Decision::Answered(outcome) => {
+            let waits = outcome.reject.is_none() && context.node.store.is_through() && !flags.memory_only;
+            let saved =
+                waits.then(|| Saved::new(context, drafted)).filter(|saved| saved.has_to_wait(context));
+            let Some(saved) = saved else {
+                let flow = answer(context, flags.no_reply, &outcome, &mut headers);
+                context.scratch = headers;
+                return flow;
+            };
+            return answer_when_kept(context, saved, flags.no_reply, outcome, headers, before);
+        }
     };
     context.scratch = headers;
     flow
@@ -270,7 +283,7 @@ fn decide(
     settings: &MidSettings,
     asked: &Asked<'_>,
     headers: &mut Vec<u8>,
-) -> Decision {
+) -> (Decision, Option<Drafted>) {
     let node = Arc::clone(&context.node);
     let (listens, now_s, random) =
         (context.configuration.routes.location_events, context.now_s, context.random());
@@ -279,7 +292,8 @@ fn decide(
     let now_ms = context.now_ms;
     let unproven = if asked.flags.no_reply { None } else { registrar::unproven(context) };
     let packet = std::mem::take(&mut context.packet);
-    let decision = with_sink(context, listens, asked.connection, |sink| {
+    let waits = node.store.is_through();
+    let (decision, drafted) = with_waiting_sink(context, listens, asked.connection, waits, |sink| {
         front.with(&node, settings, now_s, |mid| {
             let request = Request {
                 message: packet.message(),
@@ -307,15 +321,15 @@ fn decide(
         })
     });
     context.packet = packet;
-    decision
+    (decision, drafted)
 }
 
 /// Answers what was absorbed or refused, and gives the value of the function.
-fn answer(context: &mut Context, flags: &SaveFlags, outcome: &Outcome, headers: &mut Vec<u8>) -> Flow {
+fn answer(context: &mut Context, no_reply: bool, outcome: &Outcome, headers: &mut Vec<u8>) -> Flow {
     let refused = outcome.reject.is_some();
     let counted = if refused { Stat::RefusedRegs } else { Stat::AbsorbedRegs };
     context.node.counters.bump(context.worker, counted);
-    if !flags.no_reply {
+    if !no_reply {
         context.brief_reply = outcome.is_brief;
         if !refused && !outcome.is_brief {
             context.push_date(headers);
@@ -325,9 +339,28 @@ fn answer(context: &mut Context, flags: &SaveFlags, outcome: &Outcome, headers: 
     match (refused, outcome.retransmission) {
         (true, _) => Flow::FALSE,
         // What repeats an absorbed request has its answer again, and the script has nothing left to do.
-        (false, true) if !flags.no_reply => Flow::Value(0),
+        (false, true) if !no_reply => Flow::Value(0),
         (false, _) => Flow::Value(2),
     }
+}
+
+/// Answers what was absorbed when it is on disk. `before` is how many events and leases there were without it.
+fn answer_when_kept(
+    context: &mut Context,
+    saved: Saved,
+    no_reply: bool,
+    outcome: Outcome,
+    mut headers: Vec<u8>,
+    before: (usize, usize),
+) -> Flow {
+    store::when_kept(context, saved, move |context, kept| {
+        if kept {
+            return answer(context, no_reply, &outcome, &mut headers);
+        }
+        context.events.truncate(before.0);
+        context.keep_connection.truncate(before.1);
+        registrar::refuse(context, no_reply, Refused::Failed)
+    })
 }
 
 /// What the script says about a REGISTER in variables.
@@ -363,15 +396,30 @@ fn with_sink<R>(
     connection: Option<ConnectionId>,
     act: impl FnOnce(&mut dyn Sink) -> R,
 ) -> R {
+    with_waiting_sink(context, listens, connection, false, act).0
+}
+
+/// The same; if it `waits` for the store, what changes is given, and is taken back when the store fails.
+fn with_waiting_sink<R>(
+    context: &mut Context,
+    listens: bool,
+    connection: Option<ConnectionId>,
+    waits: bool,
+    act: impl FnOnce(&mut dyn Sink) -> R,
+) -> (R, Option<Drafted>) {
     let node = Arc::clone(&context.node);
     let mut gather = Gather::new(&node, listens, context.now_s, &mut context.events);
-    match connection {
+    if waits {
+        gather.wait_for();
+    }
+    let result = match connection {
         None => act(&mut gather),
         Some(connection) => {
             let leases = &mut context.keep_connection;
             act(&mut Keeping { gather: &mut gather, connection, leases })
         }
-    }
+    };
+    (result, gather.finish())
 }
 
 /// The transport of a socket as a URI names it, nothing where a URI without means it.

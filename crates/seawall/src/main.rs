@@ -2,6 +2,7 @@
 
 mod check;
 mod data;
+mod database;
 mod docs;
 mod logging;
 mod mid;
@@ -29,7 +30,7 @@ enum Command {
     /// Check a script: everything that is wrong with it, at once. The exit status is 0 or 1.
     Check(check::CheckArguments),
     /// Talk to a running server; without a command, list the commands. `user add NAME`, `user password NAME`, `user remove
-    /// NAME` and `user list` are for those who may log in.
+    /// NAME` and `user list` are for those who may log in; `db-init URL` makes the tables in a database.
     Ctl(CtlArguments),
     /// Load a SIP server and measure it.
     Bench(seawall_bench::cli::BenchArgs),
@@ -83,6 +84,9 @@ fn ctl(mut arguments: CtlArguments) -> ExitCode {
     };
     let json = behind("--json") || arguments.json;
     let stdin = behind("--password-stdin") || arguments.password_stdin;
+    if let Some(code) = database::init(&arguments.words) {
+        return code;
+    }
     let password = if stdin { user::Password::Stdin } else { user::Password::Asked };
     let words = match user::words(arguments.words, password) {
         Ok(words) => words,

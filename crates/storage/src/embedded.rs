@@ -18,7 +18,7 @@ use tokio::sync::{Mutex, oneshot};
 
 use crate::database::Options;
 use crate::error::StorageError;
-use crate::location::appender::{Journaled, recover};
+use crate::location::appender::{self, Journaled};
 use crate::location::statements::Statements;
 
 /// A file and the threads that work on it. Dropping it ends them when they have done what they were asked for.
@@ -56,15 +56,15 @@ impl Embedded {
         })
     }
 
-    /// The journal of a table, which must be there. When it is asked for first, what a crash has left in it goes into the
-    /// table.
+    /// The journal of a table, which must be there. When it is asked for first, what a crash has left in it begins to
+    /// go into the table.
     pub(crate) async fn journal(&self, statements: &Arc<Statements>) -> Result<Arc<Journaled>, StorageError> {
         let mut journals = self.journals.lock().await;
         if let Some(known) = journals.get(&statements.table) {
             return Ok(Arc::clone(known));
         }
         let (path, table) = (self.path.clone(), Arc::clone(statements));
-        let files = self.writer.run(move |connection| recover(connection, &path, &table)).await?;
+        let files = self.writer.run(move |connection| appender::open(connection, &path, &table)).await?;
         let (table, writer) = (Arc::clone(statements), self.writer.sender());
         let journal = Arc::new(Journaled::start(table, writer, files, Arc::clone(&self.ownership))?);
         journals.insert(statements.table.clone(), Arc::clone(&journal));

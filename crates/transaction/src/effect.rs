@@ -103,6 +103,8 @@ pub enum Effect<U, T> {
         code: u16,
         /// Whether it was made here and not received.
         local: bool,
+        /// What it answered. Over a reliable transport the transaction may be gone when this is read.
+        request: Option<Arc<Request<T>>>,
         /// As given to `create`.
         context: U,
     },

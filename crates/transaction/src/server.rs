@@ -1,5 +1,7 @@
 //! The server side: responses, their retransmission, ACK (RFC 3261 §17.2, RFC 6026 §7.1).
 
+use std::sync::Arc;
+
 use seawall_sip::build;
 
 use crate::{
@@ -163,7 +165,8 @@ impl<U: Clone, T: Target> Transaction<U, T> {
         self.flags.waiting = false;
         step.counters.count_completed(status);
         let (id, local, context) = (step.id, self.server.local, self.context.clone());
-        step.out.push(Effect::Completed { id, code: status, local, context });
+        let request = self.received.as_ref().map(|received| Arc::clone(&received.request));
+        step.out.push(Effect::Completed { id, code: status, local, request, context });
     }
 
     fn end_server_after(&mut self, step: &Step<'_, U, T>, delay_ms: u32) {

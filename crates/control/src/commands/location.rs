@@ -84,7 +84,7 @@ pub static COMMANDS: &[Command] = &[
         name: "ul_flush",
         aliases: &["usrloc:ul_flush", "usrloc:flush"],
         recipes: &[&[]],
-        doc: "Answers when all changes so far are in the database.",
+        doc: "Answers when all changes so far are in the database, and other programs see them there.",
         section: "usrloc: ul_flush",
         run: flush,
     },

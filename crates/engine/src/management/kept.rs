@@ -62,8 +62,19 @@ impl Management {
         if known { Ok(held) } else { Err(FAILED) }
     }
 
-    /// Waits until everything that has changed so far is written.
-    pub(super) fn written(&self) -> Result<(), LocationError> {
+    /// Waits until everything that has changed so far is written, and other programs see it in the tables.
+    pub(super) fn flush_all(&self) -> Result<(), LocationError> {
+        self.written()?;
+        for table in self.node.store.tables() {
+            if let Err(error) = self.runtime.block_on(table.backend.settle()) {
+                tracing::error!("{}: {error}", table.domain.name());
+                return Err(FAILED);
+            }
+        }
+        Ok(())
+    }
+
+    fn written(&self) -> Result<(), LocationError> {
         if self.node.store.is_back() {
             return self.flushed();
         }

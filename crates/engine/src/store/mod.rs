@@ -83,7 +83,8 @@ fn table_of(database: &Database, settings: &StoreSettings, name: &str) -> Result
     // Names of location tables are letters, digits and underscores too, but may be longer.
     let name = Identifier::new(name)
         .map_err(|_| StorageError::Schema(format!("\"{name}\" is too long for the name of a table")))?;
-    Ok(LocationTable::new(database.clone(), &name, &settings.columns))
+    let table = LocationTable::new(database.clone(), &name, &settings.columns);
+    Ok(if settings.is_sql_only { table.shared() } else { table })
 }
 
 /// The tasks of the store.

@@ -47,4 +47,8 @@ impl Backend for PreparedTable {
     fn delete_expired(&self, before_s: i64) -> Doing<'_, u64> {
         Box::pin(async move { self.ready().await?.delete_expired(before_s).await })
     }
+
+    fn settle(&self) -> Doing<'_, ()> {
+        Box::pin(async { self.ready().await?.settle().await })
+    }
 }

@@ -121,6 +121,10 @@ impl Backend for Fake {
         self.rows.lock().retain(|_, row| row.expires == 0 || row.expires >= before_s);
         Box::pin(async { Ok(0) })
     }
+
+    fn settle(&self) -> Doing<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 /// A server with a table, and what writes it.

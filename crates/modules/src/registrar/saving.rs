@@ -153,7 +153,7 @@ fn answer(context: &mut Context, no_reply: bool, outcome: &Outcome, mut headers:
 }
 
 /// Answers that the store does not take the change.
-fn refuse(context: &mut Context, no_reply: bool, refused: Refused) -> Flow {
+pub(crate) fn refuse(context: &mut Context, no_reply: bool, refused: Refused) -> Flow {
     let reject: Reject = refused.reject();
     let (status, reason, _) = reject.answer();
     context.node.counters.bump(context.worker, Stat::RejectedRegs);

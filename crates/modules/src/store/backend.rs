@@ -22,6 +22,8 @@ pub trait Backend: Send + Sync {
     fn count(&self) -> Doing<'_, u64>;
     /// Removes what was over before a second.
     fn delete_expired(&self, before_s: i64) -> Doing<'_, u64>;
+    /// Lets other programs see in the table what is on disk.
+    fn settle(&self) -> Doing<'_, ()>;
 }
 
 impl Backend for LocationTable {
@@ -47,5 +49,9 @@ impl Backend for LocationTable {
 
     fn delete_expired(&self, before_s: i64) -> Doing<'_, u64> {
         Box::pin(self.delete_expired(before_s))
+    }
+
+    fn settle(&self) -> Doing<'_, ()> {
+        Box::pin(self.settle())
     }
 }

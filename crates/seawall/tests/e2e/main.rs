@@ -17,6 +17,7 @@ mod check;
 mod contacts;
 mod crash;
 mod crowd;
+mod databases;
 mod differential;
 mod examples;
 mod flags;

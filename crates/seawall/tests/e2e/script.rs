@@ -290,6 +290,25 @@ fn accounting_writes_a_line_for_a_call_and_for_a_missed_one() {
 }
 
 #[test]
+fn a_request_over_tcp_is_accounted_although_its_transaction_ends_at_once() {
+    let routing = EXCHANGE.replacen(
+        "if (!t_relay())",
+        "if (is_method(\"MESSAGE\")) do_accounting(\"log\"); if (!t_relay())",
+        1,
+    );
+    let server = Server::start(&format!("{MODULES}{routing}"));
+    let (mut alice, mut bob) = (Phone::tcp(&server, "alice"), Phone::udp(&server, "bob"));
+    alice.register();
+    bob.register();
+    let message = alice.request("MESSAGE", &bob.aor());
+    alice.send(&message.bytes());
+    let received = bob.expect_request("MESSAGE");
+    bob.send(&received.reply(200, "OK", "b", "", ""));
+    assert_eq!(alice.answer_to(&message).status(), 200);
+    server.wait_for_log("method=MESSAGE");
+}
+
+#[test]
 fn a_plain_exchange_logs_nothing_at_its_level() {
     let server = Server::start(&exchange());
     let mut alice = Phone::udp(&server, "alice");

@@ -58,7 +58,7 @@ pub fn kill(mut server: Server) {
     server.wait();
 }
 
-fn stop(mut server: Server) {
+pub fn stop(mut server: Server) {
     server.signal("TERM");
     assert!(server.wait().success(), "{}", server.log());
 }
@@ -228,8 +228,8 @@ fn write_back_writes_every_timer_interval() {
     let folder = Folder::new();
     let server = start_back(&folder.file(), 1);
     Phone::udp(&server, "alice").register();
+    mi::wait_for_statistic(&server, "usrloc:store_rows", 1);
     mi::wait_for_statistic(&server, "usrloc:store_unwritten", 0);
-    assert_eq!(mi::statistic(&server, "usrloc:store_rows"), 1);
     kill(server);
     let server = start_back(&folder.file(), 1);
     server.wait_for_log("1 bindings loaded");
@@ -269,6 +269,7 @@ fn sql_only_keeps_nothing_in_memory() {
     assert_eq!(mi::statistic(&server, "usrloc:location-contacts"), 0);
     assert_eq!(mi::contacts(&server, "alice@127.0.0.1").len(), 2);
     // What another server has written counts at once.
+    mi::result(&server, "ul_flush", json!({}));
     let file = rusqlite::Connection::open(folder.file()).unwrap();
     let own = alice.contact();
     assert_eq!(file.execute("DELETE FROM location WHERE CAST(contact AS TEXT) = ?1", [own]).unwrap(), 1);
@@ -278,6 +279,7 @@ fn sql_only_keeps_nothing_in_memory() {
     alice.expect_silence();
     assert_eq!(carol.ask(&carol.request("MESSAGE", "sip:nobody@127.0.0.1")).status(), 404);
     mi::result(&server, "ul_rm", json!({"table_name": "location", "aor": "alice@127.0.0.1"}));
+    mi::result(&server, "ul_flush", json!({}));
     let rows: i64 = file.query_row("SELECT count(*) FROM location", [], |row| row.get(0)).unwrap();
     assert_eq!(rows, 0);
     kill(server);
@@ -291,6 +293,7 @@ fn sql_only_sweeps_out_what_has_ended() {
     let server = Server::start(&script(&folder.file(), "sql-only", parameters, "save(\"location\")"));
     let mut alice = Phone::udp(&server, "alice");
     assert_eq!(alice.ask(&alice.register_for(1)).status(), 200);
+    mi::result(&server, "ul_flush", json!({}));
     let file = rusqlite::Connection::open(folder.file()).unwrap();
     let until = std::time::Instant::now() + crate::harness::PATIENCE;
     while file.query_row("SELECT count(*) FROM location", [], |row| row.get::<_, i64>(0)).unwrap() > 0 {

@@ -37,6 +37,8 @@ pub(crate) struct Appender {
     spare: Option<Journal>,
     /// The other file, after it could not be put into the table, and when to try again.
     failed: Option<(Journal, Instant, StorageError)>,
+    /// The generation of the other file, while it is on its way.
+    folding: u64,
     /// When the first change of the active file was appended.
     since: Option<Instant>,
     /// What is in the active file and in the other.
@@ -63,50 +65,66 @@ fn path_of(database: &Path, statements: &Statements, which: &str) -> PathBuf {
     name.into()
 }
 
-/// Opens both files and puts what a crash has left in them into the table.
-pub(crate) fn recover(
+/// The two files of a table.
+#[derive(Debug)]
+pub(crate) struct Files {
+    older: Journal,
+    newer: Journal,
+}
+
+/// Opens both files, with what a crash has left in them. It goes into the table beside everything else, so that a start
+/// does not wait for it; whoever reads the table does.
+pub(crate) fn open(
     connection: &mut Connection,
     database: &Path,
     statements: &Statements,
-) -> Result<[Journal; 2], StorageError> {
+) -> Result<Files, StorageError> {
     sqlite::check_writable(connection, statements)?;
     let mut older = Journal::open(&path_of(database, statements, "a"))?;
     let mut newer = Journal::open(&path_of(database, statements, "b"))?;
     if older.generation > newer.generation {
         std::mem::swap(&mut older, &mut newer);
     }
-    for journal in [&mut older, &mut newer] {
-        if journal.entries.is_empty() {
-            continue;
-        }
-        let (table, changes) = (statements.table.as_str(), journal.entries.len());
+    let changes = older.entries.len() + newer.entries.len();
+    if changes > 0 {
+        let table = statements.table.as_str();
         tracing::info!("{table}: {changes} changes that were kept in the journal go into the table");
-        let mut fold = Fold::new(journal);
-        while fold.step(connection, statements, journal)? {}
     }
-    let generation = newer.generation.max(older.generation) + 1;
-    // The older first: should the power go in between, the newer is put in once more, which changes nothing.
-    older.begin(generation)?;
-    newer.begin(generation + 1)?;
-    Ok([older, newer])
+    if newer.generation == 0 {
+        newer.begin(1)?;
+    }
+    Ok(Files { older, newer })
 }
 
 impl Journaled {
     pub(crate) fn start(
         statements: Arc<Statements>,
         writer: LaneSender<Connection>,
-        [active, spare]: [Journal; 2],
+        Files { mut older, newer }: Files,
         ownership: Arc<std::fs::File>,
     ) -> Result<Journaled, StorageError> {
+        let now = Instant::now();
+        let left =
+            |journal: &Journal| Pending { users: HashSet::new(), has_deletions: !journal.entries.is_empty() };
+        let pending = [left(&newer), left(&older)];
+        let since = (!newer.entries.is_empty()).then_some(now);
+        let folding = older.generation;
+        let (spare, failed) = if older.entries.is_empty() {
+            older.begin(newer.generation + 1)?;
+            (Some(older), None)
+        } else {
+            (None, Some((older, now, StorageError::Unreachable("a crash has left it".to_owned()))))
+        };
         let appender = Appender {
             statements,
             writer,
             itself: None,
-            active,
-            spare: Some(spare),
-            failed: None,
-            since: None,
-            pending: [Pending::default(), Pending::default()],
+            active: newer,
+            spare,
+            failed,
+            folding,
+            since,
+            pending,
             hasher: RandomState::new(),
             waiting: Vec::new(),
             buffer: Vec::new(),
@@ -200,8 +218,7 @@ impl Appender {
             }
         }
         let (done, waiting) = oneshot::channel();
-        let generation = self.active.generation;
-        self.waiting.push((if is_empty { generation - 1 } else { generation }, done));
+        self.waiting.push((if is_empty { self.folding } else { self.active.generation }, done));
         if let Some((_, again, _)) = &mut self.failed {
             *again = Instant::now();
         }
@@ -227,16 +244,16 @@ impl Appender {
             self.since = None;
             std::mem::replace(&mut self.active, spare)
         };
-        let fold = Fold::new(&journal);
-        submit(self.writer.clone(), itself, Arc::clone(&self.statements), journal, fold);
+        self.folding = journal.generation;
+        let fold = Folding { fold: Fold::new(&journal), journal, next: self.active.generation + 1 };
+        submit(self.writer.clone(), itself, Arc::clone(&self.statements), fold);
     }
 
     /// A file has been put into the table, or not.
     fn folded(&mut self, journal: Journal, result: Done) {
         match result {
             Ok(()) => {
-                // It has begun a new generation already.
-                let generation = journal.generation - 2;
+                let generation = self.folding;
                 self.spare = Some(journal);
                 let [_, pending] = &mut self.pending;
                 *pending = Pending::default();
@@ -283,22 +300,28 @@ impl Appender {
     }
 }
 
+/// A journal on its way into the table, and the generation that its file begins when it is there.
+struct Folding {
+    fold: Fold,
+    journal: Journal,
+    next: u64,
+}
+
 /// Has the next part of a journal put into the table, and then the part after it: what else the thread has to do comes
 /// in between.
 fn submit(
     writer: LaneSender<Connection>,
     itself: LaneSender<Appender>,
     statements: Arc<Statements>,
-    mut journal: Journal,
-    mut fold: Fold,
+    mut folding: Folding,
 ) {
-    let next = writer.clone();
+    let again = writer.clone();
     writer.send(move |connection| {
-        let result = match fold.step(connection, &statements, &journal) {
-            Ok(true) => return submit(next, itself, statements, journal, fold),
-            Ok(false) => journal.begin(journal.generation + 2),
+        let result = match folding.fold.step(connection, &statements, &folding.journal) {
+            Ok(true) => return submit(again, itself, statements, folding),
+            Ok(false) => folding.journal.begin(folding.next),
             Err(error) => Err(error),
         };
-        itself.send(move |appender| appender.folded(journal, result));
+        itself.send(move |appender| appender.folded(folding.journal, result));
     });
 }

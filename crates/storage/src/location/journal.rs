@@ -57,6 +57,9 @@ impl Journal {
         let mut options = OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let file = options.open(path).map_err(failed)?;
+        // A name that is not on disk is as good as no file.
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
         let allocated = file.metadata().map_err(failed)?.len();
         let mut journal = Journal { file, generation: 0, end: 0, allocated, entries: Vec::new() };
         journal.scan().map_err(failed)?;

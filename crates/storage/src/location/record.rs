@@ -4,6 +4,7 @@ use crate::location::row::{Row, RowChange};
 
 /// A change, as it stands in a journal.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time, on the stack")]
 pub(super) enum Change<'a> {
     Upsert(View<'a>),
     Delete,

@@ -11,7 +11,7 @@ use crate::location::columns::COUNT;
 use crate::location::journal::{Entry, Journal};
 use crate::location::read::{Read, add};
 use crate::location::record::{self, Change, View};
-use crate::location::row::{Page, Row};
+use crate::location::row::{Page, Row, RowChange};
 use crate::location::statements::Statements;
 use crate::schema;
 use crate::url::Kind;
@@ -57,8 +57,7 @@ pub(super) struct Fold {
     order: Vec<Entry>,
     done: usize,
     buffer: Vec<u8>,
-    /// The date that was written last: most rows of a group have the same.
-    date: (i64, String),
+    date: Date,
 }
 
 impl Fold {
@@ -105,25 +104,66 @@ impl Fold {
             let mut delete = transaction.prepare_cached(&statements.delete)?;
             for entry in part {
                 journal.read(entry, &mut self.buffer)?;
-                match record::decode(&self.buffer) {
-                    Some(Change::Upsert(row)) => {
-                        if self.date.0 != row.last_modified {
-                            self.date = (row.last_modified, datetime::format(row.last_modified));
-                        }
-                        bind(&mut upsert, entry.key, &row, &self.date.1)?;
-                        if upsert.raw_execute()? == 0 {
-                            // The row was another user's.
-                            delete.execute([entry.key])?;
-                            upsert.raw_execute()?;
-                        }
-                    }
-                    Some(Change::Delete) => drop(delete.execute([entry.key])?),
-                    None => return Err(StorageError::Damaged("a change in the journal".to_owned())),
-                }
+                put(&mut upsert, &mut delete, entry.key, &self.buffer, &mut self.date)?;
             }
         }
         Ok(transaction.commit()?)
     }
+}
+
+/// A date that was written last: most rows of a group have the same.
+type Date = (i64, String);
+
+/// Puts one change into the table.
+fn put(
+    upsert: &mut CachedStatement<'_>,
+    delete: &mut CachedStatement<'_>,
+    key: i64,
+    change: &[u8],
+    date: &mut Date,
+) -> Result<(), StorageError> {
+    match record::decode(change) {
+        Some(Change::Upsert(row)) => {
+            if date.0 != row.last_modified {
+                *date = (row.last_modified, datetime::format(row.last_modified));
+            }
+            bind(upsert, key, &row, &date.1)?;
+            if upsert.raw_execute()? == 0 {
+                // The row was another user's.
+                delete.execute([key])?;
+                upsert.raw_execute()?;
+            }
+        }
+        Some(Change::Delete) => {
+            delete.execute([key])?;
+        }
+        None => return Err(StorageError::Damaged("a change in the journal".to_owned())),
+    }
+    Ok(())
+}
+
+/// Applies changes to the table itself, in one transaction that is on disk when this returns.
+pub(super) fn apply(
+    connection: &mut Connection,
+    statements: &Statements,
+    changes: &[RowChange],
+) -> Result<(), StorageError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    {
+        let mut upsert = transaction.prepare_cached(&statements.upsert)?;
+        let mut delete = transaction.prepare_cached(&statements.delete)?;
+        let (mut buffer, mut date) = (Vec::new(), (0, datetime::format(0)));
+        for change in changes {
+            buffer.clear();
+            record::encode(change, &mut buffer);
+            put(&mut upsert, &mut delete, key(change.contact_id()), &buffer, &mut date)?;
+        }
+    }
+    transaction.commit().map_err(|error| match StorageError::from(error) {
+        // The write or its sync failed: what is on the disk is known when the file is opened next time.
+        StorageError::Unreachable(text) => StorageError::Unknown(text),
+        other => other,
+    })
 }
 
 /// SQLite's integers are signed; the bits stay.

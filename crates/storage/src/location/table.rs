@@ -18,13 +18,21 @@ use crate::location::{VERSION, server, sqlite};
 pub struct LocationTable {
     database: Database,
     statements: Arc<Statements>,
+    is_shared: bool,
 }
 
 impl LocationTable {
     /// A table of a database. Nothing is opened yet.
     #[must_use]
     pub fn new(database: Database, table: &Identifier, columns: &Columns) -> LocationTable {
-        LocationTable { database, statements: Arc::new(Statements::new(table, columns)) }
+        LocationTable { database, statements: Arc::new(Statements::new(table, columns)), is_shared: false }
+    }
+
+    /// The same table, for a server that shares it with other programs: changes are in the table itself when they are
+    /// applied, and not in the journal of a SQLite file for a while. That is slower by an order of magnitude there.
+    #[must_use]
+    pub fn shared(self) -> LocationTable {
+        LocationTable { is_shared: true, ..self }
     }
 
     /// The database that it is in.
@@ -83,6 +91,14 @@ impl LocationTable {
             server::apply(&self.database, &self.statements, &changes).await?;
             return Ok(changes);
         };
+        if self.is_shared {
+            // What a journal has left of another time goes first.
+            self.settled(file, None).await?;
+            let statements = Arc::clone(&self.statements);
+            let job =
+                move |connection: &mut _| sqlite::apply(connection, &statements, &changes).map(|()| changes);
+            return file.writer.run(job).await;
+        }
         file.journal(&self.statements).await?.append(changes).await
     }
 

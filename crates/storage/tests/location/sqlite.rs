@@ -83,6 +83,36 @@ async fn holds_what_every_database_holds() {
 }
 
 #[tokio::test]
+async fn a_shared_table_is_written_at_once() {
+    let folder = Folder::new("shared");
+    let kept = table(&folder.database());
+    kept.prepare().await.unwrap();
+    kept.apply(vec![upsert(&row(1, "alice")), upsert(&row(2, "alice"))]).await.unwrap();
+    let shared = kept.shared();
+    let tool = Connection::open(folder.path()).unwrap();
+    let count = || tool.query_row("SELECT count(*) FROM location", [], |row| row.get::<_, i64>(0)).unwrap();
+    shared.apply(vec![RowChange::Delete { contact_id: 1 }]).await.unwrap();
+    assert_eq!(count(), 1);
+    check_after(&shared).await;
+    assert_eq!(count(), 0);
+    // What cannot be done now is not done later either.
+    tool.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let error = shared.apply(vec![upsert(&row(3, "bob"))]).await.unwrap_err();
+    assert!(matches!(error, StorageError::Busy), "{error}");
+    tool.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(shared.count().await.unwrap(), 0);
+}
+
+/// Empties the table, and goes through everything with it.
+async fn check_after(table: &LocationTable) {
+    let changes =
+        all(table, 10).await.iter().map(|row| RowChange::Delete { contact_id: row.contact_id }).collect();
+    table.apply(changes).await.unwrap();
+    check(table).await;
+    table.apply((1..=4).map(|contact_id| RowChange::Delete { contact_id }).collect()).await.unwrap();
+}
+
+#[tokio::test]
 async fn rows_are_there_when_the_file_is_opened_again() {
     let folder = Folder::new("again");
     {
@@ -306,9 +336,9 @@ async fn a_group_that_was_being_written_when_the_power_went_is_left_out() {
     let tool = Connection::open(folder.path()).unwrap();
     tool.execute_batch("BEGIN IMMEDIATE").unwrap();
     location.apply(vec![upsert(&row(1, "alice"))]).await.unwrap();
-    let whole = std::fs::read(folder.journal("a")).unwrap();
+    let whole = std::fs::read(folder.journal("b")).unwrap();
     location.apply(vec![upsert(&row(2, "bob")), upsert(&row(1, "carol"))]).await.unwrap();
-    let both = std::fs::read(folder.journal("a")).unwrap();
+    let both = std::fs::read(folder.journal("b")).unwrap();
     let first = whole.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     let second = both.iter().rposition(|byte| *byte != 0).unwrap() + 1;
     for (cut, at) in [(false, first + 4), (false, second - 1), (true, second - 1), (true, first + 30)] {
@@ -319,7 +349,7 @@ async fn a_group_that_was_being_written_when_the_power_went_is_left_out() {
         } else {
             damaged[at] ^= 0x10;
         }
-        std::fs::write(copy.journal("a"), damaged).unwrap();
+        std::fs::write(copy.journal("b"), damaged).unwrap();
         assert_eq!(all(&copy.reopened().await, 10).await, [row(1, "alice")], "{cut} {at}");
     }
 }

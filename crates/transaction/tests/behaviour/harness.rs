@@ -307,7 +307,8 @@ pub fn describe(effect: &Effect<&'static str, Place>) -> String {
             }
         }
         Effect::Failure { code, branch, .. } => format!("failure {code} b{branch}"),
-        Effect::Completed { code, local, .. } => {
+        Effect::Completed { code, local, request, .. } => {
+            assert!(request.is_some(), "what was answered is known");
             format!("completed {code}{}", if *local { " local" } else { "" })
         }
         Effect::Result { code, response, .. } => {

@@ -628,7 +628,7 @@ impl Server {
                     Effect::Failure { id, code, branch, context } => {
                         self.failure(id, &context, Failure { code, branch });
                     }
-                    Effect::Completed { id, code, local, context: state } => {
+                    Effect::Completed { id, code, local, context: state, .. } => {
                         self.completed(id, code, &state);
                         waking::forget(&self.node, &state);
                         let mut context = self.context(RouteKind::Event, seawall_modules::context::nowhere());

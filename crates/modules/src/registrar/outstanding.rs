@@ -32,6 +32,8 @@ struct Woken {
     /// How many wait for it.
     waiting: usize,
     cancel: Option<Cancel>,
+    /// The subscription that ends it when the phone has registered.
+    subscription: Option<u64>,
 }
 
 /// Whether a push has to be sent.
@@ -67,7 +69,7 @@ impl Outstanding {
             inner.by_key.insert(*key, id);
         }
         inner.due.insert((until_ms, id));
-        inner.by_id.insert(id, Woken { keys, until_ms, waiting: 1, cancel: None });
+        inner.by_id.insert(id, Woken { keys, until_ms, waiting: 1, cancel: None, subscription: None });
         Begun::New(id)
     }
 
@@ -78,16 +80,25 @@ impl Outstanding {
         }
     }
 
-    /// One of those who wait has given up. The last one stops the push, if it has not been sent yet.
-    pub fn release(&self, id: u64) {
-        let mut inner = self.inner.lock();
-        let Some(woken) = inner.by_id.get_mut(&id) else { return };
-        woken.waiting = woken.waiting.saturating_sub(1);
-        if woken.waiting == 0
-            && let Some(cancel) = inner.remove(id).and_then(|woken| woken.cancel)
-        {
-            cancel.cancel();
+    /// The subscription that ends it when the phone has registered.
+    pub fn settled_by(&self, id: u64, subscription: u64) {
+        if let Some(woken) = self.inner.lock().by_id.get_mut(&id) {
+            woken.subscription = Some(subscription);
         }
+    }
+
+    /// One of those who wait has given up. The last one stops the push, if it has not been sent yet; the subscription of
+    /// [`settled_by`](Outstanding::settled_by) is of no use then, and given.
+    pub fn release(&self, id: u64) -> Option<u64> {
+        let mut inner = self.inner.lock();
+        let woken = inner.by_id.get_mut(&id)?;
+        woken.waiting = woken.waiting.saturating_sub(1);
+        if woken.waiting > 0 {
+            return None;
+        }
+        let woken = inner.remove(id)?;
+        woken.cancel.iter().for_each(Cancel::cancel);
+        woken.subscription
     }
 
     /// The phone has registered.
@@ -176,11 +187,12 @@ mod tests {
         assert_eq!(outstanding.begin(&alice, 0, 6000), Begun::New(1));
         assert_eq!(outstanding.begin(&alice, 0, 6000), Begun::Joined(1));
         outstanding.sent(1, Cancel::default());
-        outstanding.release(1);
+        outstanding.settled_by(1, 77);
+        assert_eq!(outstanding.release(1), None);
         assert_eq!(outstanding.begin(&alice, 0, 6000), Begun::Joined(1));
-        outstanding.release(1);
-        outstanding.release(1);
+        assert_eq!(outstanding.release(1), None);
+        assert_eq!(outstanding.release(1), Some(77));
         assert!(outstanding.is_empty());
-        outstanding.release(1);
+        assert_eq!(outstanding.release(1), None);
     }
 }

@@ -157,7 +157,8 @@ pub fn carry_out(context: &mut Context) {
     let inner = state.lock();
     let waits = !inner.waits.is_empty() || !inner.injections.is_empty() || inner.expects.is_some();
     drop(inner);
-    if !waits {
+    // Of a transaction that is another route's that one knows better.
+    if !waits && context.transaction.is_some() {
         inject::expect_no_more(context, id);
     }
 }
@@ -190,7 +191,13 @@ fn begin(
     *wait.subscription.lock() = Some(number);
     let woken = attempt(context, asleep, request);
     match woken {
-        Woken::Waits(outstanding) => *wait.outstanding.lock() = outstanding,
+        Woken::Waits(outstanding) => {
+            *wait.outstanding.lock() = outstanding;
+            // Another worker may have ended the wait before it could know of the attempt.
+            if !state.lock().waits.iter().any(|known| Arc::ptr_eq(known, &wait)) {
+                release(&node, &wait);
+            }
+        }
         // Unless another worker has been told of it already.
         Woken::Awake(event) if node.subscriptions.remove(number) => drop(arrived(context, &wait, &event)),
         Woken::Awake(_) => {}
@@ -229,6 +236,7 @@ pub(super) fn attempt(context: &mut Context, asleep: &Asleep, request: Option<&M
         Begun::Joined(id) => Woken::Waits(Some(id)),
         Begun::Full => Woken::Waits(None),
         Begun::New(id) => {
+            settle_when_registered(&node, id, &asleep.phone, now_ms + asleep.patience_ms());
             push(&node, id, &event, request, Some(asleep.patience_ms()));
             context.events.push(event);
             Woken::Waits(Some(id))
@@ -251,11 +259,27 @@ pub fn refresh(node: &Arc<Node>, now_ms: u64, event: &EventParameters) -> bool {
     };
     let until_ms = now_ms + u64::from(parameters.refresh_timeout_s) * 1000;
     let Begun::New(id) = node.outstanding.begin(&phone, now_ms, until_ms) else { return false };
-    let wanted = Wanted::Phone(phone);
-    let subscription = Subscription { wanted, filters: Vec::new(), until_ms, then: Then::Settle(id) };
-    let _ = node.subscriptions.add(subscription);
+    settle_when_registered(node, id, &phone, until_ms);
     push(node, id, event, None, None);
     true
+}
+
+/// Ends an attempt as soon as its phone has registered, whoever waits for that: the next request is to wake it anew. To be
+/// called before it is pushed to.
+fn settle_when_registered(node: &Node, id: u64, phone: &Phone, until_ms: u64) {
+    let wanted = Wanted::Phone(phone.clone());
+    let subscription = Subscription { wanted, filters: Vec::new(), until_ms, then: Then::Settle(id) };
+    if let Some(number) = node.subscriptions.add(subscription) {
+        node.outstanding.settled_by(id, number);
+    }
+}
+
+/// One who waited for an attempt does so no longer.
+fn release(node: &Node, wait: &Wait) {
+    let id = wait.outstanding.lock().take();
+    if let Some(number) = id.and_then(|id| node.outstanding.release(id)) {
+        node.subscriptions.remove(number);
+    }
 }
 
 /// Hands a phone to the built-in senders, where they are configured.
@@ -299,19 +323,12 @@ fn why(request: Option<&Message>) -> (Vec<u8>, &[u8]) {
 /// A phone that a request waits for has registered: its contact becomes a branch.
 pub fn arrived(context: &mut Context, wait: &Arc<Wait>, event: &EventParameters) -> Flow {
     let Some(state) = wait.state.upgrade() else { return Flow::FALSE };
-    {
-        let mut inner = state.lock();
-        let before = inner.waits.len();
-        inner.waits.retain(|known| !Arc::ptr_eq(known, wait));
-        if inner.waits.len() == before {
-            return Flow::FALSE;
-        }
-    }
     if let Some(id) = wait.outstanding.lock().take() {
         context.node.outstanding.finish(id);
     }
     let branches = inject::registered_branch(context, &state.configuration, event).into_iter().collect();
-    inject::add(context, (wait.transaction, state), Injection { branches, cancel: false, last: false })
+    let injection = Injection { branches, cancel: false, last: false, wait: Some(Arc::clone(wait)) };
+    inject::add(context, (wait.transaction, state), injection)
 }
 
 /// A request waits for no phone any more: it has its final answer, or the script says so.
@@ -321,8 +338,6 @@ pub fn forget(node: &Node, state: &TransactionState) {
         if let Some(number) = wait.subscription.lock().take() {
             node.subscriptions.remove(number);
         }
-        if let Some(id) = wait.outstanding.lock().take() {
-            node.outstanding.release(id);
-        }
+        release(node, &wait);
     }
 }

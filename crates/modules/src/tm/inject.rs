@@ -18,6 +18,7 @@ use crate::context::{Context, EventParameters, Failure, Packet};
 use crate::core::MAX_BRANCHES;
 use crate::forward::{self, NoTarget};
 use crate::node::{Node, Socket};
+use crate::registrar::waking::Wait;
 
 /// The flags of `t_inject_branches`.
 pub(super) const FLAGS: &[FlagDecl] = &[
@@ -37,6 +38,8 @@ pub struct Injection {
     pub cancel: bool,
     /// Whether no further ones are waited for.
     pub last: bool,
+    /// The phone that was waited for, which they are of.
+    pub wait: Option<Arc<Wait>>,
 }
 
 /// A transaction, as a route knows it.
@@ -96,7 +99,7 @@ pub(super) fn inject_branches(context: &mut Context, call: &mut Call<'_, Context
     if branches.is_empty() && !cancel && !last {
         return Flow::FALSE;
     }
-    let injection = Injection { branches, cancel, last };
+    let injection = Injection { branches, cancel, last, wait: None };
     // A route that adds to its own transaction has its turn already.
     if context.transaction.is_some() {
         return inject(context, subject, injection);
@@ -171,7 +174,14 @@ pub(crate) fn registered_branch(
 /// Adds branches to a transaction as soon as no other route works on it.
 pub(crate) fn add(context: &mut Context, subject: Subject, injection: Injection) -> Flow {
     {
+        // In one step: whoever looks at the transaction sees the wait, or what has come of it.
         let mut inner = subject.1.lock();
+        if let Some(wait) = &injection.wait {
+            let Some(place) = inner.waits.iter().position(|known| Arc::ptr_eq(known, wait)) else {
+                return Flow::FALSE;
+            };
+            inner.waits.remove(place);
+        }
         if inner.is_busy {
             if inner.injections.len() >= MAX_BRANCHES {
                 return Flow::FALSE;
@@ -266,6 +276,6 @@ fn was_last(state: &TransactionState, count: usize) -> bool {
         }
         Some(None) => false,
         // The script does not wait: the phones that are being woken are all that is waited for.
-        None => inner.waits.is_empty(),
+        None => inner.waits.is_empty() && inner.injections.is_empty(),
     }
 }

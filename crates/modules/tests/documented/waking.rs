@@ -411,6 +411,7 @@ fn pn_enable_purr_and_pn_process_purr_wake_inside_a_dialog() {
     let run = server.receive(&register(2, MOVED));
     assert_eq!(run.log, [format!("purr 1 {target} sip:bob@203.0.113.77:7777")]);
     assert_eq!(sent(&run, "BYE"), [("udp:203.0.113.77:7777", target.as_str())]);
+    assert!(server.node.outstanding.is_empty(), "the next request wakes it anew");
     // In vain: it is sent to where the phone was, all the same.
     let mut again = bye(&target).call_id("again").via("SIP/2.0/UDP 198.51.100.7:5070;branch=z9hG4bK-again");
     assert!(server.receive(&again).sent.is_empty());

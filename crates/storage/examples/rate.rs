@@ -39,7 +39,7 @@ async fn main() {
     }
     through_sqlx(&path, rows, seconds).await;
     drop(table);
-    for end in ["", "-wal", "-shm", ".lock"] {
+    for end in ["", "-wal", "-shm", ".lock", ".location.journal-a", ".location.journal-b"] {
         let _ = std::fs::remove_file(format!("{}{end}", path.display()));
     }
 }

@@ -17,6 +17,8 @@ impl Database {
         let is_missing = self.url().path().is_some_and(|path| !path.exists());
         self.open().await?;
         if is_missing {
+            // The others were made with the file.
+            self.make(schema::create_known_location(self.url().kind())).await?;
             return Ok(names().collect());
         }
         for name in names() {
@@ -30,11 +32,14 @@ impl Database {
                 }
             }
         }
-        let kind = self.url().kind();
-        let statements = schema::create_all(kind);
+        self.make(schema::create_all(self.url().kind())).await?;
+        Ok(names().collect())
+    }
+
+    async fn make(&self, statements: Vec<String>) -> Result<(), StorageError> {
         let statements: Vec<Statement> =
             statements.into_iter().map(|sql| Statement { sql, values: Vec::new() }).collect();
-        if kind == Kind::Mysql {
+        if self.url().kind() == Kind::Mysql {
             // Each of these statements commits by itself there.
             for statement in &statements {
                 self.change(std::slice::from_ref(statement)).await?;
@@ -42,6 +47,6 @@ impl Database {
         } else {
             self.change(&statements).await?;
         }
-        Ok(names().collect())
+        Ok(())
     }
 }

@@ -140,7 +140,7 @@ async fn sqlite(path: &Path, options: &Options) -> Result<SqlitePool, StorageErr
     if is_new {
         // All or nothing: a crash in between leaves a file without tables, which is filled at the next start.
         let mut transaction = pool.begin().await.map_err(failed)?;
-        for statement in schema::create_all(Kind::Sqlite) {
+        for statement in schema::create_file() {
             transaction.execute(AssertSqlSafe(statement)).await.map_err(failed)?;
         }
         transaction.commit().await.map_err(failed)?;

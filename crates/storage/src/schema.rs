@@ -104,7 +104,7 @@ macro_rules! accounted {
 /// All tables but `version`, which says the versions of the others.
 pub(crate) const TABLES: &[Table] = &[
     Table {
-        name: "location",
+        name: LOCATION_NAME,
         version: crate::location::VERSION,
         columns: LOCATION,
         indexes: &[("location_username_idx", "username", false)],
@@ -259,7 +259,7 @@ pub(crate) fn set_version(name: &str, version: i64) -> String {
 /// `location::columns::ALL`.
 pub(crate) fn create_location(kind: Kind, name: &Identifier, columns: &[&str]) -> Vec<String> {
     let rename = |index: usize, known: &str| (*columns.get(index).unwrap_or(&known)).to_owned();
-    let table = TABLES.iter().find(|table| table.name == "location");
+    let table = TABLES.iter().find(|table| table.name == LOCATION_NAME);
     table.map(|table| create(kind, table, name.as_str(), rename)).unwrap_or_default()
 }
 
@@ -269,12 +269,32 @@ pub(crate) fn create_state(kind: Kind) -> Vec<String> {
     table.map(|table| create(kind, table, table.name, |_, name| name.to_owned())).unwrap_or_default()
 }
 
+/// The name that the location table has when nobody says otherwise.
+pub(crate) const LOCATION_NAME: &str = "location";
+
 /// Statements that make all tables.
 pub(crate) fn create_all(kind: Kind) -> Vec<String> {
     let mut statements = create_version(kind);
-    for table in TABLES {
-        statements.extend(create(kind, table, table.name, |_, name| name.to_owned()));
-        statements.push(set_version(table.name, table.version));
-    }
+    TABLES.iter().for_each(|table| statements.extend(create_as_known(kind, table)));
+    statements
+}
+
+/// Statements that make the tables of a new SQLite file but the location table, which may be wanted with names of its own.
+pub(crate) fn create_file() -> Vec<String> {
+    let mut statements = create_version(Kind::Sqlite);
+    let others = TABLES.iter().filter(|table| table.name != LOCATION_NAME);
+    others.for_each(|table| statements.extend(create_as_known(Kind::Sqlite, table)));
+    statements
+}
+
+/// Statements that make the location table with the names that everybody knows.
+pub(crate) fn create_known_location(kind: Kind) -> Vec<String> {
+    let table = TABLES.iter().find(|table| table.name == LOCATION_NAME);
+    table.map(|table| create_as_known(kind, table)).unwrap_or_default()
+}
+
+fn create_as_known(kind: Kind, table: &Table) -> Vec<String> {
+    let mut statements = create(kind, table, table.name, |_, name| name.to_owned());
+    statements.push(set_version(table.name, table.version));
     statements
 }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use rusqlite::Connection;
-use seawall_storage::{Database, DatabaseUrl, Options, Storage, StorageError};
+use seawall_storage::{Database, DatabaseUrl, Identifier, Options, Storage, StorageError};
 
-use seawall_storage::location::{LocationTable, Row, RowChange};
+use seawall_storage::location::{Column, Columns, LocationTable, Row, RowChange};
 
 use crate::common::{all, check, row, table, table_named, upsert};
 
@@ -80,6 +80,21 @@ async fn holds_what_every_database_holds() {
     other.prepare().await.unwrap();
     other.apply(vec![upsert(&row(1, "alice"))]).await.unwrap();
     assert_eq!((location.count().await.unwrap(), other.count().await.unwrap()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_new_file_gets_the_columns_that_are_named() {
+    let folder = Folder::new("renamed");
+    let database = folder.database();
+    // The file is made by whoever comes first, and that may be somebody who looks for users.
+    database.open().await.unwrap();
+    let mut columns = Columns::default();
+    columns.rename(Column::Username, Identifier::new("who").unwrap());
+    let location = LocationTable::new(database, &Identifier::new("location").unwrap(), &columns);
+    location.prepare().await.unwrap();
+    check(&location).await;
+    let tool = Connection::open(folder.path()).unwrap();
+    assert!(tool.prepare("SELECT who FROM location").is_ok());
 }
 
 #[tokio::test]

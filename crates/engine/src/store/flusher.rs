@@ -65,6 +65,7 @@ impl Flusher {
 
     async fn flush(&self, is_last: bool) -> Result<(), StorageError> {
         for table in self.node.store.tables() {
+            let rows_before = self.node.store.figures.rows.load(Ordering::Relaxed);
             let mut ids = Vec::new();
             for part in 0..table.dirty.parts() {
                 loop {
@@ -77,6 +78,15 @@ impl Flusher {
                 }
             }
             self.write(&table, &mut ids, is_last).await?;
+            let has_written = self.node.store.figures.rows.load(Ordering::Relaxed) != rows_before;
+            // It is on disk. Whoever looks into the table after an interval should find it there too; at the end that is
+            // done for both modes.
+            if has_written
+                && !is_last
+                && let Err(error) = table.backend.settle().await
+            {
+                tracing::warn!("{}: what was written is not in the table yet: {error}", table.domain.name());
+            }
         }
         if self.node.store.takes_sweep() {
             for table in self.node.store.tables() {

@@ -473,18 +473,8 @@ fn lookup(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
             extra = true;
         }
     }
-    match found {
-        _ if extra => Flow::TRUE,
-        Ok(Found::Contacts(_)) => Flow::TRUE,
-        _ if context.wakes.len() > awoken => {
-            waking::note_nobody(context);
-            Flow::Value(2)
-        }
-        Ok(Found::Waking) => Flow::FALSE,
-        Ok(Found::Nothing) => Flow::FALSE,
-        Ok(Found::NoMethod) => Flow::Value(-2),
-        Err(_) => Flow::Value(-3),
-    }
+    let has_woken = context.wakes.len() > awoken;
+    waking::answer(context, found.ok(), extra, has_woken)
 }
 
 fn find(

@@ -445,18 +445,8 @@ fn look_up(context: &mut Context, domain: &Arc<Domain>, plan: &LookupPlan, uri: 
             extra = true;
         }
     }
-    match found {
-        _ if extra => Flow::TRUE,
-        Ok(Found::Contacts(_)) => Flow::TRUE,
-        _ if context.wakes.len() > awoken => {
-            waking::note_nobody(context);
-            Flow::Value(2)
-        }
-        Ok(Found::Waking) => Flow::FALSE,
-        Ok(Found::Nothing) => Flow::FALSE,
-        Ok(Found::NoMethod) => Flow::Value(-2),
-        Err(_) => Flow::Value(-3),
-    }
+    let has_woken = context.wakes.len() > awoken;
+    waking::answer(context, found.ok(), extra, has_woken)
 }
 
 /// The GRUU in a URI, where they are on (registrar 1.1.2).

@@ -144,7 +144,7 @@ async fn sqlite(path: &Path, options: &Options) -> Result<SqlitePool, StorageErr
             transaction.execute(AssertSqlSafe(statement)).await.map_err(failed)?;
         }
         transaction.commit().await.map_err(failed)?;
-        tracing::warn!("{}: there was no database; it was made, with no users in it", path.display());
+        tracing::warn!("{}: there was no database; an empty one was made", path.display());
     }
     Ok(pool)
 }

@@ -10,7 +10,7 @@ use std::sync::{Arc, Weak};
 
 use seawall_location::{Binding, Domain};
 use seawall_registrar::push::is_same_phone;
-use seawall_registrar::{Push, Sleeper};
+use seawall_registrar::{Found, Push, Sleeper};
 use seawall_script::{Flow, RouteKind};
 use seawall_sip::{Message, Name, NameAddr, ascii, name_addr};
 use seawall_transaction::TransactionId;
@@ -115,6 +115,22 @@ pub(crate) fn note(context: &mut Context, domain: &Arc<Domain>, push: Option<&Ar
     let room = MAX_BRANCHES.saturating_sub(context.wakes.len());
     context.wakes.extend(targets.sleepers().take(room).map(|sleeper| Asleep::new(domain, push, &sleeper)));
     context.targets = targets;
+}
+
+/// What a look-up answers to the script (registrar 1.4.4): `found` is nothing when it has failed, `has_more` tells that
+/// contacts of further branches were found, `has_woken` that phones are being woken.
+pub(crate) fn answer(context: &mut Context, found: Option<Found>, has_more: bool, has_woken: bool) -> Flow {
+    match found {
+        _ if has_more => Flow::TRUE,
+        Some(Found::Contacts(_)) => Flow::TRUE,
+        _ if has_woken => {
+            note_nobody(context);
+            Flow::Value(2)
+        }
+        Some(Found::Waking | Found::Nothing) => Flow::FALSE,
+        Some(Found::NoMethod) => Flow::Value(-2),
+        None => Flow::Value(-3),
+    }
 }
 
 /// Notes that a lookup found nobody who is awake.

@@ -197,12 +197,12 @@ impl<'d> Entry<'d> {
 
     #[inline]
     fn record(&self) -> Option<&Record> {
-        self.shard.table.get_bucket(self.bucket?)
+        self.shard.table.get(self.bucket?)
     }
 
     #[inline]
     fn record_mut(&mut self) -> Option<&mut Record> {
-        self.shard.table.get_bucket_mut(self.bucket?)
+        self.shard.table.get_mut(self.bucket?)
     }
 
     fn forget_if_gone(&mut self) {
@@ -220,8 +220,7 @@ impl<'d> Entry<'d> {
         }
         let record = Record::first(self.aor, binding, domain.names());
         let hash = domain.table_hash(self.hash);
-        let slot = self.shard.table.insert_unique(hash, record, |record| domain.rehash(record));
-        self.bucket = Some(slot.bucket_index());
+        self.bucket = Some(self.shard.table.insert(hash, record));
     }
 
     fn arm(&mut self) {
@@ -247,8 +246,7 @@ impl<'d> Entry<'d> {
             Some(place) => *place = record,
             None => {
                 let hash = domain.table_hash(self.hash);
-                let slot = self.shard.table.insert_unique(hash, record, |record| domain.rehash(record));
-                self.bucket = Some(slot.bucket_index());
+                self.bucket = Some(self.shard.table.insert(hash, record));
             }
         }
         self.shard.contacts = (self.shard.contacts + new).saturating_sub(old);

@@ -11,7 +11,7 @@ mod dirty;
 mod draft;
 mod held;
 mod journal;
-mod kv;
+pub mod kv;
 pub mod limits;
 mod loading;
 mod row;

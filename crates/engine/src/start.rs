@@ -209,7 +209,8 @@ fn open_store(
     runtime: &tokio::runtime::Handle,
 ) -> Result<Option<crate::store::Opened>, StartError> {
     let Some(settings) = &configuration.settings.store else { return Ok(None) };
-    let opened = runtime.block_on(crate::store::open(storage, settings, DEFAULT_TABLE, random()?))?;
+    let opened =
+        runtime.block_on(crate::store::open(storage, configuration, settings, DEFAULT_TABLE, random()?))?;
     Ok(Some(opened))
 }
 

@@ -6,7 +6,7 @@ use crate::binding::{Binding, Numbers, TooLong};
 use crate::change::{Change, Removal, Sink};
 use crate::domain::{Domain, Shard, clamp_s};
 use crate::identity::AorHash;
-use crate::limits::{MAX_AOR_LEN, MAX_BINDINGS_PER_AOR};
+use crate::limits::{MAX_AOR_LEN, MAX_BINDINGS_PER_AOR, MAX_KEYS_LEN};
 use crate::record::{Record, RecordView};
 
 /// Why a binding was not stored. Nothing has changed then.
@@ -137,7 +137,7 @@ impl<'d> Entry<'d> {
         self.store(&binding);
         self.shard.contacts += 1;
         self.arm();
-        self.tell(sink, Change::ContactInsert(binding));
+        self.tell(sink, Change::ContactInsert(Binding { aor_keys: self.keys(), ..binding }));
         Ok(contact_id)
     }
 
@@ -160,7 +160,10 @@ impl<'d> Entry<'d> {
         let record = self.record_mut().filter(|record| position < record.len());
         record.ok_or(Refused::NoSuchBinding)?.replace(position, binding, domain.names());
         self.arm();
-        self.tell(sink, Change::ContactUpdate(*binding));
+        if sink.listens() {
+            let keys = self.binding(position).map_or(&[][..], |stored| stored.keys);
+            self.tell(sink, Change::ContactUpdate(Binding { keys, aor_keys: self.keys(), ..*binding }));
+        }
         Ok(())
     }
 
@@ -179,6 +182,32 @@ impl<'d> Entry<'d> {
         self.arm();
         if let Some(binding) = self.binding(position).filter(|_| sink.listens()) {
             self.tell(sink, Change::ContactUpdate(binding));
+        }
+        Ok(())
+    }
+
+    /// The key/value store of the address of record as text; empty when it has none.
+    pub fn keys(&self) -> &[u8] {
+        self.record().map_or(&[], Record::keys)
+    }
+
+    /// Replaces the key/value store of the address of record, which lives as long as it has a binding.
+    ///
+    /// # Errors
+    /// There is no binding, or the store is too long ([`MAX_KEYS_LEN`]).
+    pub fn set_keys(&mut self, keys: &[u8], sink: &mut dyn Sink) -> Result<(), Refused> {
+        if keys.len() > MAX_KEYS_LEN {
+            return Err(Refused::TooLong(TooLong::Keys));
+        }
+        if self.is_empty() {
+            return Err(Refused::NoSuchBinding);
+        }
+        self.before(sink);
+        if let Some(record) = self.record_mut() {
+            record.set_keys(keys);
+        }
+        if sink.listens() {
+            self.bindings().for_each(|binding| self.tell(sink, Change::KeysUpdate(binding)));
         }
         Ok(())
     }

@@ -341,6 +341,8 @@ impl<'a> Save<'a> {
             attr: self.source.attr,
             user_agent: register.user_agent,
             ownership_tag: self.source.ownership_tag,
+            keys: &[],
+            aor_keys: &[],
         }
     }
 

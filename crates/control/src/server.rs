@@ -159,6 +159,15 @@ pub struct EventSubscriber<'a> {
     pub expires_s: Option<u64>,
 }
 
+/// A value of an event that a command raises.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventValue {
+    /// An integer.
+    Int(i64),
+    /// A text.
+    Text(String),
+}
+
 /// A push service, borrowed while it is rendered.
 #[derive(Clone, Copy, Debug)]
 pub struct PushService<'a> {
@@ -337,6 +346,12 @@ pub trait Server: Send + Sync + 'static {
 
     /// Names the events that the server raises.
     fn events(&self, each: &mut dyn FnMut(&str));
+
+    /// Raises an event with these values, each behind its name; an empty name is none.
+    ///
+    /// # Errors
+    /// The name is none of an event, or the server is overloaded.
+    fn event_raise(&self, event: &str, values: &[(String, EventValue)]) -> Result<(), LocationError>;
 
     /// Pushes to the contacts of an address-of-record, and says to how many: those that a sender takes.
     ///

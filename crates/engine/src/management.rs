@@ -13,11 +13,11 @@ use parking_lot::Mutex;
 use seawall_control::Server;
 use seawall_control::config::{Config, Datagram, Fifo, Http, Owner};
 use seawall_control::server::{
-    Contact, Domain, EventSubscriber, Expires, LocationError, NewContact, Process, PushService, RecordSink,
-    Registration, State, Statistic, StatisticKind, Subscription,
+    Contact, Domain, EventSubscriber, EventValue, Expires, LocationError, NewContact, Process, PushService,
+    RecordSink, Registration, State, Statistic, StatisticKind, Subscription,
 };
 use seawall_location::{self as location, Binding, PERMANENT, Q_NONE, Removal, Snapshot};
-use seawall_modules::context::Context;
+use seawall_modules::context::{Context, EventParameters};
 use seawall_modules::event_datagram::{self, Refused};
 use seawall_modules::mid_registrar;
 use seawall_modules::node::Node;
@@ -494,6 +494,19 @@ impl Server for Management {
     fn events(&self, each: &mut dyn FnMut(&str)) {
         let modules = seawall_modules::MODULES.iter();
         modules.flat_map(|module| module.events).for_each(|event| each(event.name));
+    }
+
+    fn event_raise(&self, event: &str, values: &[(String, EventValue)]) -> Result<(), LocationError> {
+        if !event_datagram::is_event_name(event) {
+            return Err(LocationError::Refused("Bad event"));
+        }
+        let value = |value: &EventValue| match value {
+            EventValue::Int(number) => Value::Int(*number),
+            EventValue::Text(text) => Value::str(text),
+        };
+        let values = values.iter().map(|(name, given)| (name.as_str().into(), value(given))).collect();
+        let event = EventParameters { name: event.into(), values, subject: None };
+        self.commands.send(0, Command::Raise(vec![event])).map_err(|_| LocationError::Failed("Overloaded"))
     }
 
     fn push_wake(&self, domain: &str, aor: &[u8], reason: &[u8]) -> Result<usize, LocationError> {

@@ -425,7 +425,7 @@ fn with_waiting_sink<R>(
     act: impl FnOnce(&mut dyn Sink) -> R,
 ) -> (R, Option<Drafted>) {
     let node = Arc::clone(&context.node);
-    let mut gather = Gather::new(&node, listens, context.now_s, &mut context.events);
+    let mut gather = Gather::new(&node, listens, &mut context.events);
     if waits {
         gather.wait_for();
     }

@@ -354,7 +354,7 @@ pub static MODULE: Module<Context> = Module {
             parameters: AOR_PARAMETERS,
             doc: "An address of record has lost its last binding.",
         },
-        Event { name: event::CONTACT_INSERT, parameters: CONTACT_PARAMETERS, doc: "A binding was made." },
+        Event { name: event::CONTACT_INSERT, parameters: CONTACT_PARAMETERS, doc: "A binding was made. `expires` is the Unix second in which it ends, 0 for never; what it does not have is empty." },
         Event {
             name: event::CONTACT_UPDATE,
             parameters: CONTACT_PARAMETERS,
@@ -376,7 +376,8 @@ pub static MODULE: Module<Context> = Module {
             parameters: REFRESH_PARAMETERS,
             doc: "A contact with push parameters has to register again. `reason` is `reg-refresh` before it ends (see \
                   `contact_refresh_timer`), `ini-` and the method for a request that waits for it, `mid-` and the method for \
-                  one inside a dialog; `req_callid` is the Call-ID of that request.",
+                  one inside a dialog; `req_callid` is the Call-ID of that request. `expires` is the Unix second in which the \
+                  contact ends.",
         },
     ],
     ..Module::new("usrloc", "https://docs.opensips.org/modules/devel/usrloc/")

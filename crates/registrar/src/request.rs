@@ -49,6 +49,8 @@ pub struct Asked<'m> {
     pub methods: Option<u32>,
     /// What it says about pushes, where they are on.
     pub wakes: Wakes,
+    /// Whether it is one of Web Push without `pn-param`.
+    pub is_short: bool,
 }
 
 /// A REGISTER, borrowed from its message.
@@ -293,6 +295,7 @@ impl<'m, 'p> Reader<'m, 'p> {
             received: b"",
             methods: None,
             wakes: Wakes::Not,
+            is_short: false,
         };
         Reader { asked, fault: None, policy }
     }

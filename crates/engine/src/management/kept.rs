@@ -28,7 +28,7 @@ impl Management {
     ) -> Result<R, LocationError> {
         let mut events = Vec::new();
         let listens = self.node.configuration.load().routes.location_events;
-        let mut gather = Gather::new(&self.node, listens, unix_s(), &mut events);
+        let mut gather = Gather::new(&self.node, listens, &mut events);
         if self.node.store.is_through() {
             gather.wait_for();
         }

@@ -95,7 +95,7 @@ fn set(context: &mut Context, call: &mut Call<'_, Context>, value: Option<Vec<u8
 fn change(context: &mut Context, asked: &Asked, value: Option<&[u8]>, held: Option<Held>, line: u32) -> Flow {
     let node = Arc::clone(&context.node);
     // No event belongs to it, so no route listens.
-    let mut sink = Gather::new(&node, false, context.now_s, &mut context.events);
+    let mut sink = Gather::new(&node, false, &mut context.events);
     if node.store.is_through() {
         sink.wait_for();
     }

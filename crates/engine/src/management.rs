@@ -2,6 +2,7 @@
 
 mod add;
 mod kept;
+mod local;
 mod upstream;
 mod users;
 
@@ -13,8 +14,8 @@ use parking_lot::Mutex;
 use seawall_control::Server;
 use seawall_control::config::{Config, Datagram, Fifo, Http, Owner};
 use seawall_control::server::{
-    Contact, Domain, EventSubscriber, EventValue, Expires, LocationError, NewContact, Process, PushService,
-    RecordSink, Registration, State, Statistic, StatisticKind, Subscription,
+    Contact, Domain, EventSubscriber, EventValue, Expires, LocalDomain, LocationError, NewContact, Process,
+    PushService, RecordSink, Registration, State, Statistic, StatisticKind, Subscription,
 };
 use seawall_location::{self as location, Binding, PERMANENT, Q_NONE, Removal, Snapshot};
 use seawall_modules::context::{Context, EventParameters};
@@ -70,6 +71,10 @@ impl Management {
 
     pub(crate) fn wanted(&self) -> &[Wanted] {
         &self.wanted
+    }
+
+    pub(crate) fn runtime(&self) -> &tokio::runtime::Handle {
+        &self.runtime
     }
 
     pub(crate) fn commands(&self) -> &CommandSender<Command> {
@@ -348,6 +353,14 @@ impl Server for Management {
     fn reload(&self) -> Result<String, String> {
         let _one = self.reloading.lock();
         crate::reload::reload(self)
+    }
+
+    fn reload_domains(&self) -> Result<usize, LocationError> {
+        self.read_domains()
+    }
+
+    fn local_domains(&self, each: &mut dyn FnMut(&LocalDomain<'_>)) -> Result<(), LocationError> {
+        self.show_domains(each)
     }
 
     fn pinging(&self) -> bool {

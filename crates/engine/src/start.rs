@@ -136,6 +136,8 @@ impl Engine {
         let opened = open_store(&storage, &configuration, runtime)?;
         let node = Arc::new(node(configuration, described, bound.workers(), storage, opened.as_ref())?);
         apply(&node, &options);
+        let configuration = node.configuration.load_full();
+        read_domains(&node, &configuration, runtime);
         run_startup_route(&node);
         let links = Arc::new(Links::default());
         let _ = links.errands.set(Errands::new(runtime.clone()));
@@ -233,6 +235,18 @@ fn open_users(node: &Node, runtime: &tokio::runtime::Handle) {
             tracing::error!("auth_db: {error}; until it can be opened nobody can log in");
         }
     });
+}
+
+/// Reads the domains of `domain` where they are kept in memory. Where that fails the database is asked each time, until
+/// MI `domain_reload` has read them.
+pub(crate) fn read_domains(node: &Node, configuration: &Configuration, runtime: &tokio::runtime::Handle) {
+    let Some(settings) = configuration.settings.domain.as_ref().filter(|settings| settings.is_cached) else {
+        return;
+    };
+    match runtime.block_on(seawall_modules::domain::load(settings, node)) {
+        Ok(count) => tracing::info!("domain: {count} domains"),
+        Err(error) => tracing::error!("domain: the domains cannot be read: {error}"),
+    }
 }
 
 /// The number of workers: of the command line, of `udp_workers` in the script, else one for each core.

@@ -78,6 +78,8 @@ pub struct Settings {
     pub uac: Option<std::sync::Arc<crate::uac_auth::Logins>>,
     /// `auth_db`; nothing when it is not loaded.
     pub auth_db: Option<crate::auth_db::AuthDbSettings>,
+    /// `domain`, when it is loaded, with what was read.
+    pub domain: Option<Arc<crate::domain::DomainSettings>>,
     /// `reg_event`.
     pub reg_event: RegEventSettings,
     /// Where bindings are kept besides memory.
@@ -258,6 +260,7 @@ impl Settings {
             mid: crate::mid_registrar::MidSettings::new(program),
             uac: crate::uac_auth::Logins::new(program),
             auth_db: crate::auth_db::AuthDbSettings::new(program),
+            domain: crate::domain::DomainSettings::new(program).map(Arc::new),
             reg_event: RegEventSettings::new(program),
             store: crate::usrloc::settings::StoreSettings::new(program),
             shows_keys: parameters.bool("usrloc", "mi_dump_kv_store"),

@@ -168,6 +168,7 @@ impl Server {
         let aliases = configuration.program.globals.aliases.iter();
         let aliases: Vec<_> = aliases.map(|alias| (alias.host.clone(), alias.port.unwrap_or(0))).collect();
         let transactions = (0..TRANSACTION_SHARDS).map(|shard| Layer::new(shard, keys, timers));
+        let store = seawall_modules::store::Store::new(configuration.settings.store.clone());
         let node = Node {
             identity: Identity::new(&sockets, &aliases),
             sockets,
@@ -177,7 +178,7 @@ impl Server {
             transactions: transactions.map(Mutex::new).collect(),
             keys,
             authentication: seawall_modules::auth::Nonces::new(secret),
-            store: seawall_modules::store::Store::default(),
+            store,
             storage: seawall_storage::Storage::default(),
             configuration: ArcSwap::from_pointee(configuration),
             counters: Counters::new(1),

@@ -103,6 +103,7 @@ pub struct Engine {
     management: Arc<Management>,
     control: control::Handle,
     store: Option<crate::store::Tasks>,
+    accounts: crate::accounts::Tasks,
     runtime: tokio::runtime::Handle,
     warnings: Vec<String>,
 }
@@ -146,6 +147,7 @@ impl Engine {
         crate::push::start(&node, runtime, running.handle());
         let store = crate::store::start(&node, opened, runtime, running.handle());
         open_users(&node, runtime);
+        let accounts = crate::accounts::start(&node, runtime);
         let management = Arc::new(Management::new(node, &running, options, wanted, runtime.clone()));
         let server: Arc<dyn control::Server> = Arc::clone(&management) as _;
         let control = match control::serve(http_config, server, runtime) {
@@ -156,7 +158,7 @@ impl Engine {
             }
         };
         warnings.extend(control.warnings().iter().cloned());
-        Ok(Self { running, management, control, store, runtime: runtime.clone(), warnings })
+        Ok(Self { running, management, control, store, accounts, runtime: runtime.clone(), warnings })
     }
 
     /// The sockets that it listens on.
@@ -199,6 +201,7 @@ impl Engine {
         if let Some(store) = self.store {
             self.runtime.block_on(store.finish());
         }
+        self.runtime.block_on(self.accounts.finish());
         stats.idle_in_time
     }
 }
@@ -315,6 +318,7 @@ pub(crate) fn node(
         keys,
         authentication: seawall_modules::auth::Nonces::new(secret),
         store,
+        accounts: seawall_modules::acc::Accounts::default(),
         storage,
         configuration: ArcSwap::from_pointee(configuration),
         counters: Counters::new(workers),

@@ -205,12 +205,65 @@ route {{ if (is_uri_host_local($avp(attrs))) send_reply(200, "$avp(attrs)"); els
     }
 }
 
+/// Calls are accounted, also those that were made while the database stood still, and none waits for that.
+fn calls_are_accounted(place: &mut Place, stands_still: bool) {
+    place.execute("ALTER TABLE acc ADD COLUMN note VARCHAR(64)");
+    place.execute("ALTER TABLE missed_calls ADD COLUMN note VARCHAR(64)");
+    let text = format!(
+        r#"{}loadmodule "acc.so"
+loadmodule "db_sqlite.so"
+loadmodule "db_postgres.so"
+loadmodule "db_mysql.so"
+modparam("acc", "db_url", "{}")
+modparam("acc", "extra_fields", "db: note")
+route {{
+	if (is_method("REGISTER")) {{ save("location"); exit; }}
+	$acc_extra(note) = "to " + $rU;
+	do_accounting("db", "failed|missed");
+	if (!lookup("location")) {{ acc_db_request("404 Nobody", "missed_calls"); send_reply(404, "Nobody"); exit; }}
+	t_relay();
+}}
+"#,
+        crate::harness::scripts::MODULES,
+        place.url()
+    );
+    let server = Server::start(&text);
+    let (mut alice, mut bob) = (Phone::udp(&server, "alice"), Phone::udp(&server, "bob"));
+    bob.register();
+    if stands_still {
+        place.server().stand_still(true);
+    }
+    let mut message = |code: u16| {
+        let request = alice.request("MESSAGE", "sip:bob@127.0.0.1");
+        alice.send(&request.bytes());
+        let received = bob.expect_request("MESSAGE");
+        bob.send(&received.reply(code, "Said", "bob-tag", "", ""));
+        assert_eq!(alice.answer_to(&request).status(), code);
+    };
+    message(200);
+    message(486);
+    assert_eq!(alice.ask(&alice.request("MESSAGE", "sip:nobody@127.0.0.1")).status(), 404);
+    if stands_still {
+        place.server().stand_still(false);
+    }
+    mi::wait_for_statistic(&server, "acc:db_written", 4);
+    assert_eq!(mi::statistic(&server, "acc:db_waiting"), 0);
+    let of = |column: &str, table: &str| place.column(&format!("SELECT {column} FROM {table} ORDER BY id"));
+    assert_eq!(of("method", "acc"), ["MESSAGE", "MESSAGE"]);
+    assert_eq!(of("sip_code", "acc"), ["200", "486"]);
+    assert_eq!(of("note", "acc"), ["to bob", "to bob"]);
+    assert_eq!(of("sip_reason", "missed_calls"), ["Said", "Nobody"]);
+    assert_eq!(of("to_tag", "acc")[0], "bob-tag");
+    stop(server);
+}
+
 fn check(kind: &str) {
     let mut place = Place::new(kind);
     for preset in PRESETS {
         bindings_come_back(&place, preset);
     }
     domains_are_found(&place);
+    calls_are_accounted(&mut place, kind == "postgres");
     absorbing_goes_on(&place);
     if kind != "sqlite" {
         cut_connections_lose_nothing(&mut place, kind);

@@ -115,6 +115,8 @@ pub struct Contact<'a> {
     pub ping_latency_us: Option<u32>,
     /// The sharing tag that owns the contact.
     pub ownership_tag: Option<&'a [u8]>,
+    /// Its key/value store as JSON text, where that is to be shown.
+    pub kv_store: Option<&'a [u8]>,
 }
 
 /// Takes records as the location table is walked: an AoR, then its contacts, then the next AoR.
@@ -123,6 +125,8 @@ pub struct Contact<'a> {
 pub trait RecordSink {
     /// A new record begins; the contacts that follow are its bindings.
     fn aor(&mut self, aor: &[u8]);
+    /// The key/value store of the record that began last, as JSON text, where that is to be shown.
+    fn keys(&mut self, kv_store: &[u8]);
     /// A binding of the record that began last.
     fn contact(&mut self, contact: &Contact<'_>);
 }

@@ -134,7 +134,15 @@ impl Management {
             sip_instance: instance.as_deref(),
             ping_latency_us: Some(numbers.latency_us).filter(|latency| *latency > 0),
             ownership_tag: Some(tag).filter(|tag| !tag.is_empty()),
+            kv_store: Some(binding.keys).filter(|keys| configuration.settings.shows_keys && !keys.is_empty()),
         });
+    }
+
+    /// `mi_dump_kv_store` of an address of record.
+    fn show_keys(&self, keys: &[u8], sink: &mut dyn RecordSink) {
+        if !keys.is_empty() && self.node.configuration.load().settings.shows_keys {
+            sink.keys(keys);
+        }
     }
 
     fn tm_statistics(&self, each: &mut dyn FnMut(&Statistic<'_>)) {
@@ -380,6 +388,7 @@ impl Server for Management {
         let now_s = unix_s();
         for record in copy.records(domain.names()) {
             sink.aor(record.aor());
+            self.show_keys(record.keys(), sink);
             for binding in record.bindings() {
                 self.show(&binding, now_s, sink);
             }
@@ -396,6 +405,7 @@ impl Server for Management {
             return Err(LocationError::AorNotFound);
         }
         sink.aor(&name);
+        self.show_keys(entry.keys(), sink);
         for binding in entry.bindings() {
             self.show(&binding, now_s, sink);
         }

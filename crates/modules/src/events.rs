@@ -96,6 +96,7 @@ impl Sink for Gather<'_> {
             Change::ContactInsert(binding) => (event::CONTACT_INSERT, Some(binding)),
             Change::ContactUpdate(binding) => (event::CONTACT_UPDATE, Some(binding)),
             Change::ContactDelete(binding, _) => (event::CONTACT_DELETE, Some(binding)),
+            Change::KeysUpdate(_) => return,
         };
         let mut values = vec![(key("domain"), Value::from(domain)), (key("aor"), Value::str(aor))];
         if let Some(binding) = &binding {

@@ -103,6 +103,7 @@ fn show(aor: &[u8], contacts: &[Stored], sink: &mut dyn RecordSink) {
             sip_instance: None,
             ping_latency_us: None,
             ownership_tag: None,
+            kv_store: None,
         });
     }
 }

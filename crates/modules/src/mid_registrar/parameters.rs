@@ -268,6 +268,14 @@ pub fn advise(setup: &Setup<'_>, diagnostics: &mut Diagnostics) {
             )
             .help("set `absorb` of mid_registrar to \"verified\", or authorize clients in the script");
     }
+    for (name, value) in [("working_mode_preset", &b"sql-only"[..]), ("cluster_mode", b"sql-only")] {
+        let found = parameters.all("usrloc", name).last();
+        if let Some(found) = found.filter(|_| parameters.str("usrloc", name) == Some(value)) {
+            diagnostics
+                .error(found.span, "mid_registrar does not work with \"sql-only\"")
+                .help("what is absorbed is decided by bindings in memory: use a single-instance preset");
+        }
+    }
     let is_on = !parameters.bool(MODULE, "disable_gruu");
     let is_default = parameters.str(MODULE, "gruu_secret") == Some(b"0p3nS1pS");
     let switch = parameters.all(MODULE, "disable_gruu").last();

@@ -389,7 +389,7 @@ mod tests {
                 let first = (part.shard - shards.index) / shards.workers * 1000;
                 (start..stop).for_each(|place| seen[first + place] += 1);
                 tick += stop - start;
-                Visited { place: stop, places: 1000, bindings: stop - start, is_done: stop >= end }
+                Visited { place: stop, places: 1000, moves: 0, bindings: stop - start, is_done: stop >= end }
             });
             ticks.push(tick);
         }

@@ -29,6 +29,7 @@ mod masquerade;
 mod mi;
 mod mid;
 mod mid_ready;
+mod mid_restart;
 mod mid_wire;
 mod nat;
 mod operation;

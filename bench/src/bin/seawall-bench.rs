@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use seawall_bench::{Error, cli, compare, echo, mid, phones, pure};
+use seawall_bench::{Error, cli, compare, echo, mid, phones, pure, store};
 
 /// Load generator and comparison with other servers.
 #[derive(Parser)]
@@ -27,6 +27,7 @@ enum Command {
     Phones(phones::PhonesArgs),
     /// Serve REGISTERs in this process, without a network.
     Pure(pure::PureArgs),
+    Store(store::StoreArgs),
 }
 
 fn main() -> ExitCode {
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Phones(args) => phones::cli(&args),
         Command::Pure(args) => pure::cli(args),
         Command::Compare(args) => compare::run(&args),
+        Command::Store(args) => store::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

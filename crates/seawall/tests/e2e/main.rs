@@ -44,6 +44,7 @@ mod sipp;
 mod sleeping;
 mod store;
 mod store_faults;
+mod store_figures;
 mod tcp;
 mod torture;
 mod users;

@@ -19,7 +19,7 @@ pub struct Push {
     /// `pn_providers`, in their order.
     pub providers: Vec<Box<[u8]>>,
     /// `pn_ct_match_params`.
-    pub match_params: Vec<Box<[u8]>>,
+    pub match_params: MatchParams,
     /// `pn_pnsreg_interval`.
     pub pnsreg_interval_s: u32,
     /// `pn_trigger_interval`.
@@ -36,13 +36,37 @@ impl Default for Push {
     fn default() -> Push {
         Push {
             providers: Vec::new(),
-            match_params: [&b"pn-provider"[..], b"pn-prid", b"pn-param"].map(Box::from).into(),
+            match_params: MatchParams::new(
+                [&b"pn-provider"[..], b"pn-prid", b"pn-param"].map(Box::from).into(),
+            ),
             pnsreg_interval_s: 130,
             trigger_interval_s: 120,
             skip_interval_s: 0,
             refresh_timeout_s: 6,
             purr: false,
         }
+    }
+}
+
+/// The parameters of `pn_ct_match_params`.
+#[derive(Clone, Debug)]
+pub struct MatchParams {
+    all: Vec<Box<[u8]>>,
+    /// Those of a contact of Web Push without `pn-param`, which Web Push does not have (RFC 8599 §12).
+    of_webpush: Vec<Box<[u8]>>,
+}
+
+impl MatchParams {
+    /// The parameters by their names.
+    #[must_use]
+    pub fn new(all: Vec<Box<[u8]>>) -> MatchParams {
+        let of_webpush = all.iter().filter(|name| !name.eq_ignore_ascii_case(b"pn-param")).cloned().collect();
+        MatchParams { all, of_webpush }
+    }
+
+    /// Those that a contact has to have.
+    fn of(&self, is_short: bool) -> &[Box<[u8]>] {
+        if is_short { &self.of_webpush } else { &self.all }
     }
 }
 
@@ -85,14 +109,14 @@ impl Push {
 
     #[cold]
     #[inline(never)]
-    fn inspect(&self, message: &Message, asked: &Asked<'_>) -> Result<Wakes, Reject> {
+    fn inspect(&self, message: &Message, asked: &mut Asked<'_>) -> Result<Wakes, Reject> {
         // A URI that cannot be read is refused when the contact is looked at.
         let Ok(uri) = Uri::parse(asked.uri) else { return Ok(Wakes::Not) };
         let Some(provider) = uri.param(b"pn-provider") else { return Ok(Wakes::Not) };
         let is_empty = |name: &[u8]| uri.param(name).is_some_and(|value| value.is_none_or(<[u8]>::is_empty));
         if provider.is_some_and(<[u8]>::is_empty)
             || [&b"pn-prid"[..], b"pn-param"].into_iter().any(is_empty)
-            || self.match_params.iter().any(|name| **name != *b"pn-provider" && is_empty(name))
+            || self.match_params.all.iter().any(|name| **name != *b"pn-provider" && is_empty(name))
         {
             return Err(Reject::PushParamEmpty);
         }
@@ -104,7 +128,9 @@ impl Push {
         if uri.param(b"pn-prid").is_none() {
             return Ok(Wakes::Asks);
         }
-        let is_complete = self.match_params.iter().all(|name| uri.param(name).flatten().is_some());
+        asked.is_short = provider.eq_ignore_ascii_case(b"webpush") && uri.param(b"pn-param").is_none();
+        let mut wanted = self.match_params.of(asked.is_short).iter();
+        let is_complete = wanted.all(|name| uri.param(name).flatten().is_some());
         Ok(match is_complete {
             false => Wakes::Not,
             true if feature_caps::indicates(message, b"+sip.pns", provider) => Wakes::Elsewhere,
@@ -116,9 +142,9 @@ impl Push {
         self.providers.iter().any(|known| known.eq_ignore_ascii_case(provider))
     }
 
-    /// How contacts are matched that have all parameters.
-    pub(crate) fn matching(&self) -> Matching<'_> {
-        Matching::Params(&self.match_params)
+    /// How a contact is matched that has all parameters.
+    pub(crate) fn matching(&self, asked: &Asked<'_>) -> Matching<'_> {
+        Matching::Params(self.match_params.of(asked.is_short))
     }
 
     /// Appends what a 200 tells: the providers to a contact that asks, and to one that is woken from here its own, when
@@ -209,7 +235,7 @@ impl Push {
         };
         out.extend_from_slice(uri.get(..at.saturating_sub(1)).unwrap_or_default());
         for param in parsed.params.iter() {
-            if !self.match_params.iter().any(|name| name.eq_ignore_ascii_case(param.name)) {
+            if !self.match_params.all.iter().any(|name| name.eq_ignore_ascii_case(param.name)) {
                 out.push(b';');
                 out.extend_from_slice(param.raw);
             }

@@ -57,7 +57,13 @@ pub async fn load(node: Arc<Node>, table: Arc<StoredTable>, mut stop: watch::Rec
         // A page is some milliseconds of work: let the others of this runtime have their turn.
         tokio::task::yield_now().await;
     }
+    if super::upstream::load(&table, &mut stop).await.is_break() {
+        return;
+    }
     table.loading.finish();
+    if let Some(beside) = table.beside.get() {
+        beside.resume_all();
+    }
     let seconds = began.elapsed().as_secs_f32();
     tracing::info!("{name}: {taken} bindings loaded from {read} rows in {seconds:.1} s");
 }

@@ -10,17 +10,27 @@ use tokio::sync::OnceCell;
 /// The table, and whether it is prepared.
 pub struct PreparedTable {
     table: LocationTable,
+    /// Whether it is nobody else's, so that it is made when it is missing.
+    is_own: bool,
     ready: OnceCell<()>,
 }
 
 impl PreparedTable {
     /// Not prepared yet.
     pub fn new(table: LocationTable) -> Self {
-        Self { table, ready: OnceCell::new() }
+        Self { table, is_own: false, ready: OnceCell::new() }
+    }
+
+    /// A table that is this server's alone, not prepared yet.
+    pub fn own(table: LocationTable) -> Self {
+        Self { is_own: true, ..Self::new(table) }
     }
 
     async fn ready(&self) -> Result<&LocationTable, StorageError> {
-        self.ready.get_or_try_init(|| self.table.prepare()).await?;
+        let prepare = async || {
+            if self.is_own { self.table.prepare_own().await } else { self.table.prepare().await }
+        };
+        self.ready.get_or_try_init(prepare).await?;
         Ok(&self.table)
     }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use seawall_registrar::Push;
+use seawall_registrar::push::MatchParams;
 use seawall_script::{Diagnostics, ModuleParameters, Setup, Value};
 use seawall_sip::ascii;
 
@@ -51,7 +52,7 @@ pub(crate) fn settings(parameters: &ModuleParameters, module: &str) -> Option<Ar
     };
     Some(Arc::new(Push {
         providers: list("pn_providers"),
-        match_params: list("pn_ct_match_params"),
+        match_params: MatchParams::new(list("pn_ct_match_params")),
         pnsreg_interval_s: number("pn_pnsreg_interval"),
         trigger_interval_s: number("pn_trigger_interval"),
         skip_interval_s: number("pn_skip_pn_interval"),

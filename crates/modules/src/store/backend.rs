@@ -31,6 +31,20 @@ pub trait Backend: Send + Sync {
     fn settle(&self) -> Doing<'_, ()>;
 }
 
+/// What is kept beside the bindings of a table, and has to be there before they are used.
+pub trait Beside: Send + Sync {
+    /// Reads what belongs to an address of record, unless it is there.
+    fn read<'a>(&'a self, aor: &'a [u8]) -> Doing<'a, ()>;
+    /// The bindings of that address of record are in memory now.
+    fn resume(&self, aor: &[u8]);
+    /// Reads everything that is not there yet.
+    fn load(&self) -> Doing<'_, ()>;
+    /// All bindings are in memory now.
+    fn resume_all(&self);
+    /// Writes everything that has changed so far.
+    fn flush(&self) -> Doing<'_, ()>;
+}
+
 impl Backend for LocationTable {
     fn prepare(&self) -> Doing<'_, ()> {
         Box::pin(self.prepare())

@@ -33,6 +33,10 @@ pub const PAGE: u32 = 2_000;
 /// seconds; what is more waits until it is done.
 pub const ASKED_WHILE_LOADING: usize = 500_000;
 
+/// The longest key/value store that scripts fill for an address of record, as text: some headers of a REGISTER. It stands in
+/// each of its rows.
+pub const KEYS_OF_AOR: usize = 4_096;
+
 /// Rows that cannot be read and are told one by one; of the others the log tells their number.
 pub const BROKEN_TOLD: u64 = 20;
 

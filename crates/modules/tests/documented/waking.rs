@@ -117,8 +117,8 @@ fn a_lookup_that_finds_only_sleepers_gives_two_and_the_branch_comes_with_the_reg
         run.log,
         [
             "lookup 2",
-            "refresh location bob@example.com sip:bob@203.0.113.9:5080;pn-provider=fcm;pn-param=p;pn-prid=T1 <null> <null> \
-             udp:192.0.2.1:5060 0 call-1@example.com <null> <null> ini-INVITE call-1@example.com"
+            "refresh location bob@example.com sip:bob@203.0.113.9:5080;pn-provider=fcm;pn-param=p;pn-prid=T1   \
+             udp:192.0.2.1:5060 0 call-1@example.com   ini-INVITE call-1@example.com"
         ]
     );
     let event = run.events.iter().find(|event| &*event.name == "E_UL_CONTACT_REFRESH").unwrap();
@@ -291,6 +291,27 @@ fn pn_skip_pn_interval_sends_to_who_was_just_here() {
     server.pass(10);
     let later = call().call_id("later").via("SIP/2.0/UDP 198.51.100.7:5070;branch=z9hG4bK-later");
     assert_eq!(server.receive(&later).log[0], "lookup 2");
+}
+
+#[test]
+fn a_call_to_a_phone_that_is_awake_waits_for_nothing() {
+    let plain = "sip:bob@203.0.113.9:5080";
+    for (parameters, contact) in [("", plain), ("\"pn_skip_pn_interval\", 10", CONTACT)] {
+        let mut server = server(parameters);
+        server.receive(&register(1, contact));
+        let run = server.receive(&call());
+        // The INVITE leaves in the same turn, nobody is subscribed to anything, and nothing is raised or pushed.
+        assert_eq!(
+            (&run.log[..], sent(&run, "INVITE").len()),
+            (&["lookup 1".to_owned()][..], 1),
+            "{contact}"
+        );
+        assert!(run.events.is_empty() && server.node.subscriptions.is_empty(), "{contact}");
+        assert!(server.node.outstanding.is_empty());
+        // The transaction expects no further branches: the answer of the only one is final at once.
+        let busy = reply(&run.request("INVITE").text.clone(), 486, "Busy Here", "");
+        assert!(server.answer(&busy).starts().contains(&"SIP/2.0 486 Busy Here"), "{contact}");
+    }
 }
 
 #[test]

@@ -60,6 +60,18 @@ impl LocationTable {
         }
     }
 
+    /// As [`prepare`](LocationTable::prepare), for a table that is this server's alone and has the usual columns: it is made
+    /// on a server too when it is missing.
+    ///
+    /// # Errors
+    /// As there; or it cannot be made.
+    pub async fn prepare_own(&self) -> Result<(), StorageError> {
+        if self.file().await?.is_none() {
+            return server::make(&self.database, &self.statements).await;
+        }
+        self.prepare().await
+    }
+
     /// Waits until everything that was applied is in the table itself, where other programs see it. Over SQLite that takes
     /// about a second by itself, and 15 under load; nothing is lost without it. For a stop, and before a backup.
     ///

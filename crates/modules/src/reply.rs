@@ -116,7 +116,7 @@ pub(crate) fn tag_of(context: &Context) -> Option<[u8; 16]> {
     if name_addr::address(message, Name::To).ok()?.tag().is_some() {
         return None;
     }
-    let key = context.node.keys.server_key(message)?;
+    let key = context.server_key()?;
     Some(context.node.keys.tag(&key))
 }
 

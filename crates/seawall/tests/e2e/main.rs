@@ -47,6 +47,7 @@ mod sleeping;
 mod sleeping_paths;
 mod store;
 mod store_faults;
+mod store_figures;
 mod tcp;
 mod torture;
 mod users;

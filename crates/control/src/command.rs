@@ -16,6 +16,9 @@ pub enum ParameterKind {
     Int,
     /// An array of strings.
     StrArray,
+    /// Values with names (an object, or a string that holds one) or without (an array, or one value); values that stand
+    /// side by side at the end of a call are an array too.
+    Values,
 }
 
 impl ParameterKind {
@@ -25,6 +28,7 @@ impl ParameterKind {
             ParameterKind::Str => "string",
             ParameterKind::Int => "integer",
             ParameterKind::StrArray => "array of strings",
+            ParameterKind::Values => "array or object",
         }
     }
 }
@@ -84,7 +88,7 @@ impl Command {
                 text.push('[');
             }
             text.push_str(parameter.name);
-            if parameter.kind == ParameterKind::StrArray {
+            if matches!(parameter.kind, ParameterKind::StrArray | ParameterKind::Values) {
                 text.push('…');
             }
             if parameter.optional {
@@ -124,6 +128,7 @@ enum Argument {
     Str(String),
     Int(i64),
     List(Vec<String>),
+    Values(Value),
 }
 
 /// The parameters of one call, checked against a recipe.
@@ -154,6 +159,14 @@ impl Params {
         match self.find(name) {
             Some(Argument::List(items)) => items,
             _ => &[],
+        }
+    }
+
+    /// The values of that name: an array or an object; `None` when they were left out.
+    pub fn values(&self, name: &str) -> Option<&Value> {
+        match self.find(name)? {
+            Argument::Values(values) => Some(values),
+            _ => None,
         }
     }
 
@@ -215,6 +228,17 @@ fn fit_positional(recipe: Recipe, given: &[Value]) -> Result<Params, String> {
         let items = convert(only, &Value::Array(given.to_vec()))?;
         return Ok(Params { values: vec![(only.name, items)] });
     }
+    // So does one at the end.
+    let together;
+    let mut given = given;
+    if let Some((last, before)) = recipe.split_last()
+        && last.kind == ParameterKind::Values
+        && let Some((first, rest)) = given.split_at_checked(before.len())
+        && rest.len() > 1
+    {
+        together = [first, &[Value::Array(rest.to_vec())]].concat();
+        given = &together;
+    }
     if given.len() > recipe.len() {
         return Err(format!("{} parameters given, at most {} taken", given.len(), recipe.len()));
     }
@@ -238,6 +262,7 @@ fn convert(parameter: &MiParameter, value: &Value) -> Result<Argument, String> {
             // One string is an array of one.
             single => text_of(single).map(|text| Argument::List(vec![text])),
         },
+        ParameterKind::Values => values_of(value).map(Argument::Values),
     };
     converted.ok_or_else(|| format!("parameter `{}` must be {}", parameter.name, article(parameter.kind)))
 }
@@ -245,6 +270,20 @@ fn convert(parameter: &MiParameter, value: &Value) -> Result<Argument, String> {
 fn article(kind: ParameterKind) -> String {
     let name = kind.name();
     format!("{} {name}", if kind == ParameterKind::Str { "a" } else { "an" })
+}
+
+/// An array or an object; a string may hold an object, and anything else is an array of one.
+fn values_of(value: &Value) -> Option<Value> {
+    let single = |value: &Value| Value::Array(vec![value.clone()]);
+    match value {
+        Value::Array(_) | Value::Object(_) => Some(value.clone()),
+        Value::String(text) => {
+            let object = serde_json::from_str(text).ok().filter(Value::is_object);
+            Some(object.unwrap_or_else(|| single(value)))
+        }
+        Value::Number(_) => Some(single(value)),
+        Value::Null | Value::Bool(_) => None,
+    }
 }
 
 fn text_of(value: &Value) -> Option<String> {

@@ -58,3 +58,6 @@ pub const ARGUMENT_BYTES: usize = 4096;
 /// Subscriptions in one page of `reg_event_list`: some hundred kilobytes of text, and a lock that is held for less than
 /// a millisecond.
 pub const SUBSCRIPTIONS_PER_PAGE: usize = 1000;
+
+/// Values of an event that a command raises: those of the server's own events are fifteen.
+pub const EVENT_VALUES: usize = 64;

@@ -16,6 +16,8 @@ pub struct RecordWriter {
     records: u64,
     contacts: u64,
     open: bool,
+    /// The key/value store of the record that is open, as JSON.
+    keys: Vec<u8>,
 }
 
 impl RecordWriter {
@@ -27,7 +29,12 @@ impl RecordWriter {
     /// Ends the record that is open, if any. Needed after the last one.
     pub fn close(&mut self) {
         if std::mem::take(&mut self.open) {
-            self.out.extend_from_slice(b"]}");
+            self.out.push(b']');
+            if !self.keys.is_empty() {
+                key(&mut self.out, "KV-Store");
+                self.out.append(&mut self.keys);
+            }
+            self.out.push(b'}');
         }
     }
 
@@ -50,6 +57,13 @@ impl RecordSink for RecordWriter {
         self.out.extend_from_slice(b"{\"AOR\":");
         string(&mut self.out, aor);
         self.out.extend_from_slice(b",\"Contacts\":[");
+    }
+
+    fn keys(&mut self, kv_store: &[u8]) {
+        self.keys.clear();
+        if !self.brief && is_object(kv_store) {
+            self.keys.extend_from_slice(kv_store);
+        }
     }
 
     fn contact(&mut self, contact: &Contact<'_>) {
@@ -96,6 +110,15 @@ fn details(out: &mut Vec<u8>, contact: &Contact<'_>) {
         number_field(out, "Ping-Latency", u64::from(latency_us));
     }
     optional_field(out, "Shtag", contact.ownership_tag);
+    if let Some(kv_store) = contact.kv_store.filter(|text| is_object(text)) {
+        key(out, "KV-Store");
+        out.extend_from_slice(kv_store);
+    }
+}
+
+/// Whether a text may stand in the reply as it is: another program may have written it into the database.
+fn is_object(text: &[u8]) -> bool {
+    serde_json::from_slice::<serde_json::Map<String, serde_json::Value>>(text).is_ok()
 }
 
 fn state_name(state: State) -> &'static str {

@@ -115,6 +115,8 @@ pub struct Contact<'a> {
     pub ping_latency_us: Option<u32>,
     /// The sharing tag that owns the contact.
     pub ownership_tag: Option<&'a [u8]>,
+    /// Its key/value store as JSON text, where that is to be shown.
+    pub kv_store: Option<&'a [u8]>,
 }
 
 /// Takes records as the location table is walked: an AoR, then its contacts, then the next AoR.
@@ -123,6 +125,8 @@ pub struct Contact<'a> {
 pub trait RecordSink {
     /// A new record begins; the contacts that follow are its bindings.
     fn aor(&mut self, aor: &[u8]);
+    /// The key/value store of the record that began last, as JSON text, where that is to be shown.
+    fn keys(&mut self, kv_store: &[u8]);
     /// A binding of the record that began last.
     fn contact(&mut self, contact: &Contact<'_>);
 }
@@ -153,6 +157,15 @@ pub struct EventSubscriber<'a> {
     pub socket: &'a str,
     /// For how many seconds still; nothing for ever.
     pub expires_s: Option<u64>,
+}
+
+/// A value of an event that a command raises.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EventValue {
+    /// An integer.
+    Int(i64),
+    /// A text.
+    Text(String),
 }
 
 /// A push service, borrowed while it is rendered.
@@ -333,6 +346,12 @@ pub trait Server: Send + Sync + 'static {
 
     /// Names the events that the server raises.
     fn events(&self, each: &mut dyn FnMut(&str));
+
+    /// Raises an event with these values, each behind its name; an empty name is none.
+    ///
+    /// # Errors
+    /// The name is none of an event, or the server is overloaded.
+    fn event_raise(&self, event: &str, values: &[(String, EventValue)]) -> Result<(), LocationError>;
 
     /// Pushes to the contacts of an address-of-record, and says to how many: those that a sender takes.
     ///

@@ -206,7 +206,8 @@ fn uptime_version_ps_and_which_have_their_documented_shapes() {
             "reload",
             "event_subscribe",
             "events_list",
-            "subscribers_list"
+            "subscribers_list",
+            "raise_event"
         ]),
     );
     check_call(
@@ -280,6 +281,23 @@ fn programs_outside_subscribe_to_events() {
     let one = json!({ "Events": [{ "name": "E_X", "subscribers": [unix] }] });
     check_call("subscribers_list", json!(["E_X", "unix:/x"]), one);
     check_call("subscribers_list", json!(["E_Y"]), json!({ "Events": [] }));
+}
+
+#[test]
+fn an_event_is_raised_with_values_in_every_form() {
+    check_call("evi:raise", json!(["E_X"]), json!("OK"));
+    check_call("raise_event", json!(["E_ONE", "127.0.0.1"]), json!("OK"));
+    for list in [json!(["E_LIST", "a", "b"]), json!(["E_LIST", ["a", "b"]])] {
+        check_call("raise_event", list, json!("OK"));
+    }
+    let named = json!({ "ip": "127.0.0.1", "n": 1 });
+    check_call("evi:raise", json!({ "event": "E_NAMED", "params": named }), json!("OK"));
+    check_call("evi:raise", json!(["E_NAMED", named.to_string()]), json!("OK"));
+    check_call("evi:raise", json!(["no name"]), error(400, "Bad event"));
+    for wrong in [json!([]), json!(["E_X", { "a": [] }]), json!(["E_X", [1.5]]), json!(["E_X", true])] {
+        check_call("evi:raise", wrong, invalid_params());
+    }
+    check_call("evi:raise", json!(["E_X", vec![1; 65]]), invalid_params());
 }
 
 #[test]

@@ -61,7 +61,7 @@ impl Worker {
         let refresh_before_s = self.configuration.refresh_before_s();
         for domain in node.location.domains() {
             domain.set_refresh_before(refresh_before_s);
-            let mut sink = Gather::new(&node, listens, now_s, &mut events);
+            let mut sink = Gather::new(&node, listens, &mut events);
             for shard in (self.index..domain.shard_count()).step_by(node.workers.max(1)) {
                 more |= domain.expire(shard, now_s, EXPIRE_BUDGET, &mut sink);
             }

@@ -13,11 +13,11 @@ use parking_lot::Mutex;
 use seawall_control::Server;
 use seawall_control::config::{Config, Datagram, Fifo, Http, Owner};
 use seawall_control::server::{
-    Contact, Domain, EventSubscriber, Expires, LocationError, NewContact, Process, PushService, RecordSink,
-    Registration, State, Statistic, StatisticKind, Subscription,
+    Contact, Domain, EventSubscriber, EventValue, Expires, LocationError, NewContact, Process, PushService,
+    RecordSink, Registration, State, Statistic, StatisticKind, Subscription,
 };
 use seawall_location::{self as location, Binding, PERMANENT, Q_NONE, Removal, Snapshot};
-use seawall_modules::context::Context;
+use seawall_modules::context::{Context, EventParameters};
 use seawall_modules::event_datagram::{self, Refused};
 use seawall_modules::mid_registrar;
 use seawall_modules::node::Node;
@@ -134,7 +134,15 @@ impl Management {
             sip_instance: instance.as_deref(),
             ping_latency_us: Some(numbers.latency_us).filter(|latency| *latency > 0),
             ownership_tag: Some(tag).filter(|tag| !tag.is_empty()),
+            kv_store: Some(binding.keys).filter(|keys| configuration.settings.shows_keys && !keys.is_empty()),
         });
+    }
+
+    /// `mi_dump_kv_store` of an address of record.
+    fn show_keys(&self, keys: &[u8], sink: &mut dyn RecordSink) {
+        if !keys.is_empty() && self.node.configuration.load().settings.shows_keys {
+            sink.keys(keys);
+        }
     }
 
     fn tm_statistics(&self, each: &mut dyn FnMut(&Statistic<'_>)) {
@@ -380,6 +388,7 @@ impl Server for Management {
         let now_s = unix_s();
         for record in copy.records(domain.names()) {
             sink.aor(record.aor());
+            self.show_keys(record.keys(), sink);
             for binding in record.bindings() {
                 self.show(&binding, now_s, sink);
             }
@@ -396,6 +405,7 @@ impl Server for Management {
             return Err(LocationError::AorNotFound);
         }
         sink.aor(&name);
+        self.show_keys(entry.keys(), sink);
         for binding in entry.bindings() {
             self.show(&binding, now_s, sink);
         }
@@ -484,6 +494,19 @@ impl Server for Management {
     fn events(&self, each: &mut dyn FnMut(&str)) {
         let modules = seawall_modules::MODULES.iter();
         modules.flat_map(|module| module.events).for_each(|event| each(event.name));
+    }
+
+    fn event_raise(&self, event: &str, values: &[(String, EventValue)]) -> Result<(), LocationError> {
+        if !event_datagram::is_event_name(event) {
+            return Err(LocationError::Refused("Bad event"));
+        }
+        let value = |value: &EventValue| match value {
+            EventValue::Int(number) => Value::Int(*number),
+            EventValue::Text(text) => Value::str(text),
+        };
+        let values = values.iter().map(|(name, given)| (name.as_str().into(), value(given))).collect();
+        let event = EventParameters { name: event.into(), values, subject: None };
+        self.commands.send(0, Command::Raise(vec![event])).map_err(|_| LocationError::Failed("Overloaded"))
     }
 
     fn push_wake(&self, domain: &str, aor: &[u8], reason: &[u8]) -> Result<usize, LocationError> {

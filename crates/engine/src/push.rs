@@ -40,7 +40,7 @@ fn remove(node: &Node, commands: &CommandSender<Command>, dead: &DeadContact) {
     let mut events = Vec::new();
     let listens = node.configuration.load().routes.location_events;
     let now_s = unix_s();
-    let mut sink = Gather::new(node, listens, now_s, &mut events);
+    let mut sink = Gather::new(node, listens, &mut events);
     // A phone that has registered in between with another token has another contact, which stays.
     let which = |_: usize, binding: &Binding<'_>| {
         (binding.contact == dead.contact).then_some(Removal::Administrative)

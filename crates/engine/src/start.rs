@@ -209,7 +209,8 @@ fn open_store(
     runtime: &tokio::runtime::Handle,
 ) -> Result<Option<crate::store::Opened>, StartError> {
     let Some(settings) = &configuration.settings.store else { return Ok(None) };
-    let opened = runtime.block_on(crate::store::open(storage, settings, DEFAULT_TABLE, random()?))?;
+    let opened =
+        runtime.block_on(crate::store::open(storage, configuration, settings, DEFAULT_TABLE, random()?))?;
     Ok(Some(opened))
 }
 
@@ -277,7 +278,8 @@ pub(crate) fn node(
 ) -> Result<Node, StartError> {
     let secret = random()?;
     // The secret of contact ids lives as long as the bindings; all others end with the process.
-    let location = Location::new(LocationSettings::new(opened.map_or(secret, |opened| opened.secret)));
+    let location = Location::new(LocationSettings::new(opened.map_or(secret, |opened| opened.secret)))
+        .asking(seawall_net::ask_memory);
     for socket in &mut sockets {
         socket.name = location.names().intern(socket.description.as_bytes()).unwrap_or_default();
     }

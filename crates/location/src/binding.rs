@@ -1,6 +1,6 @@
 //! What a binding consists of: the numbers, and the byte strings it borrows from its record or from a request.
 
-use crate::limits::{MAX_ATTR_LEN, MAX_CONTACT_LEN, MAX_PATH_LEN, MAX_SHORT_LEN};
+use crate::limits::{MAX_ATTR_LEN, MAX_CONTACT_LEN, MAX_KEYS_LEN, MAX_PATH_LEN, MAX_SHORT_LEN};
 use crate::names::NameId;
 
 /// `expires_s` of a binding that never expires.
@@ -87,6 +87,11 @@ pub struct Binding<'a> {
     pub user_agent: &'a [u8],
     /// The sharing tag that owns the contact (`ownership_tag` of registrar 1.4.1), an interned name.
     pub ownership_tag: NameId,
+    /// Its key/value store as text. It is stored with a new binding; a refresh leaves it as it is.
+    pub keys: &'a [u8],
+    /// The key/value store of its address of record as text, told with each binding. What is stored with one does not
+    /// change it; [`Entry::set_keys`](crate::Entry::set_keys) does.
+    pub aor_keys: &'a [u8],
 }
 
 impl Binding<'_> {
@@ -118,6 +123,7 @@ impl Binding<'_> {
             (self.instance.len(), MAX_SHORT_LEN, TooLong::Instance),
             (self.attr.len(), MAX_ATTR_LEN, TooLong::Attr),
             (self.user_agent.len(), MAX_SHORT_LEN, TooLong::UserAgent),
+            (self.keys.len(), MAX_KEYS_LEN, TooLong::Keys),
         ];
         limits.iter().find(|(len, most, _)| len > most).map_or(Ok(()), |(_, _, part)| Err(*part))
     }
@@ -147,4 +153,7 @@ pub enum TooLong {
     /// The User-Agent.
     #[error("user agent too long")]
     UserAgent,
+    /// A key/value store.
+    #[error("key/value store too long")]
+    Keys,
 }

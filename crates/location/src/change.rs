@@ -27,6 +27,9 @@ pub enum Change<'a> {
     ContactInsert(Binding<'a>),
     /// A refreshed binding, as it is now (E_UL_CONTACT_UPDATE).
     ContactUpdate(Binding<'a>),
+    /// The key/value store of the address of record has changed; told for each of its bindings, for a store. No event
+    /// belongs to it.
+    KeysUpdate(Binding<'a>),
     /// A binding that went away, as it was (E_UL_CONTACT_DELETE).
     ContactDelete(Binding<'a>, Removal),
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use hashbrown::HashTable;
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::binding::{Binding, PERMANENT};
@@ -13,6 +12,7 @@ use crate::identity::{AorHash, Identity, Key};
 use crate::limits::{DEFAULT_SHARDS, MAX_DOMAINS, MAX_SHARDS, MAX_STEPS_PER_EXPIRE, STALE_WHEEL_ENTRIES};
 use crate::names::Names;
 use crate::record::{NOT_ARMED, Record, RecordView};
+use crate::table::Table;
 use crate::wheel::{Due, Wheel};
 
 /// What a [`Location`] is made from.
@@ -38,6 +38,7 @@ pub struct Location {
     names: Arc<Names>,
     secret: Key,
     shards: usize,
+    ask: fn(*const u8),
 }
 
 impl Location {
@@ -46,7 +47,14 @@ impl Location {
         let secret = Key::from_bytes(settings.secret);
         let shards = settings.shards.clamp(1, MAX_SHARDS).next_power_of_two();
         let names = Arc::new(Names::new(secret.derive(b"names", b"")));
-        Location { domains: Mutex::new(Vec::new()), names, secret, shards }
+        Location { domains: Mutex::new(Vec::new()), names, secret, shards, ask: |_| {} }
+    }
+
+    /// The same table with a function that asks memory for what stands at an address before it is read. Without one
+    /// [`Domain::expect`] has no effect. The function must not read there.
+    #[must_use]
+    pub fn asking(self, ask: fn(*const u8)) -> Location {
+        Location { ask, ..self }
     }
 
     /// The domain called `name`, made when it does not exist yet. Meant for the load of a script, not for requests.
@@ -59,7 +67,7 @@ impl Location {
         if domains.len() >= MAX_DOMAINS {
             return None;
         }
-        let domain = Arc::new(Domain::new(name, self.secret, self.shards, Arc::clone(&self.names)));
+        let domain = Arc::new(Domain::new(name, self));
         domains.push(Arc::clone(&domain));
         Some(domain)
     }
@@ -91,6 +99,10 @@ pub struct Statistics {
     pub expires: u64,
 }
 
+/// Where an address of record is in one domain, whether it has bindings or not ([`Domain::place`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(AorHash);
+
 /// One table: addresses of record, sharded, each with its bindings.
 pub struct Domain {
     name: Box<str>,
@@ -99,20 +111,23 @@ pub struct Domain {
     secret: Key,
     /// See [`Domain::set_refresh_before`].
     pub(crate) refresh_before_s: AtomicU32,
+    ask: fn(*const u8),
     shards: Box<[Mutex<Shard>]>,
     /// Never used, since the shard index is masked by the number of shards; it saves an unchecked index.
     spare: Mutex<Shard>,
 }
 
 impl Domain {
-    fn new(name: &str, secret: Key, shards: usize, names: Arc<Names>) -> Domain {
+    fn new(name: &str, location: &Location) -> Domain {
+        let secret = location.secret;
         let identity = Identity::new(secret, name.as_bytes());
-        let shards = (0..shards).map(|_| Mutex::new(Shard::new())).collect();
+        let shards = (0..location.shards).map(|_| Mutex::new(Shard::new())).collect();
         Domain {
             name: name.into(),
             identity,
-            names,
+            names: Arc::clone(&location.names),
             secret,
+            ask: location.ask,
             refresh_before_s: AtomicU32::new(0),
             shards,
             spare: Mutex::new(Shard::new()),
@@ -144,10 +159,34 @@ impl Domain {
     /// another one meanwhile. `now_s` decides which bindings still count.
     #[inline]
     pub fn lock<'d>(&'d self, aor: &'d [u8], now_s: u64) -> Entry<'d> {
-        let hash = self.identity.aor(aor);
+        self.lock_at(self.place(aor), aor, now_s)
+    }
+
+    /// Where an address of record is in this table, for [`Domain::lock_at`].
+    #[inline]
+    pub fn place(&self, aor: &[u8]) -> Place {
+        Place(self.identity.aor(aor))
+    }
+
+    /// As [`Domain::lock`] for an address of record whose place is known.
+    #[inline]
+    pub fn lock_at<'d>(&'d self, Place(hash): Place, aor: &'d [u8], now_s: u64) -> Entry<'d> {
         let shard = self.shard(hash);
-        let bucket = shard.table.find_bucket_index(self.table_hash(hash), |record| record.aor() == aor);
+        let bucket = shard.table.find(self.table_hash(hash), |record| record.aor() == aor);
         Entry::new(self, shard, aor, hash, bucket, now_s)
+    }
+
+    /// Asks memory for what finding this place reads first. In a large table that is out of the processor's caches, and
+    /// whoever will lock the place a little later does not have to wait for it then.
+    #[inline]
+    pub fn expect(&self, Place(hash): Place) {
+        self.shard(hash).table.ask_for_slot(self.table_hash(hash), self.ask);
+    }
+
+    /// As [`Domain::expect`], for what is read next; to be called a few hundred instructions after that.
+    #[inline]
+    pub fn expect_record(&self, Place(hash): Place) {
+        self.shard(hash).table.ask_for_record(self.table_hash(hash), self.ask);
     }
 
     /// Writes the address of record that has the contact `contact_id` into `aor`; false when no valid binding has it.
@@ -159,6 +198,7 @@ impl Domain {
         let found = shard.table.find(self.table_hash(hash), |record| {
             record.view(&self.names).bindings().any(|binding| has_it(&binding))
         });
+        let found = found.and_then(|place| shard.table.get(place));
         aor.clear();
         aor.extend_from_slice(found.map_or(&[], Record::aor));
         found.is_some()
@@ -175,9 +215,10 @@ impl Domain {
         let hash = self.identity.aor_of(contact_id);
         let shard = self.shard(hash);
         let has_it = |binding: &Binding<'_>| binding.numbers.contact_id == contact_id;
-        let found = shard.table.find(self.table_hash(hash), |record| {
+        let place = shard.table.find(self.table_hash(hash), |record| {
             record.view(&self.names).bindings().any(|binding| has_it(&binding))
         })?;
+        let found = shard.table.get(place)?;
         let binding = found.view(&self.names).bindings().find(has_it)?;
         Some(see(found.aor(), &binding))
     }
@@ -203,7 +244,7 @@ impl Domain {
         into.bytes.clear();
         into.ends.clear();
         let Some(shard) = self.shards.get(shard) else { return };
-        for record in &shard.lock().table {
+        for record in shard.lock().table.iter() {
             into.bytes.extend_from_slice(record.bytes());
             into.ends.push(into.bytes.len());
         }
@@ -213,7 +254,7 @@ impl Domain {
     pub fn clear(&self, shard: usize, sink: &mut dyn Sink) {
         let Some(shard) = self.shards.get(shard) else { return };
         let mut shard = shard.lock();
-        let records: Vec<Record> = shard.table.drain().collect();
+        let records: Vec<Record> = shard.table.take_all().collect();
         shard.contacts = 0;
         shard.wheel.clear();
         if !sink.listens() {
@@ -259,11 +300,6 @@ impl Domain {
         hash.table(self.shards.len())
     }
 
-    /// The table hash of a record, for a table that grows.
-    pub(crate) fn rehash(&self, record: &Record) -> u64 {
-        self.table_hash(self.identity.aor(record.aor()))
-    }
-
     /// Locks the shard of this number, if there is one.
     pub(crate) fn lock_shard(&self, number: usize) -> Option<MutexGuard<'_, Shard>> {
         self.shards.get(number).map(Mutex::lock)
@@ -282,12 +318,12 @@ impl Domain {
     fn look_at(&self, shard: &mut Shard, due: Due, now_s: u32, sink: &mut dyn Sink) {
         // Many records are due in the same second, so the armed second alone does not name one.
         let is_it = |record: &Record| due.is_for(self.identity.aor(record.aor()), record.armed_s());
-        let found = shard.table.find_bucket_index(self.table_hash(due.aor()), is_it);
+        let found = shard.table.find(self.table_hash(due.aor()), is_it);
         let Some(bucket) = found else { return };
-        let armed_s = shard.table.get_bucket(bucket).map_or(NOT_ARMED, Record::armed_s);
+        let armed_s = shard.table.get(bucket).map_or(NOT_ARMED, Record::armed_s);
         self.purge(shard, bucket, u64::from(now_s), sink);
         self.tell_refreshes(shard, bucket, armed_s, now_s, sink);
-        if let Some(record) = shard.table.get_bucket_mut(bucket) {
+        if let Some(record) = shard.table.get_mut(bucket) {
             record.set_armed_s(NOT_ARMED);
             self.arm(shard, bucket, due.aor(), now_s);
         }
@@ -308,8 +344,7 @@ impl Domain {
         sink: &mut dyn Sink,
         which: impl Fn(usize, &Binding<'_>) -> Option<Removal>,
     ) -> usize {
-        let Ok(mut slot) = shard.table.get_bucket_entry(bucket) else { return 0 };
-        let record = slot.get().view(&self.names);
+        let Some(record) = shard.table.get(bucket).map(|record| record.view(&self.names)) else { return 0 };
         let (mut removed, mut expired) = (0, 0);
         for (position, binding) in record.bindings().enumerate() {
             let Some(why) = which(position, &binding) else { continue };
@@ -323,12 +358,13 @@ impl Domain {
             }
         }
         if removed == record.len() {
-            let (record, _) = slot.remove();
-            if sink.listens() {
+            if let Some(record) = shard.table.remove(bucket).filter(|_| sink.listens()) {
                 sink.change(&self.name, record.aor(), Change::AorDelete);
             }
-        } else if removed > 0 {
-            slot.get_mut().retain(&self.names, |position, binding| which(position, binding).is_none());
+        } else if removed > 0
+            && let Some(record) = shard.table.get_mut(bucket)
+        {
+            record.retain(&self.names, |position, binding| which(position, binding).is_none());
         }
         shard.contacts = shard.contacts.saturating_sub(removed);
         shard.expired += expired;
@@ -337,7 +373,7 @@ impl Domain {
 
     /// Makes sure that the wheel looks at the record in `bucket` when its first binding ends.
     pub(crate) fn arm(&self, shard: &mut Shard, bucket: usize, hash: AorHash, now_s: u32) {
-        let Some(record) = shard.table.get_bucket_mut(bucket) else { return };
+        let Some(record) = shard.table.get_mut(bucket) else { return };
         let due_s = self.due_s(record, now_s);
         if due_s == PERMANENT || due_s >= record.armed_s() {
             return;
@@ -364,7 +400,7 @@ impl Domain {
 
 /// One shard of a domain.
 pub(crate) struct Shard {
-    pub(crate) table: HashTable<Record>,
+    pub(crate) table: Table,
     pub(crate) wheel: Wheel,
     pub(crate) contacts: usize,
     pub(crate) expired: u64,
@@ -372,7 +408,7 @@ pub(crate) struct Shard {
 
 impl Shard {
     fn new() -> Shard {
-        Shard { table: HashTable::new(), wheel: Wheel::new(), contacts: 0, expired: 0 }
+        Shard { table: Table::new(), wheel: Wheel::new(), contacts: 0, expired: 0 }
     }
 }
 

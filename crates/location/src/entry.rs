@@ -6,7 +6,7 @@ use crate::binding::{Binding, Numbers, TooLong};
 use crate::change::{Change, Removal, Sink};
 use crate::domain::{Domain, Shard, clamp_s};
 use crate::identity::AorHash;
-use crate::limits::{MAX_AOR_LEN, MAX_BINDINGS_PER_AOR};
+use crate::limits::{MAX_AOR_LEN, MAX_BINDINGS_PER_AOR, MAX_KEYS_LEN};
 use crate::record::{Record, RecordView};
 
 /// Why a binding was not stored. Nothing has changed then.
@@ -137,7 +137,7 @@ impl<'d> Entry<'d> {
         self.store(&binding);
         self.shard.contacts += 1;
         self.arm();
-        self.tell(sink, Change::ContactInsert(binding));
+        self.tell(sink, Change::ContactInsert(Binding { aor_keys: self.keys(), ..binding }));
         Ok(contact_id)
     }
 
@@ -160,7 +160,10 @@ impl<'d> Entry<'d> {
         let record = self.record_mut().filter(|record| position < record.len());
         record.ok_or(Refused::NoSuchBinding)?.replace(position, binding, domain.names());
         self.arm();
-        self.tell(sink, Change::ContactUpdate(*binding));
+        if sink.listens() {
+            let keys = self.binding(position).map_or(&[][..], |stored| stored.keys);
+            self.tell(sink, Change::ContactUpdate(Binding { keys, aor_keys: self.keys(), ..*binding }));
+        }
         Ok(())
     }
 
@@ -183,6 +186,32 @@ impl<'d> Entry<'d> {
         Ok(())
     }
 
+    /// The key/value store of the address of record as text; empty when it has none.
+    pub fn keys(&self) -> &[u8] {
+        self.record().map_or(&[], Record::keys)
+    }
+
+    /// Replaces the key/value store of the address of record, which lives as long as it has a binding.
+    ///
+    /// # Errors
+    /// There is no binding, or the store is too long ([`MAX_KEYS_LEN`]).
+    pub fn set_keys(&mut self, keys: &[u8], sink: &mut dyn Sink) -> Result<(), Refused> {
+        if keys.len() > MAX_KEYS_LEN {
+            return Err(Refused::TooLong(TooLong::Keys));
+        }
+        if self.is_empty() {
+            return Err(Refused::NoSuchBinding);
+        }
+        self.before(sink);
+        if let Some(record) = self.record_mut() {
+            record.set_keys(keys);
+        }
+        if sink.listens() {
+            self.bindings().for_each(|binding| self.tell(sink, Change::KeysUpdate(binding)));
+        }
+        Ok(())
+    }
+
     /// Removes the bindings for which `which` gives a reason, and gives their number.
     pub fn remove(
         &mut self,
@@ -197,12 +226,12 @@ impl<'d> Entry<'d> {
 
     #[inline]
     fn record(&self) -> Option<&Record> {
-        self.shard.table.get_bucket(self.bucket?)
+        self.shard.table.get(self.bucket?)
     }
 
     #[inline]
     fn record_mut(&mut self) -> Option<&mut Record> {
-        self.shard.table.get_bucket_mut(self.bucket?)
+        self.shard.table.get_mut(self.bucket?)
     }
 
     fn forget_if_gone(&mut self) {
@@ -220,8 +249,7 @@ impl<'d> Entry<'d> {
         }
         let record = Record::first(self.aor, binding, domain.names());
         let hash = domain.table_hash(self.hash);
-        let slot = self.shard.table.insert_unique(hash, record, |record| domain.rehash(record));
-        self.bucket = Some(slot.bucket_index());
+        self.bucket = Some(self.shard.table.insert(hash, record));
     }
 
     fn arm(&mut self) {
@@ -247,8 +275,7 @@ impl<'d> Entry<'d> {
             Some(place) => *place = record,
             None => {
                 let hash = domain.table_hash(self.hash);
-                let slot = self.shard.table.insert_unique(hash, record, |record| domain.rehash(record));
-                self.bucket = Some(slot.bucket_index());
+                self.bucket = Some(self.shard.table.insert(hash, record));
             }
         }
         self.shard.contacts = (self.shard.contacts + new).saturating_sub(old);

@@ -20,12 +20,13 @@ mod names;
 mod order;
 mod record;
 mod refresh;
+mod table;
 mod visit;
 mod wheel;
 
 pub use binding::{ALL_METHODS, Binding, MADE_BY_HAND, Numbers, PERMANENT, PUSH_FLAG, Q_NONE, TooLong};
 pub use change::{Change, Removal, Sink};
-pub use domain::{Domain, Location, Settings, Snapshot, Statistics};
+pub use domain::{Domain, Location, Place, Settings, Snapshot, Statistics};
 pub use entry::{Entry, Refused};
 pub use image::Image;
 pub use matching::{Candidate, Matching};

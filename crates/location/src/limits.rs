@@ -18,6 +18,10 @@ pub const MAX_ATTR_LEN: usize = 4096;
 /// each, and 255 is the documented limit of the first two.
 pub const MAX_SHORT_LEN: usize = 255;
 
+/// Longest key/value store of a contact or an address of record as text: what a TEXT column of MySQL holds. What scripts put
+/// there has a smaller bound of its own.
+pub const MAX_KEYS_LEN: usize = 65_535;
+
 /// Most bindings under one address of record. A reply lists them all and must fit into one datagram, and matching
 /// is linear in them, so an address without `max_contacts` must not grow without end.
 pub const MAX_BINDINGS_PER_AOR: usize = 1024;

@@ -1,10 +1,12 @@
 //! The packed form of an address of record: one allocation that holds its name and all of its bindings.
 //!
 //! ```text
-//! armed_s u32 | count u16 | aor_len u16 | aor … | binding | binding | …
+//! armed_s u32 | count u16 | aor_len u16 | aor … | (keys_len u16 | keys …) | binding | binding | …
 //! binding = size u24, unanswered u8, the fixed numbers, the lengths (HEAD_LEN bytes in all), then the byte strings
-//!           and, where the length of `attr` says so, the number of the ownership tag
+//!           and, where the length of `attr` says so, the number of the ownership tag and a key/value store
 //! ```
+//!
+//! The key/value store of the address of record is there where `aor_len` says so.
 //!
 //! A typical phone takes about 250 bytes this way, and reading it touches neighbouring cache lines only. Bindings
 //! stand in the order of their arrival. A record is never partly written: a change of sizes builds a new one.
@@ -19,6 +21,13 @@ const HEAD_LEN: usize = 60;
 /// bindings have one, and the others pay nothing for it.
 const HAS_TAG: u16 = 0x8000;
 const TAG_LEN: usize = 2;
+
+/// Set in the length of `attr` when a key/value store with its length follows.
+const HAS_KEYS: u16 = 0x4000;
+
+/// Set in the length of the address of record, which is at most 4096, when its key/value store with its length follows.
+const HAS_AOR_KEYS: u16 = 0x8000;
+const KEYS_LEN: usize = 2;
 
 /// `armed_s` of a record without an entry in the wheel.
 pub(crate) const NOT_ARMED: u32 = u32::MAX;
@@ -47,6 +56,11 @@ impl<'a> RecordView<'a> {
         aor_of(self.bytes)
     }
 
+    /// Its key/value store as text; empty when it has none.
+    pub fn keys(&self) -> &'a [u8] {
+        keys_of(self.bytes)
+    }
+
     /// How many bindings it has, expired ones that were not removed yet included.
     pub fn len(&self) -> usize {
         count_of(self.bytes)
@@ -60,8 +74,8 @@ impl<'a> RecordView<'a> {
     /// The bindings in the order of their arrival, expired ones that were not removed yet included.
     #[inline]
     pub fn bindings(&self) -> Bindings<'a> {
-        let start = AOR_AT + self.aor().len();
-        Bindings { rest: self.bytes.get(start..).unwrap_or(&[]), names: self.names }
+        let rest = self.bytes.get(head_len(self.bytes)..).unwrap_or(&[]);
+        Bindings { rest, names: self.names, aor_keys: keys_of(self.bytes) }
     }
 }
 
@@ -70,6 +84,7 @@ impl<'a> RecordView<'a> {
 pub struct Bindings<'a> {
     rest: &'a [u8],
     names: &'a Names,
+    aor_keys: &'a [u8],
 }
 
 impl<'a> Iterator for Bindings<'a> {
@@ -79,7 +94,7 @@ impl<'a> Iterator for Bindings<'a> {
     fn next(&mut self) -> Option<Binding<'a>> {
         let (packed, rest) = self.rest.split_at_checked(size_of_first(self.rest)?)?;
         self.rest = rest;
-        unpack(packed, self.names)
+        unpack(packed, self.names, self.aor_keys)
     }
 }
 
@@ -95,6 +110,29 @@ impl Record {
     /// A record from a copy of its bytes.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Record {
         Record(bytes.into())
+    }
+
+    /// Its key/value store as text.
+    pub(crate) fn keys(&self) -> &[u8] {
+        keys_of(&self.0)
+    }
+
+    /// Replaces its key/value store, whose length was checked.
+    pub(crate) fn set_keys(&mut self, keys: &[u8]) {
+        let head = self.0.get(..AOR_AT + self.aor().len()).unwrap_or(&[]);
+        let rest = self.0.get(head_len(&self.0)..).unwrap_or(&[]);
+        let extra = if keys.is_empty() { 0 } else { KEYS_LEN + keys.len() };
+        let mut bytes = Vec::with_capacity(head.len() + extra + rest.len());
+        bytes.extend_from_slice(head);
+        let mark = if keys.is_empty() { 0 } else { HAS_AOR_KEYS };
+        let aor_len = self.aor().len() as u16 | mark;
+        write_at(&mut bytes, 6, &aor_len.to_le_bytes());
+        if !keys.is_empty() {
+            bytes.extend_from_slice(&(keys.len() as u16).to_le_bytes());
+            bytes.extend_from_slice(keys);
+        }
+        bytes.extend_from_slice(rest);
+        self.0 = bytes.into_boxed_slice();
     }
 
     pub(crate) fn view<'a>(&'a self, names: &'a Names) -> RecordView<'a> {
@@ -157,13 +195,16 @@ impl Record {
         }
     }
 
-    /// Replaces the binding at `position`, which keeps its place in the order. Equal byte strings leave the
-    /// allocation as it is.
+    /// Replaces the binding at `position`, which keeps its place in the order and its key/value store. Equal byte strings
+    /// leave the allocation as it is.
     pub(crate) fn replace(&mut self, position: usize, binding: &Binding<'_>, names: &Names) {
         let Some((start, end)) = self.locate(position) else { return };
-        let old = self.0.get(start..end).and_then(|packed| unpack(packed, names));
+        let old = self.0.get(start..end).and_then(|packed| unpack(packed, names, &[]));
+        let keys = old.map_or(&[][..], |old| old.keys);
+        let binding = &Binding { keys, aor_keys: &[], ..*binding };
         if old.is_some_and(|old| Binding { numbers: binding.numbers, ..old } == *binding) {
-            write_numbers(&mut self.0, start, &binding.numbers);
+            let numbers = binding.numbers;
+            write_numbers(&mut self.0, start, &numbers);
             return;
         }
         let agent = Agent::of(binding.user_agent, names);
@@ -177,12 +218,12 @@ impl Record {
 
     /// Removes the bindings for which `keep` says false.
     pub(crate) fn retain(&mut self, names: &Names, mut keep: impl FnMut(usize, &Binding<'_>) -> bool) {
-        let start = AOR_AT + self.aor().len();
+        let start = head_len(&self.0);
         let mut bytes = Vec::with_capacity(self.0.len());
         bytes.extend_from_slice(self.0.get(..start).unwrap_or(&[]));
         let mut count = 0;
         for (position, packed) in self.packed().enumerate() {
-            if unpack(packed, names).is_some_and(|binding| keep(position, &binding)) {
+            if unpack(packed, names, keys_of(&self.0)).is_some_and(|binding| keep(position, &binding)) {
                 bytes.extend_from_slice(packed);
                 count += 1;
             }
@@ -196,7 +237,7 @@ impl Record {
     }
 
     fn packed(&self) -> impl Iterator<Item = &[u8]> {
-        let mut rest = self.0.get(AOR_AT + self.aor().len()..).unwrap_or(&[]);
+        let mut rest = self.0.get(head_len(&self.0)..).unwrap_or(&[]);
         std::iter::from_fn(move || {
             let (packed, after) = rest.split_at_checked(size_of_first(rest)?)?;
             rest = after;
@@ -205,7 +246,7 @@ impl Record {
     }
 
     fn locate(&self, position: usize) -> Option<(usize, usize)> {
-        let mut start = AOR_AT + self.aor().len();
+        let mut start = head_len(&self.0);
         for _ in 0..position {
             start += size_of_first(self.0.get(start..)?)?;
         }
@@ -228,9 +269,34 @@ impl<'a> Agent<'a> {
     }
 }
 
+/// The length of the address of record with its mark.
+#[inline]
+fn marked_len(bytes: &[u8]) -> u16 {
+    bytes.get(6..AOR_AT).and_then(|len| Reader(len).u16()).unwrap_or(0)
+}
+
+#[inline]
 fn aor_of(bytes: &[u8]) -> &[u8] {
-    let len = bytes.get(6..AOR_AT).and_then(|len| Reader(len).u16()).unwrap_or(0);
-    bytes.get(AOR_AT..AOR_AT + usize::from(len)).unwrap_or(&[])
+    let len = usize::from(marked_len(bytes) & !HAS_AOR_KEYS);
+    bytes.get(AOR_AT..AOR_AT + len).unwrap_or(&[])
+}
+
+#[inline]
+fn keys_of(bytes: &[u8]) -> &[u8] {
+    let len = marked_len(bytes);
+    if len & HAS_AOR_KEYS == 0 {
+        return &[];
+    }
+    let rest = bytes.get(AOR_AT + usize::from(len & !HAS_AOR_KEYS)..).unwrap_or(&[]);
+    Reader(rest).text().unwrap_or(&[])
+}
+
+/// Where the bindings begin.
+#[inline]
+fn head_len(bytes: &[u8]) -> usize {
+    let len = marked_len(bytes);
+    let aor_end = AOR_AT + usize::from(len & !HAS_AOR_KEYS);
+    if len & HAS_AOR_KEYS == 0 { aor_end } else { aor_end + KEYS_LEN + keys_of(bytes).len() }
 }
 
 fn count_of(bytes: &[u8]) -> usize {
@@ -245,7 +311,8 @@ fn packed_len(binding: &Binding<'_>, agent: &Agent<'_>) -> usize {
     let parts =
         [binding.contact, binding.callid, binding.received, binding.path, binding.instance, binding.attr];
     let tag_len = if binding.ownership_tag == NameId::NONE { 0 } else { TAG_LEN };
-    HEAD_LEN + parts.iter().map(|part| part.len()).sum::<usize>() + agent.inline.len() + tag_len
+    let keys_len = if binding.keys.is_empty() { 0 } else { KEYS_LEN + binding.keys.len() };
+    HEAD_LEN + parts.iter().map(|part| part.len()).sum::<usize>() + agent.inline.len() + tag_len + keys_len
 }
 
 fn pack(bytes: &mut Vec<u8>, binding: &Binding<'_>, agent: &Agent<'_>) {
@@ -254,7 +321,9 @@ fn pack(bytes: &mut Vec<u8>, binding: &Binding<'_>, agent: &Agent<'_>) {
     bytes.extend_from_slice(&[0; NUMBERS_LEN]);
     write_numbers(bytes, start, &binding.numbers);
     let has_tag = binding.ownership_tag != NameId::NONE;
-    let attr_len = binding.attr.len() as u16 | if has_tag { HAS_TAG } else { 0 };
+    let has_keys = !binding.keys.is_empty();
+    let marks = if has_tag { HAS_TAG } else { 0 } | if has_keys { HAS_KEYS } else { 0 };
+    let attr_len = binding.attr.len() as u16 | marks;
     for number in [agent.id.0, binding.contact.len() as u16, binding.path.len() as u16, attr_len] {
         bytes.extend_from_slice(&number.to_le_bytes());
     }
@@ -274,10 +343,14 @@ fn pack(bytes: &mut Vec<u8>, binding: &Binding<'_>, agent: &Agent<'_>) {
     if has_tag {
         bytes.extend_from_slice(&binding.ownership_tag.0.to_le_bytes());
     }
+    if has_keys {
+        bytes.extend_from_slice(&(binding.keys.len() as u16).to_le_bytes());
+        bytes.extend_from_slice(binding.keys);
+    }
 }
 
 #[inline]
-fn unpack<'a>(packed: &'a [u8], names: &'a Names) -> Option<Binding<'a>> {
+fn unpack<'a>(packed: &'a [u8], names: &'a Names, aor_keys: &'a [u8]) -> Option<Binding<'a>> {
     let (head, strings) = packed.split_at_checked(HEAD_LEN)?;
     let mut head = Reader(head);
     let [.., unanswered] = head.array::<4>()?;
@@ -291,12 +364,25 @@ fn unpack<'a>(packed: &'a [u8], names: &'a Names) -> Option<Binding<'a>> {
     let received = strings.take(usize::from(received))?;
     let path = strings.take(usize::from(path))?;
     let instance = strings.take(usize::from(instance))?;
-    let has_tag = attr & HAS_TAG != 0;
-    let attr = strings.take(usize::from(attr & !HAS_TAG))?;
+    let marks = attr & (HAS_TAG | HAS_KEYS);
+    let attr = strings.take(usize::from(attr & !(HAS_TAG | HAS_KEYS)))?;
     let inline = strings.take(usize::from(inline))?;
     let user_agent = if agent == NameId::NONE { inline } else { names.name(agent) };
-    let ownership_tag = if has_tag { NameId(strings.u16()?) } else { NameId::NONE };
-    Some(Binding { numbers, contact, callid, received, path, instance, attr, user_agent, ownership_tag })
+    let ownership_tag = if marks & HAS_TAG != 0 { NameId(strings.u16()?) } else { NameId::NONE };
+    let keys = if marks & HAS_KEYS != 0 { strings.text()? } else { &[] };
+    Some(Binding {
+        numbers,
+        contact,
+        callid,
+        received,
+        path,
+        instance,
+        attr,
+        user_agent,
+        ownership_tag,
+        keys,
+        aor_keys,
+    })
 }
 
 const NUMBERS_LEN: usize = 44;
@@ -369,6 +455,13 @@ impl<'a> Reader<'a> {
     #[inline]
     fn u16(&mut self) -> Option<u16> {
         self.array().map(u16::from_le_bytes)
+    }
+
+    /// A text behind its length in two bytes.
+    #[inline]
+    fn text(&mut self) -> Option<&'a [u8]> {
+        let len = self.u16()?;
+        self.take(usize::from(len))
     }
 
     #[inline]
@@ -481,6 +574,40 @@ mod tests {
         assert_eq!(record.bytes().len(), len + TAG_LEN);
         record.replace(0, &plain, &names);
         check(&record, &names, &[plain]);
+        assert_eq!(record.bytes().len(), len);
+    }
+
+    #[test]
+    fn key_value_stores_stay_through_every_change() {
+        let names = names();
+        let [a, b] = [&b"sip:a"[..], b"sip:b"].map(|contact| binding(contact, b"1"));
+        let kept = Binding { keys: b"{\"k\":1}", ownership_tag: names.intern(b"vip").unwrap(), ..a };
+        let mut record = Record::first(b"alice@example.com", &kept, &names);
+        let len = record.bytes().len();
+        check(&record, &names, &[kept]);
+        record.set_keys(b"{\"x\":\"y\"}");
+        record.set_armed_s(7);
+        record.push(&b, &names);
+        let told = |binding| Binding { aor_keys: b"{\"x\":\"y\"}", ..binding };
+        check(&record, &names, &[told(kept), told(b)]);
+        // What a phone sends has no store, and takes none away.
+        let refreshed =
+            Binding { numbers: Numbers { cseq: 4, ..a.numbers }, ownership_tag: kept.ownership_tag, ..a };
+        let address = record.bytes().as_ptr();
+        record.replace(0, &refreshed, &names);
+        assert_eq!(record.bytes().as_ptr(), address);
+        let longer = Binding { contact: b"sip:a-longer-contact", ..refreshed };
+        record.replace(0, &longer, &names);
+        check(&record, &names, &[told(Binding { keys: kept.keys, ..longer }), told(b)]);
+        assert_eq!((record.armed_s(), record.earliest_expiry_s()), (7, 100));
+        record.retain(&names, |position, _| position == 0);
+        record.replace(0, &a, &names);
+        record.replace(0, &kept, &names);
+        check(&record, &names, &[told(kept)]);
+        record.set_keys(&[b'x'; 65_535]);
+        assert_eq!(record.keys().len(), 65_535);
+        record.set_keys(b"");
+        check(&record, &names, &[kept]);
         assert_eq!(record.bytes().len(), len);
     }
 

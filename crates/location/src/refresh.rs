@@ -45,7 +45,7 @@ impl Domain {
         sink: &mut dyn Sink,
     ) {
         let before_s = self.refresh_before_s.load(Ordering::Relaxed);
-        let Some(record) = shard.table.get_bucket(bucket).filter(|_| before_s != 0) else { return };
+        let Some(record) = shard.table.get(bucket).filter(|_| before_s != 0) else { return };
         for binding in record.view(self.names()).bindings() {
             if refresh_s(&binding, before_s).is_some_and(|due_s| (armed_s..=now_s).contains(&due_s)) {
                 sink.refresh_due(self.name(), record.aor(), &binding);

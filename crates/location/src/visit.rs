@@ -1,7 +1,7 @@
 //! Walking over a table little by little, for what has to be done to every binding once in a while: pinging.
 //!
 //! A walk goes through the places of one shard's table in order. Between two steps the table may change: what is
-//! inserted behind the walk is met in its next round, and a table that has grown is walked again from its start, so
+//! inserted behind the walk is met in its next round, and a table that has moved its records is walked again from its start, so
 //! that nothing is left out.
 
 use crate::binding::{Binding, Numbers};
@@ -40,6 +40,8 @@ pub struct Visited {
     pub place: usize,
     /// How many places the table had.
     pub places: usize,
+    /// How often the table had moved its records.
+    pub moves: u32,
     /// Bindings that were visited.
     pub bindings: usize,
     /// Whether the part was visited to its end.
@@ -60,9 +62,10 @@ impl Domain {
             return Visited { is_done: true, ..Visited::default() };
         };
         let shard: &mut Shard = &mut shard;
-        let places = shard.table.num_buckets();
-        let grown = part.from.places != places;
-        let mut place = if grown { 0 } else { part.from.place };
+        let places = shard.table.places();
+        let moves = shard.table.moves();
+        let has_moved = (part.from.places, part.from.moves) != (places, moves);
+        let mut place = if has_moved { 0 } else { part.from.place };
         let end = (places as u64 * u64::from(part.until)).div_ceil(1 << 16) as usize;
         let mut bindings = 0;
         let mut steps = Vec::new();
@@ -70,7 +73,7 @@ impl Domain {
             bindings += self.visit_record(shard, place, now_s, sink, visit, &mut steps);
             place += 1;
         }
-        Visited { place, places, bindings, is_done: place >= end }
+        Visited { place, places, moves, bindings, is_done: place >= end }
     }
 
     /// Visits the record in one place; gives the number of its bindings.
@@ -83,7 +86,7 @@ impl Domain {
         visit: &mut dyn FnMut(&[u8], &Binding<'_>) -> Step,
         steps: &mut Vec<(usize, Step)>,
     ) -> usize {
-        let Some(record) = shard.table.get_bucket_mut(place) else { return 0 };
+        let Some(record) = shard.table.get_mut(place) else { return 0 };
         steps.clear();
         let view = record.view(self.names());
         for (position, binding) in view.bindings().enumerate().filter(|(_, binding)| binding.is_valid(now_s))
@@ -122,8 +125,8 @@ impl Domain {
             |binding: &Binding<'_>| binding.numbers.contact_id == contact_id && binding.is_valid(now_s);
         let found = shard
             .table
-            .find_mut(self.table_hash(hash), |record| record.view(names).bindings().any(|one| is_it(&one)));
-        let Some(record) = found else { return false };
+            .find(self.table_hash(hash), |record| record.view(names).bindings().any(|one| is_it(&one)));
+        let Some(record) = found.and_then(|place| shard.table.get_mut(place)) else { return false };
         let view = record.view(names);
         let Some((position, binding)) = view.bindings().enumerate().find(|(_, one)| is_it(one)) else {
             return false;

@@ -37,6 +37,7 @@ impl Sink for Store {
             Change::AorDelete => "aor delete".to_owned(),
             Change::ContactInsert(binding) => format!("insert {}", text(binding)),
             Change::ContactUpdate(binding) => format!("update {} {}", text(binding), binding.numbers.cseq),
+            Change::KeysUpdate(binding) => format!("keys {}", text(binding)),
             Change::ContactDelete(binding, _) => format!("delete {}", text(binding)),
         });
     }

@@ -37,6 +37,7 @@ impl Sink for Log {
             Change::AorDelete => "aor delete".to_owned(),
             Change::ContactInsert(binding) => format!("insert {}", text(binding.contact)),
             Change::ContactUpdate(binding) => format!("update {}", text(binding.contact)),
+            Change::KeysUpdate(binding) => format!("keys {}", text(binding.contact)),
             Change::ContactDelete(binding, why) => format!("delete {} {why:?}", text(binding.contact)),
         };
         self.0.push(format!("{domain} {}: {what}", text(aor)));
@@ -88,6 +89,29 @@ fn changes_are_told_in_order() {
     assert_eq!((statistics.users, statistics.contacts, statistics.expires), (0, 0, 1));
     domain.reset_expires();
     assert_eq!(domain.statistics().expires, 0);
+}
+
+#[test]
+fn a_key_value_store_is_told_with_each_binding() {
+    let domain = domain();
+    let mut log = Log::default();
+    let mut entry = domain.lock(b"alice", NOW_S);
+    assert_eq!(entry.set_keys(b"{}", &mut log), Err(Refused::NoSuchBinding));
+    entry.insert(&binding("sip:a", NOW_S + 10), &mut ()).unwrap();
+    entry.insert(&binding("sip:b", NOW_S + 20), &mut ()).unwrap();
+    entry.set_keys(b"{\"k\":1}", &mut log).unwrap();
+    assert_eq!(log.0, ["location alice: keys sip:a", "location alice: keys sip:b"]);
+    assert_eq!(entry.set_keys(&[b' '; 65_536], &mut log), Err(Refused::TooLong(TooLong::Keys)));
+    let image = entry.image();
+    entry.set_keys(b"", &mut ()).unwrap();
+    entry.restore(&image, &mut ());
+    assert_eq!(entry.keys(), b"{\"k\":1}");
+    entry.replace(0, &binding("sip:a", NOW_S + 30), &mut ()).unwrap();
+    assert!(entry.bindings().all(|binding| binding.aor_keys == b"{\"k\":1}"));
+    drop(entry);
+    expire_all(&domain, NOW_S + 30, &mut ());
+    domain.lock(b"alice", NOW_S + 30).insert(&binding("sip:a", NOW_S + 90), &mut ()).unwrap();
+    assert!(domain.lock(b"alice", NOW_S + 30).keys().is_empty());
 }
 
 #[test]

@@ -82,6 +82,8 @@ pub struct Settings {
     pub reg_event: RegEventSettings,
     /// Where bindings are kept besides memory.
     pub store: Option<crate::usrloc::settings::StoreSettings>,
+    /// `mi_dump_kv_store` of `usrloc`.
+    pub shows_keys: bool,
     /// `nat_bflag` of `usrloc` as a mask, 0 for none.
     pub nat_flag: u32,
     /// `push`, when it is loaded.
@@ -258,6 +260,7 @@ impl Settings {
             auth_db: crate::auth_db::AuthDbSettings::new(program),
             reg_event: RegEventSettings::new(program),
             store: crate::usrloc::settings::StoreSettings::new(program),
+            shows_keys: parameters.bool("usrloc", "mi_dump_kv_store"),
             nat_flag: mask(parameters.flag("usrloc", "nat_bflag")),
             push: crate::push::PushSettings::new(program),
             rest_client: crate::rest_client::RestSettings::new(program),

@@ -382,6 +382,12 @@ impl Context {
         key
     }
 
+    /// Whether [`server_key`](Context::server_key) was worked out.
+    #[must_use]
+    pub fn knows_server_key(&self) -> bool {
+        self.server_key.get().is_some()
+    }
+
     /// The Request-URI as the script has set it, else as it came.
     #[must_use]
     pub fn request_uri(&self) -> &[u8] {
@@ -408,6 +414,15 @@ impl Context {
         let request = Arc::new(Request { message: self.packet.own.clone(), reply_to, via_fix });
         self.packet.share(Arc::clone(&request));
         request
+    }
+
+    /// Takes away the receive buffer of a context whose packet is shared: many of them may wait, each with a buffer for the
+    /// longest message otherwise. Without room when there is none.
+    pub fn take_buffer(&mut self) -> Vec<u8> {
+        if self.packet.shared.is_none() {
+            return Vec::new();
+        }
+        std::mem::take(self.packet.own.buffer_mut())
     }
 }
 

@@ -246,7 +246,8 @@ pub static MODULE: Module<Context> = Module {
                 Argument::new("values", ArgumentKind::ReadVariable, "An $avp with their values.").optional(),
             ],
             Routes::ALL,
-            "Raises an event of the script's own.",
+            "Raises an event of the script's own. Values without names are an array, which an event route reads by number; names \
+             without values are nothing.",
             events::raise,
         ),
         Function::<Context>::new(

@@ -72,6 +72,13 @@ pub enum Refused {
     Full,
 }
 
+/// Whether a text may be the name of an event.
+#[must_use]
+pub fn is_event_name(text: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    (1..=MAX_NAME_LEN).contains(&text.len()) && text.bytes().all(is_part)
+}
+
 /// Tells a program of an event from now on for `expires_s` seconds, for ever without it, and no more with 0. Once more for
 /// the same event and socket takes the place of what was.
 ///
@@ -83,8 +90,7 @@ pub fn subscribe(
     expires_s: Option<u64>,
     now_ms: u64,
 ) -> Result<(), Refused> {
-    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    if event.is_empty() || event.len() > MAX_NAME_LEN || !event.bytes().all(is_name) {
+    if !is_event_name(event) {
         return Err(Refused::Event);
     }
     let to = Destination::parse(socket).ok_or(Refused::Socket)?;
@@ -170,24 +176,29 @@ fn udp(own: SocketAddr) -> Option<UdpSocket> {
     Some(socket)
 }
 
-/// `{"jsonrpc":"2.0","method":EVENT,"params":{…}}`.
+/// `{"jsonrpc":"2.0","method":EVENT,"params":{…}}`, with `[…]` where no value has a name.
 fn notification(event: &EventParameters) -> Vec<u8> {
     let mut out = b"{\"jsonrpc\":\"2.0\",\"method\":".to_vec();
     string(event.name.as_bytes(), &mut out);
-    out.extend_from_slice(b",\"params\":{");
+    let is_list = !event.values.is_empty() && event.values.iter().all(|(name, _)| name.is_empty());
+    let (open, close) = if is_list { ("[", "]}") } else { ("{", "}}") };
+    out.extend_from_slice(b",\"params\":");
+    out.extend_from_slice(open.as_bytes());
     for (number, (name, value)) in event.values.iter().enumerate() {
         if number > 0 {
             out.push(b',');
         }
-        string(name.as_bytes(), &mut out);
-        out.push(b':');
+        if !is_list {
+            string(name.as_bytes(), &mut out);
+            out.push(b':');
+        }
         match value {
             Value::Null => string(b"", &mut out),
             Value::Int(number) => out.extend_from_slice(number.to_string().as_bytes()),
             Value::Str(text) => string(text, &mut out),
         }
     }
-    out.extend_from_slice(b"}}");
+    out.extend_from_slice(close.as_bytes());
     out
 }
 
@@ -235,6 +246,10 @@ mod tests {
         let event = EventParameters { name: "E_X".into(), values, subject: None };
         let expected = "{\"jsonrpc\":\"2.0\",\"method\":\"E_X\",\"params\":{\"uri\":\"sip:a\\\"\\\\\\u000d\\u000a\u{fffd}\\u007f\",\
              \"expires\":-5,\"attr\":\"\"}}";
+        assert_eq!(String::from_utf8(notification(&event)).unwrap(), expected);
+        let values = vec![("".into(), Value::Int(1)), ("".into(), Value::str("2"))];
+        let event = EventParameters { name: "E_X".into(), values, subject: None };
+        let expected = "{\"jsonrpc\":\"2.0\",\"method\":\"E_X\",\"params\":[1,\"2\"]}";
         assert_eq!(String::from_utf8(notification(&event)).unwrap(), expected);
     }
 }

@@ -25,15 +25,14 @@ pub struct Gather<'a> {
     /// What has to be taken away from main registrars.
     fronts: &'a Fronts,
     subscriptions: &'a Subscriptions,
-    now_s: u64,
     /// What goes into the database.
     draft: Draft<'a>,
 }
 
 impl<'a> Gather<'a> {
-    /// Gathers what happens at `now_s` (seconds since the Unix epoch); `events` gets the events, if any route `listens`.
+    /// Gathers what happens; `events` gets the events, if any route `listens`.
     #[must_use]
-    pub fn new(node: &'a Node, listens: bool, now_s: u64, events: &'a mut Vec<EventParameters>) -> Self {
+    pub fn new(node: &'a Node, listens: bool, events: &'a mut Vec<EventParameters>) -> Self {
         let names = node.location.names();
         Self {
             events,
@@ -42,7 +41,6 @@ impl<'a> Gather<'a> {
             watchers: &node.watchers,
             fronts: &node.fronts,
             subscriptions: &node.subscriptions,
-            now_s,
             draft: Draft::new(&node.store, names),
         }
     }
@@ -98,10 +96,11 @@ impl Sink for Gather<'_> {
             Change::ContactInsert(binding) => (event::CONTACT_INSERT, Some(binding)),
             Change::ContactUpdate(binding) => (event::CONTACT_UPDATE, Some(binding)),
             Change::ContactDelete(binding, _) => (event::CONTACT_DELETE, Some(binding)),
+            Change::KeysUpdate(_) => return,
         };
         let mut values = vec![(key("domain"), Value::from(domain)), (key("aor"), Value::str(aor))];
         if let Some(binding) = &binding {
-            describe(binding, self.names, self.now_s, &mut values);
+            describe(binding, self.names, &mut values);
         }
         let subject = binding.as_ref().map(|binding| Box::new(subject(binding)));
         self.events.push(EventParameters { name: name.into(), values, subject });
@@ -117,15 +116,14 @@ impl Sink for Gather<'_> {
 
 /// E_UL_LATENCY_UPDATE of a binding, as it is now.
 #[must_use]
-pub fn latency_update(domain: &Domain, aor: &[u8], binding: &Binding<'_>, now_s: u64) -> EventParameters {
+pub fn latency_update(domain: &Domain, aor: &[u8], binding: &Binding<'_>) -> EventParameters {
     let mut values = vec![(key("domain"), Value::from(domain.name())), (key("aor"), Value::str(aor))];
-    describe(binding, domain.names(), now_s, &mut values);
+    describe(binding, domain.names(), &mut values);
     let subject = Some(Box::new(subject(binding)));
     EventParameters { name: event::LATENCY_UPDATE.into(), values, subject }
 }
 
-/// E_UL_CONTACT_REFRESH of a binding: why, and the Call-ID of the request that waits, or nothing. `expires` is the Unix
-/// second in which it ends.
+/// E_UL_CONTACT_REFRESH of a binding: why, and the Call-ID of the request that waits, or nothing.
 #[must_use]
 pub fn contact_refresh(
     (domain, names): (&str, &Names),
@@ -135,8 +133,7 @@ pub fn contact_refresh(
     request_callid: &[u8],
 ) -> EventParameters {
     let numbers = &binding.numbers;
-    let text = |bytes: &[u8]| Value::optional(Some(bytes).filter(|bytes| !bytes.is_empty()));
-    let expires_s = if numbers.expires_s == PERMANENT { 0 } else { i64::from(numbers.expires_s) };
+    let text = Value::str;
     let values = [
         ("domain", Value::from(domain)),
         ("aor", Value::str(aor)),
@@ -145,11 +142,11 @@ pub fn contact_refresh(
         ("user_agent", text(binding.user_agent)),
         ("socket", text(names.name(numbers.socket))),
         ("bflags", Value::Int(i64::from(numbers.flags))),
-        ("expires", Value::Int(expires_s)),
+        ("expires", expires(binding)),
         ("callid", text(binding.callid)),
         ("attr", text(binding.attr)),
         ("shtag", text(names.name(binding.ownership_tag))),
-        ("reason", Value::str(reason)),
+        ("reason", text(reason)),
         ("req_callid", text(request_callid)),
     ];
     EventParameters {
@@ -161,8 +158,8 @@ pub fn contact_refresh(
 
 /// E_UL_CONTACT_UPDATE of a binding, as it is now.
 #[must_use]
-pub fn contact_update(domain: &Domain, aor: &[u8], binding: &Binding<'_>, now_s: u64) -> EventParameters {
-    let updated = latency_update(domain, aor, binding, now_s);
+pub fn contact_update(domain: &Domain, aor: &[u8], binding: &Binding<'_>) -> EventParameters {
+    let updated = latency_update(domain, aor, binding);
     EventParameters { name: event::CONTACT_UPDATE.into(), ..updated }
 }
 
@@ -178,14 +175,18 @@ fn key(name: &str) -> Box<str> {
     name.into()
 }
 
-/// The parameters of a binding, as `usrloc` documents them.
-fn describe(binding: &Binding<'_>, names: &Names, now_s: u64, values: &mut Vec<(Box<str>, Value)>) {
+/// The Unix second in which a binding ends, 0 for one that does not.
+fn expires(binding: &Binding<'_>) -> Value {
+    match binding.numbers.expires_s {
+        PERMANENT => Value::Int(0),
+        expires_s => Value::Int(i64::from(expires_s)),
+    }
+}
+
+/// The parameters of a binding, as `usrloc` documents them: what a binding does not have is an empty text.
+fn describe(binding: &Binding<'_>, names: &Names, values: &mut Vec<(Box<str>, Value)>) {
     let numbers = &binding.numbers;
-    let text = |bytes: &[u8]| Value::optional(Some(bytes).filter(|bytes| !bytes.is_empty()));
-    let expires_s = match numbers.expires_s {
-        PERMANENT => 0,
-        expires_s => i64::from(expires_s) - i64::try_from(now_s).unwrap_or(0),
-    };
+    let text = Value::str;
     let q = if numbers.q == Q_NONE { Value::Int(-1) } else { Value::Int(i64::from(numbers.q)) };
     for (name, value) in [
         ("uri", text(binding.contact)),
@@ -195,7 +196,7 @@ fn describe(binding: &Binding<'_>, names: &Names, now_s: u64, values: &mut Vec<(
         ("user_agent", text(binding.user_agent)),
         ("socket", text(names.name(numbers.socket))),
         ("bflags", Value::Int(i64::from(numbers.flags))),
-        ("expires", Value::Int(expires_s)),
+        ("expires", expires(binding)),
         ("callid", text(binding.callid)),
         ("cseq", Value::Int(i64::from(numbers.cseq))),
         ("attr", text(binding.attr)),
@@ -206,24 +207,28 @@ fn describe(binding: &Binding<'_>, names: &Names, now_s: u64, values: &mut Vec<(
     }
 }
 
-/// `raise_event(name, names, values)`: the event routes of that name run after this route.
+/// `raise_event(name[, names[, values]])`: the event routes of that name run after this route. Values without names are
+/// known by their places; names without values are nothing.
 pub fn raise(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     let Some(name) = call.str(0).and_then(|name| std::str::from_utf8(name).ok()) else { return Flow::FALSE };
     if context.events.len() >= MAX_EVENTS {
         return Flow::FALSE;
     }
     // The newest value of an AVP comes first; parameters are named in the order in which they were added.
-    let mut names = if call.present(1) { call.read_all(context, 1) } else { Vec::new() };
-    let mut values = if call.present(2) { call.read_all(context, 2) } else { Vec::new() };
-    names.reverse();
-    values.reverse();
-    let named = names.into_iter().zip(values.into_iter().chain(std::iter::repeat(Value::Null)));
-    let values = named
-        .filter_map(|(name, value)| {
-            let name = name.into_bytes()?;
-            Some((String::from_utf8_lossy(&name).into(), value))
-        })
-        .collect();
+    let values = if call.present(2) { call.read_all(context, 2) } else { Vec::new() };
+    let values = values.into_iter().rev();
+    let values = if call.present(1) && values.len() > 0 {
+        let names = call.read_all(context, 1).into_iter().rev();
+        let named = names.zip(values.chain(std::iter::repeat(Value::Null)));
+        named
+            .filter_map(|(name, value)| {
+                let name = name.into_bytes()?;
+                Some((String::from_utf8_lossy(&name).into(), value))
+            })
+            .collect()
+    } else {
+        values.map(|value| (key(""), value)).collect()
+    };
     context.events.push(EventParameters { name: name.into(), values, subject: None });
     Flow::TRUE
 }

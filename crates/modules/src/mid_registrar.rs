@@ -2,12 +2,14 @@
 
 mod fronts;
 mod journey;
+pub mod kept;
+mod known;
 mod parameters;
 mod silence;
 
 use std::sync::{Arc, OnceLock};
 
-use seawall_location::{NameId, Sink};
+use seawall_location::{Domain, NameId, Sink};
 use seawall_net::ConnectionId;
 use seawall_registrar::mid::{Decision, Request, contact};
 use seawall_registrar::{Found, Lookup, Outcome, Reject, SaveFlags, Source};
@@ -238,10 +240,23 @@ fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
         connection: context.origin.connection.filter(|_| kept),
         values: Values::read(context, &settings, call.line()),
     };
+    match known::missing(context, front, &settings, asked.aor) {
+        None => serve(context, front, settings, &asked),
+        Some(name) => known::serve_when_known(context, Arc::clone(front), settings, &asked, name),
+    }
+}
+
+/// Answers the REGISTER, or prepares it for the main registrar.
+fn serve(context: &mut Context, front: &Arc<Front>, settings: Arc<MidSettings>, asked: &Asked<'_>) -> Flow {
+    let flags = asked.flags;
+    if let Some(refused) = store::refuse(context) {
+        context.node.counters.bump(context.worker, Stat::RefusedRegs);
+        return registrar::refuse(context, flags.no_reply, refused);
+    }
     let mut headers = std::mem::take(&mut context.scratch);
     headers.clear();
     let before = (context.events.len(), context.keep_connection.len());
-    let (decision, drafted) = decide(context, front, &settings, &asked, &mut headers);
+    let (decision, drafted) = decide(context, front, &settings, asked, &mut headers);
     let flow = match decision {
         Decision::Forward(pending) => {
             context.node.counters.bump(context.worker, Stat::ForwardedRegs);
@@ -266,6 +281,7 @@ fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
 }
 
 /// How `mid_registrar_save()` was called.
+#[derive(Clone)]
 struct Asked<'a> {
     flags: &'a SaveFlags,
     aor: Option<&'a [u8]>,
@@ -291,7 +307,7 @@ fn decide(
     let (now_s, now_ms) = (context.now_s, context.now_ms);
     let node: &Node = node;
     let (listens, waits) = (configuration.routes.location_events, node.store.is_through());
-    let changes = Changes { node, now_s, events, leases: keep_connection };
+    let changes = Changes { node, events, leases: keep_connection };
     changes.gather_waiting(listens, asked.connection, waits, |sink| {
         front.with(node, settings, now_s, |mid| {
             let request = Request {
@@ -361,6 +377,7 @@ fn answer_when_kept(
 }
 
 /// What the script says about a REGISTER in variables.
+#[derive(Clone)]
 struct Values {
     received: Vec<u8>,
     attribute: Vec<u8>,
@@ -389,15 +406,14 @@ impl Values {
 /// contacts. These parts of a context are all that it takes, so that the others can be lent out meanwhile.
 struct Changes<'a> {
     node: &'a Node,
-    now_s: u64,
     events: &'a mut Vec<EventParameters>,
     leases: &'a mut Vec<registrar::Lease>,
 }
 
 impl<'a> Changes<'a> {
     fn of(context: &'a mut Context) -> Changes<'a> {
-        let Context { node, now_s, events, keep_connection, .. } = context;
-        Changes { node, now_s: *now_s, events, leases: keep_connection }
+        let Context { node, events, keep_connection, .. } = context;
+        Changes { node, events, leases: keep_connection }
     }
 
     fn gather<R>(
@@ -417,7 +433,7 @@ impl<'a> Changes<'a> {
         waits: bool,
         act: impl FnOnce(&mut dyn Sink) -> R,
     ) -> (R, Option<Drafted>) {
-        let mut gather = Gather::new(self.node, listens, self.now_s, self.events);
+        let mut gather = Gather::new(self.node, listens, self.events);
         if waits {
             gather.wait_for();
         }
@@ -461,20 +477,31 @@ fn lookup(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     };
     let Some(settings) = context.configuration.settings.mid.clone() else { return Flow::Value(-3) };
     let given = call.str(2).map(<[u8]>::to_vec);
+    known::look_up(context, domain, settings, plan, given)
+}
+
+/// Looks up what is in memory.
+fn look_up(
+    context: &mut Context,
+    domain: &Arc<Domain>,
+    settings: &MidSettings,
+    plan: &LookupPlan,
+    given: Option<&[u8]>,
+) -> Flow {
     let old_branches = if plan.flags.branch { std::mem::take(&mut context.branches) } else { Vec::new() };
     let uri = context.request_uri().to_vec();
     let awoken = context.wakes.len();
-    let found = find(context, &settings, &domain, plan, &uri, given.as_deref());
+    let found = find(context, settings, domain, plan, &uri, given);
     let push = settings.policy.push.as_ref();
-    waking::note(context, &domain, push);
+    waking::note(context, domain, push);
     let mut place = Place::new(plan);
     if matches!(found, Ok(Found::Contacts(_))) {
         place.take(context, &settings.attribute_name);
     }
     let mut extra = false;
     for branch in old_branches {
-        let found = find(context, &settings, &domain, plan, &branch.uri, None);
-        waking::note(context, &domain, push);
+        let found = find(context, settings, domain, plan, &branch.uri, None);
+        waking::note(context, domain, push);
         if matches!(found, Ok(Found::Contacts(_))) {
             place.take(context, &settings.attribute_name);
             extra = true;
@@ -487,7 +514,7 @@ fn lookup(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
 fn find(
     context: &mut Context,
     settings: &MidSettings,
-    domain: &seawall_location::Domain,
+    domain: &Domain,
     plan: &LookupPlan,
     uri: &[u8],
     aor: Option<&[u8]>,

@@ -116,6 +116,13 @@ pub(crate) fn tag_of(context: &Context) -> Option<[u8; 16]> {
     if name_addr::address(message, Name::To).ok()?.tag().is_some() {
         return None;
     }
+    // Nobody looks for the transaction of a REGISTER as a rule, so that its key is not known yet.
+    if message.method_id() == Method::Register
+        && !context.knows_server_key()
+        && let tag @ Some(_) = context.node.keys.stateless_tag(message)
+    {
+        return tag;
+    }
     let key = context.server_key()?;
     Some(context.node.keys.tag(&key))
 }

@@ -1,10 +1,15 @@
 //! Module `usrloc`: the location table's parameters, events and statistics.
 
+mod keys;
 pub mod settings;
 
-use seawall_script::{Event, FlagSpace, Module, Parameter, ParameterKind, Statistic, Value};
+use seawall_script::{
+    Argument, ArgumentKind, Event, FlagSpace, Function, Module, Parameter, ParameterKind, Routes, Statistic,
+    Value,
+};
 
 use crate::context::Context;
+use crate::registrar::prepare_domain;
 
 /// Said of every parameter that only matters in a cluster.
 const NO_CLUSTER: &str = "clustering is not provided yet";
@@ -17,6 +22,10 @@ macro_rules! column {
             .check(settings::is_column)
     };
 }
+
+const DOMAIN: Argument = Argument::new("domain", ArgumentKind::StaticStr, "The name of the location table.");
+const AOR: Argument = Argument::new("aor", ArgumentKind::Str, "The address of record: `user@host` or a URI.");
+const KEY: Argument = Argument::new("key", ArgumentKind::Str, "The name of the value.");
 
 /// What the events of a binding carry, in this order.
 pub const CONTACT_PARAMETERS: &[&str] = &[
@@ -157,9 +166,9 @@ pub static MODULE: Module<Context> = Module {
             "mi_dump_kv_store",
             ParameterKind::Bool,
             "0",
-            "Whether MI shows the key/value stores.",
+            "Whether MI shows the key/value stores of contacts and addresses of record, as `KV-Store`.",
         )
-        .no_effect("key/value stores are not provided yet"),
+        .section("mi_dump_kv_store"),
         Parameter::new(
             "latency_event_min_us",
             ParameterKind::Int,
@@ -250,6 +259,47 @@ pub static MODULE: Module<Context> = Module {
         column!("attr_column", "attr"),
         column!("last_modified_column", "last_modified"),
     ],
+    functions: &[
+        Function::<Context>::new(
+            "ul_add_key",
+            &[
+                DOMAIN,
+                AOR,
+                KEY,
+                Argument::new("value", ArgumentKind::Str, "The value; without one the key is taken away.").optional(),
+            ],
+            Routes::ALL,
+            "Keeps a value with an address of record for as long as it has a binding. With bindings in a database the script \
+             goes on when it is there too; a reply or branch route does not wait.",
+            keys::add,
+        )
+        .section("ul_add_key")
+        .returns(&[
+            (1, "It is kept."),
+            (-1, "The address of record has no binding, its values take too much room, or the database fails."),
+        ])
+        .prepare(prepare_domain),
+        Function::<Context>::new(
+            "ul_get_key",
+            &[DOMAIN, AOR, KEY, Argument::new("destination", ArgumentKind::Variable, "Where the value goes.")],
+            Routes::ALL,
+            "Reads a value that is kept with an address of record.",
+            keys::get,
+        )
+        .section("ul_get_key")
+        .returns(&[(1, "It is in the variable."), (-1, "There is no binding, or no such key.")])
+        .prepare(prepare_domain),
+        Function::<Context>::new(
+            "ul_del_key",
+            &[DOMAIN, AOR, KEY],
+            Routes::ALL,
+            "Takes a value away that is kept with an address of record.",
+            keys::delete,
+        )
+        .section("ul_del_key")
+        .returns(&[(1, "It is gone, or was not there."), (-1, "The address of record has no binding, or the database fails.")])
+        .prepare(prepare_domain),
+    ],
     statistics: &[
         Statistic {
             name: "registered_users",
@@ -304,7 +354,7 @@ pub static MODULE: Module<Context> = Module {
             parameters: AOR_PARAMETERS,
             doc: "An address of record has lost its last binding.",
         },
-        Event { name: event::CONTACT_INSERT, parameters: CONTACT_PARAMETERS, doc: "A binding was made." },
+        Event { name: event::CONTACT_INSERT, parameters: CONTACT_PARAMETERS, doc: "A binding was made. `expires` is the Unix second in which it ends, 0 for never; what it does not have is empty." },
         Event {
             name: event::CONTACT_UPDATE,
             parameters: CONTACT_PARAMETERS,
@@ -326,7 +376,8 @@ pub static MODULE: Module<Context> = Module {
             parameters: REFRESH_PARAMETERS,
             doc: "A contact with push parameters has to register again. `reason` is `reg-refresh` before it ends (see \
                   `contact_refresh_timer`), `ini-` and the method for a request that waits for it, `mid-` and the method for \
-                  one inside a dialog; `req_callid` is the Call-ID of that request.",
+                  one inside a dialog; `req_callid` is the Call-ID of that request. `expires` is the Unix second in which the \
+                  contact ends.",
         },
     ],
     ..Module::new("usrloc", "https://docs.opensips.org/modules/devel/usrloc/")

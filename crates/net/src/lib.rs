@@ -40,3 +40,4 @@ pub use io::{Io, SendError};
 pub use limits::Limits;
 pub use running::{CommandSender, Running, Stats};
 pub use sys::interfaces::local_addresses;
+pub use sys::memory::ask_memory;

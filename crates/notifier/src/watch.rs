@@ -45,7 +45,7 @@ impl Watch {
     /// Takes a change. `None` when it shows in no document.
     pub(crate) fn take(&mut self, change: Change<'_>) -> Option<Changed> {
         match change {
-            Change::AorInsert => None,
+            Change::AorInsert | Change::KeysUpdate(_) => None,
             Change::AorDelete => {
                 self.active = false;
                 None

@@ -49,7 +49,7 @@ impl Apns {
         until_s: u64,
         timeout: Duration,
     ) -> Result<Request, String> {
-        let topic = topic::read(&push.param, &push.prid, push.is_call())?;
+        let topic = topic::read(&push.param, &push.prid, push.rings())?;
         let (kind, priority) = match (topic.voip, push.is_call()) {
             (true, _) => ("voip", "10"),
             (false, true) => ("alert", "10"),

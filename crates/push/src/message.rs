@@ -66,6 +66,12 @@ impl Push {
     pub fn is_call(&self) -> bool {
         self.reason.starts_with("ini-")
     }
+
+    /// Whether the phone is to ring. Apple ends an application that gets a PushKit push and shows no call.
+    #[must_use]
+    pub fn rings(&self) -> bool {
+        self.reason == "ini-INVITE"
+    }
 }
 
 /// What became of a push.

@@ -86,7 +86,7 @@ impl<'r, 'm> Plan<'r, 'm> {
     ) -> Result<(), Reject> {
         let base_s = if register.is_granted { asked.expires_s } else { interval_s(save, asked)? };
         let matching = match &save.policy.push {
-            Some(push) if asked.wakes.is_matched() => push.matching(),
+            Some(push) if asked.wakes.is_matched() => push.matching(asked),
             _ => save.matching(),
         };
         let candidate = candidate(register, asked);

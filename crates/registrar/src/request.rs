@@ -1,5 +1,6 @@
 //! A REGISTER, read and checked as far as that is possible without the bindings (behaviour §1, §2).
 
+use seawall_location::{Domain, Place};
 use seawall_sip::cseq::CSeq;
 use seawall_sip::name_addr::{self, Contact, Contacts};
 use seawall_sip::{Message, Name, ascii, cseq, list, validate};
@@ -48,6 +49,10 @@ pub struct Asked<'m> {
     pub methods: Option<u32>,
     /// What it says about pushes, where they are on.
     pub wakes: Wakes,
+    /// The provider that pushes to it; empty where it does not say.
+    pub provider: &'m [u8],
+    /// Whether it is one of Web Push without `pn-param`.
+    pub is_short: bool,
 }
 
 /// A REGISTER, borrowed from its message.
@@ -82,6 +87,8 @@ pub struct Register<'m> {
     /// Whether the intervals were granted by another registrar, which has answered too: they are taken as they are, and
     /// no header fields of a reply are written.
     pub is_granted: bool,
+    /// Where the address of record is in the table that it was read for.
+    pub(crate) place: Option<Place>,
 }
 
 /// Whose bindings a REGISTER is about.
@@ -111,7 +118,19 @@ impl<'m> Register<'m> {
         policy: &Policy,
         flags: &SaveFlags,
     ) -> Result<Register<'m>, Reject> {
-        Register::read_as(message, Whose::of(aor), policy, flags, false)
+        Register::read_as(message, Whose::of(aor), policy, flags, false, None)
+    }
+
+    /// As [`Register::read`], for a table that will be asked next: memory is asked for what stands there meanwhile.
+    #[inline]
+    pub(crate) fn read_for(
+        message: &'m Message,
+        aor: Option<&[u8]>,
+        policy: &Policy,
+        flags: &SaveFlags,
+        domain: &Domain,
+    ) -> Result<Register<'m>, Reject> {
+        Register::read_as(message, Whose::of(aor), policy, flags, false, Some(domain))
     }
 
     /// Reads a REGISTER that another registrar has accepted. What the request insists on was for that one to judge.
@@ -121,7 +140,7 @@ impl<'m> Register<'m> {
         policy: &Policy,
         flags: &SaveFlags,
     ) -> Result<Register<'m>, Reject> {
-        Register::read_as(message, Whose::of(aor), policy, flags, true)
+        Register::read_as(message, Whose::of(aor), policy, flags, true, None)
     }
 
     /// Reads a REGISTER again. Its address of record and the methods of Allow are what was found when it was read first.
@@ -131,7 +150,7 @@ impl<'m> Register<'m> {
         policy: &Policy,
         flags: &SaveFlags,
     ) -> Result<Register<'m>, Reject> {
-        Register::read_as(message, Whose::Known(aor, methods), policy, flags, false)
+        Register::read_as(message, Whose::Known(aor, methods), policy, flags, false, None)
     }
 
     #[inline]
@@ -141,6 +160,7 @@ impl<'m> Register<'m> {
         policy: &Policy,
         flags: &SaveFlags,
         is_granted: bool,
+        domain: Option<&Domain>,
     ) -> Result<Register<'m>, Reject> {
         if message.flaw().is_some() {
             return Err(Reject::MessageParse);
@@ -173,11 +193,9 @@ impl<'m> Register<'m> {
             is_outbound: false,
             flow: None,
             user_agent: user_agent(message),
-            methods: match whose {
-                Whose::Known(_, methods) => methods,
-                Whose::To | Whose::Given(_) => methods::allowed(message),
-            },
+            methods: 0,
             is_granted,
+            place: None,
         };
         match whose {
             Whose::To => {
@@ -186,6 +204,17 @@ impl<'m> Register<'m> {
             }
             Whose::Given(uri) => aor::canonical_text(uri, policy, &mut register.aor)?,
             Whose::Known(aor, _) => register.aor.extend_from_slice(aor),
+        }
+        register.place = domain.map(|domain| domain.place(&register.aor));
+        if let (Some(domain), Some(place)) = (domain, register.place) {
+            domain.expect(place);
+        }
+        register.methods = match whose {
+            Whose::Known(_, methods) => methods,
+            Whose::To | Whose::Given(_) => methods::allowed(message),
+        };
+        if let (Some(domain), Some(place)) = (domain, register.place) {
+            domain.expect_record(place);
         }
         if flags.path != PathMode::Ignore {
             register.read_path(flags)?;
@@ -300,6 +329,8 @@ impl<'m, 'p> Reader<'m, 'p> {
             received: b"",
             methods: None,
             wakes: Wakes::Not,
+            provider: b"",
+            is_short: false,
         };
         Reader { asked, fault: None, policy }
     }

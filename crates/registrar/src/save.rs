@@ -101,7 +101,7 @@ impl<'a> Save<'a> {
         reply: &mut Vec<u8>,
         sink: &mut dyn Sink,
     ) -> Outcome {
-        match Register::read(message, aor, self.policy, self.flags) {
+        match Register::read_for(message, aor, self.policy, self.flags, self.domain) {
             Ok(mut register) => {
                 self.note_flow(&mut register);
                 self.run(&register, reply, sink)
@@ -139,7 +139,8 @@ impl<'a> Save<'a> {
         reply: &mut Vec<u8>,
         sink: &mut dyn Sink,
     ) -> Result<Outcome, Reject> {
-        let mut entry = self.domain.lock(&register.aor, self.now_s);
+        let place = register.place.unwrap_or_else(|| self.domain.place(&register.aor));
+        let mut entry = self.domain.lock_at(place, &register.aor, self.now_s);
         // Expired bindings that the wheel has not come to yet must neither match nor count.
         if entry.has_expired() {
             entry.purge(sink);
@@ -340,6 +341,8 @@ impl<'a> Save<'a> {
             attr: self.source.attr,
             user_agent: register.user_agent,
             ownership_tag: self.source.ownership_tag,
+            keys: &[],
+            aor_keys: &[],
         }
     }
 

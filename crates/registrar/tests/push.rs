@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use common::{Registrar, canonical, message, text};
 use seawall_location::PUSH_FLAG;
-use seawall_registrar::push::{PURR_LEN, read_purr};
+use seawall_registrar::push::{MatchParams, PURR_LEN, read_purr};
 use seawall_registrar::{Found, Lookup, LookupFlags, Policy, Push, Targets};
 use seawall_sip::Method;
 
@@ -156,13 +156,30 @@ fn a_complete_contact_is_matched_by_its_parameters_alone() {
 #[test]
 fn pn_ct_match_params_says_which_parameters_count() {
     let params = [&b"pn-provider"[..], b"pn-prid"].map(Box::from).into();
-    let mut registrar = with(Push { match_params: params, ..push() });
+    let mut registrar = with(Push { match_params: MatchParams::new(params), ..push() });
     registrar.serve("", None, &message("Contact: <sip:a@h;pn-provider=fcm;pn-prid=1;pn-param=x>"));
     let moved = "sip:a@g;pn-provider=fcm;pn-prid=1;pn-param=y";
     registrar.serve("", None, &message(&format!("Call-ID: b\nContact: <{moved}>")));
     assert_eq!(stored(&registrar), [format!("*{moved}")]);
     registrar.now_s += 1;
     check_lookup(&registrar, "", Found::Waking, &[], &[moved]);
+}
+
+#[test]
+fn a_contact_of_web_push_needs_no_pn_param() {
+    let mut registrar = with(Push { providers: [&b"webpush"[..], b"fcm"].map(Box::from).into(), ..push() });
+    let (browser, moved) = ("sip:a@h;pn-provider=WebPush;pn-prid=1", "sip:b@g;pn-prid=1;pn-provider=WebPush");
+    registrar.serve("", None, &message(&format!("Contact: <{browser}>")));
+    assert_eq!(stored(&registrar), [format!("*{browser}")]);
+    registrar.serve("", None, &message(&format!("Call-ID: b\nContact: <{moved}>")));
+    assert_eq!(stored(&registrar), [format!("*{moved}")]);
+    // With one, that one counts; another provider needs it as ever.
+    let keyed = format!("{moved};pn-param=k");
+    registrar.serve("", None, &message(&format!("Call-ID: c\nContact: <{keyed}>")));
+    assert_eq!(stored(&registrar), [format!("*{moved}"), format!("*{keyed}")]);
+    let partial = "sip:a@h;pn-provider=fcm;pn-prid=1";
+    registrar.serve("", None, &message(&format!("Call-ID: d\nContact: <{partial}>")));
+    assert!(stored(&registrar).contains(&partial.to_owned()), "it is not marked");
 }
 
 #[test]

@@ -224,8 +224,22 @@ impl Keys {
     /// The tag of [`write_tag`](Keys::write_tag) as bytes of its own.
     #[must_use]
     pub fn tag(&self, key: &ServerKey) -> [u8; 16] {
+        self.tag_over(&key.value.to_le_bytes())
+    }
+
+    /// A tag for replies to a request that is answered without a transaction: the same for its retransmissions
+    /// (RFC 3261 §8.2.7), and not to be guessed. It costs less than the key of a transaction, but nothing else can be
+    /// recognised by it. `None` where the topmost Via has no branch that is unique.
+    #[must_use]
+    pub fn stateless_tag(&self, request: &Message) -> Option<[u8; 16]> {
+        let via = Via::top(request).ok()?;
+        via.branch().filter(|branch| has_cookie(branch)).map(|branch| self.tag_over(branch))
+    }
+
+    #[inline]
+    fn tag_over(&self, bytes: &[u8]) -> [u8; 16] {
         let mut hasher = self.path;
-        hasher.write(&key.value.to_le_bytes());
+        hasher.write(bytes);
         let mut tag = [0; 16];
         for (part, number) in tag.as_chunks_mut::<8>().0.iter_mut().zip(halves(hasher.finish().to_be())) {
             *part = hex::digits(number);

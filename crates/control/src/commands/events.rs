@@ -1,4 +1,4 @@
-//! `evi:subscribe`, `evi:list`, `evi:subscribers`: programs outside that are told of events.
+//! `evi:subscribe`, `evi:list`, `evi:subscribers`: programs outside that are told of events; `evi:raise`: raising one.
 
 use std::sync::Arc;
 
@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::command::{Command, MiParameter, ParameterKind, Params, Reply};
 use crate::error::MiError;
-use crate::server::{EventSubscriber, Server};
+use crate::limits::EVENT_VALUES;
+use crate::server::{EventSubscriber, EventValue, Server};
 
 /// For how long a subscription holds that says nothing about it, in seconds.
 const EXPIRE_S: u64 = 3600;
@@ -49,7 +50,43 @@ pub static COMMANDS: &[Command] = &[
         section: "core",
         run: subscribers,
     },
+    Command {
+        name: "raise_event",
+        aliases: &["evi:raise"],
+        recipes: &[&[
+            MiParameter::new("event", ParameterKind::Str, "The name of the event."),
+            MiParameter::optional(
+                "params",
+                ParameterKind::Values,
+                "Its values: an array, or an object of names and values (in a string, too).",
+            ),
+        ]],
+        doc: "Raises an event: its event route runs, and whoever subscribed to it is told.",
+        section: "core MI: evi:raise",
+        run: raise,
+    },
 ];
+
+fn raise(server: &Arc<dyn Server>, params: &Params) -> Result<Reply, MiError> {
+    let read = |name: &str, value: &Value| {
+        let read = match value {
+            Value::String(text) => Some(EventValue::Text(text.clone())),
+            value => value.as_i64().map(EventValue::Int),
+        };
+        read.map(|value| (name.to_owned(), value))
+    };
+    let values: Option<Vec<_>> = match params.values("params") {
+        Some(Value::Object(named)) => named.iter().map(|(name, value)| read(name, value)).collect(),
+        Some(Value::Array(items)) => items.iter().map(|value| read("", value)).collect(),
+        _ => Some(Vec::new()),
+    };
+    let values = values.ok_or_else(|| MiError::invalid_params("`params` holds strings and integers"))?;
+    if values.len() > EVENT_VALUES {
+        return Err(MiError::invalid_params("`params` holds too many values"));
+    }
+    server.event_raise(params.str("event").unwrap_or_default(), &values)?;
+    Ok(Reply::ok())
+}
 
 fn subscribe(server: &Arc<dyn Server>, params: &Params) -> Result<Reply, MiError> {
     let expire_s = match params.int("expire") {

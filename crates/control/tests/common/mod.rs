@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicI8, AtomicU64, Ordering};
 use seawall_control::users::{UserError, Users};
 
 use seawall_control::server::{
-    Contact, Domain, EventSubscriber, Expires, LocationError, NewContact, Process, PushService, RecordSink,
-    Registration, Server, State, Statistic, StatisticKind, Subscription,
+    Contact, Domain, EventSubscriber, EventValue, Expires, LocationError, NewContact, Process, PushService,
+    RecordSink, Registration, Server, State, Statistic, StatisticKind, Subscription,
 };
 
 /// 1 January 2026, 00:00:00 UTC.
@@ -103,6 +103,7 @@ fn show(aor: &[u8], contacts: &[Stored], sink: &mut dyn RecordSink) {
             sip_instance: None,
             ping_latency_us: None,
             ownership_tag: None,
+            kv_store: None,
         });
     }
 }
@@ -257,6 +258,18 @@ impl Server for FakeServer {
     fn events(&self, each: &mut dyn FnMut(&str)) {
         each("E_X");
         each("E_Y");
+    }
+
+    fn event_raise(&self, event: &str, values: &[(String, EventValue)]) -> Result<(), LocationError> {
+        let text = |name: &str, value: &str| (name.to_owned(), EventValue::Text(value.to_owned()));
+        let number = ("n".to_owned(), EventValue::Int(1));
+        match (event, values) {
+            ("E_X", []) => Ok(()),
+            ("E_LIST", given) if *given == [text("", "a"), text("", "b")] => Ok(()),
+            ("E_ONE", given) if *given == [text("", "127.0.0.1")] => Ok(()),
+            ("E_NAMED", given) if *given == [text("ip", "127.0.0.1"), number] => Ok(()),
+            _ => Err(LocationError::Refused("Bad event")),
+        }
     }
 
     fn push_wake(&self, domain: &str, aor: &[u8], reason: &[u8]) -> Result<usize, LocationError> {

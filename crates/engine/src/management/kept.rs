@@ -28,7 +28,7 @@ impl Management {
     ) -> Result<R, LocationError> {
         let mut events = Vec::new();
         let listens = self.node.configuration.load().routes.location_events;
-        let mut gather = Gather::new(&self.node, listens, unix_s(), &mut events);
+        let mut gather = Gather::new(&self.node, listens, &mut events);
         if self.node.store.is_through() {
             gather.wait_for();
         }
@@ -66,7 +66,13 @@ impl Management {
     pub(super) fn flush_all(&self) -> Result<(), LocationError> {
         self.written()?;
         for table in self.node.store.tables() {
-            if let Err(error) = self.runtime.block_on(table.backend.settle()) {
+            let settled = self.runtime.block_on(async {
+                if let Some(beside) = table.beside.get() {
+                    beside.flush().await?;
+                }
+                table.backend.settle().await
+            });
+            if let Err(error) = settled {
                 tracing::error!("{}: {error}", table.domain.name());
                 return Err(FAILED);
             }

@@ -5,19 +5,23 @@ mod loader;
 mod table;
 #[cfg(test)]
 mod tests;
+mod upstream;
 mod writer;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use seawall_location::Domain;
+use seawall_modules::configuration::Configuration;
 use seawall_modules::context::Context;
+use seawall_modules::mid_registrar::kept;
 use seawall_modules::node::Node;
-use seawall_modules::store::{FlagNames, Loading, Store};
+use seawall_modules::store::{FlagNames, Loading, Store, StoredTable};
 use seawall_modules::usrloc::settings::StoreSettings;
 use seawall_net::CommandSender;
 use seawall_script::{FlagSpace, Program};
-use seawall_storage::location::LocationTable;
+use seawall_storage::location::{Columns, LocationTable};
 use seawall_storage::{Database, Identifier, Storage, StorageError};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
@@ -55,15 +59,20 @@ pub(crate) struct Opened {
 }
 
 /// Opens the database, makes its table where that is due, and reads the secret, or keeps `fresh` as the secret of a
-/// database that has none.
+/// database that has none. With a mid-registrar the table beside it is made, too.
 pub(crate) async fn open(
     storage: &Storage,
+    configuration: &Configuration,
     settings: &StoreSettings,
     table: &str,
     fresh: [u8; 16],
 ) -> Result<Opened, OpenError> {
-    let first = table_of(&database(storage, settings)?, settings, table)?;
+    let database = database(storage, settings)?;
+    let first = table_of(&database, settings, table)?;
     first.prepare().await?;
+    if upstream::is_used(configuration) {
+        upstream_of(&database, table)?.prepare_own().await?;
+    }
     let secret = match first.state_get(SECRET).await? {
         Some(kept) => kept.try_into().map_err(|_| OpenError::Secret)?,
         None => {
@@ -87,10 +96,23 @@ fn table_of(database: &Database, settings: &StoreSettings, name: &str) -> Result
     Ok(if settings.is_sql_only { table.shared() } else { table })
 }
 
+/// The table of what main registrars hold.
+fn upstream_of(database: &Database, name: &str) -> Result<LocationTable, OpenError> {
+    let name = kept::table_name(name);
+    let identifier = Identifier::new(&name)
+        .map_err(|_| StorageError::Schema(format!("\"{name}\" is too long for the name of a table")))?;
+    Ok(LocationTable::new(database.clone(), &identifier, &Columns::default()))
+}
+
+/// The tasks that keep what main registrars hold. Tables are added while the server runs.
+type Keepers = Arc<Mutex<Vec<tokio::task::JoinHandle<()>>>>;
+
 /// The tasks of the store.
 pub(crate) struct Tasks {
     stop: watch::Sender<bool>,
     writer: tokio::task::JoinHandle<()>,
+    keepers: Keepers,
+    node: Arc<Node>,
     first: LocationTable,
 }
 
@@ -100,6 +122,17 @@ impl Tasks {
         let _ = self.stop.send(true);
         if self.writer.await.is_err() {
             tracing::error!("the store's writer has failed; the last changes may not be in the database");
+        }
+        let keepers = std::mem::take(&mut *self.keepers.lock());
+        for keeper in keepers {
+            let _ = keeper.await;
+        }
+        for table in self.node.store.tables() {
+            if let Some(beside) = table.beside.get()
+                && tokio::time::timeout(SETTLE, beside.flush()).await.is_err()
+            {
+                tracing::warn!("what main registrars hold goes into its table at the next start");
+            }
         }
         // Everything is on disk already; whoever looks into the file of a stopped server should find it in the table.
         match tokio::time::timeout(SETTLE, self.first.settle()).await {
@@ -125,19 +158,22 @@ pub(crate) fn start(
     let (stop, stopped) = watch::channel(false);
     let bell = Arc::clone(&work);
     node.store.on_work(move || bell.notify_one());
+    let keepers = Keepers::default();
     let (weak, handle, loader_stop) = (Arc::downgrade(node), runtime.clone(), stopped.clone());
+    let further = Arc::clone(&keepers);
     node.store.on_table(move |domain| {
         if let Some(node) = weak.upgrade() {
-            attach(&node, domain, None, &handle, loader_stop.clone());
+            attach(&node, domain, None, &handle, loader_stop.clone(), &further);
         }
     });
     let Opened { first, .. } = opened;
     for domain in node.location.domains() {
-        attach(node, &domain, Some(&first), runtime, stopped.clone());
+        attach(node, &domain, Some(&first), runtime, stopped.clone(), &keepers);
     }
     if node.store.is_back() {
         let flusher = flusher::Flusher { node: Arc::clone(node), work, stop: stopped };
-        return Some(Tasks { stop, writer: runtime.spawn(flusher.run()), first });
+        let writer = runtime.spawn(flusher.run());
+        return Some(Tasks { stop, writer, keepers, node: Arc::clone(node), first });
     }
     let workers = node.workers;
     let told = move || {
@@ -147,7 +183,8 @@ pub(crate) fn start(
         }
     };
     let writer = writer::Writer { node: Arc::clone(node), work, stop: stopped, told: Box::new(told) };
-    Some(Tasks { stop, writer: runtime.spawn(writer.run()), first })
+    let writer = runtime.spawn(writer.run());
+    Some(Tasks { stop, writer, keepers, node: Arc::clone(node), first })
 }
 
 /// Adds a location table to the store and begins to load it. `first` is the table that was opened at the start.
@@ -157,6 +194,7 @@ fn attach(
     first: Option<&LocationTable>,
     runtime: &Handle,
     stop: watch::Receiver<bool>,
+    keepers: &Keepers,
 ) {
     let store: &Store = &node.store;
     let Some(settings) = store.settings() else { return };
@@ -178,7 +216,31 @@ fn attach(
         return;
     }
     let table = store.add(Arc::clone(domain), backend, Loading::default());
+    if let Some(keeper) = keep_upstream(node, settings, &table, stop.clone()) {
+        keepers.lock().push(runtime.spawn(keeper));
+    }
     runtime.spawn(loader::load(Arc::clone(node), table, stop));
+}
+
+/// Has what main registrars hold kept, where there are any and bindings are written.
+fn keep_upstream(
+    node: &Arc<Node>,
+    settings: &StoreSettings,
+    table: &Arc<StoredTable>,
+    stop: watch::Receiver<bool>,
+) -> Option<impl Future<Output = ()> + Send + 'static> {
+    if !upstream::is_used(&node.configuration.load()) || !node.store.is_on() {
+        return None;
+    }
+    let made =
+        database(&node.storage, settings).and_then(|database| upstream_of(&database, table.domain.name()));
+    match made {
+        Ok(own) => Some(upstream::start(node, table, PreparedTable::own(own), stop)),
+        Err(error) => {
+            tracing::error!("what main registrars hold for {} stays in memory: {error}", table.domain.name());
+            None
+        }
+    }
 }
 
 /// Tells the store what a reload may have changed.

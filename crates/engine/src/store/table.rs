@@ -1,5 +1,7 @@
 //! A table that is prepared before its first use, whoever comes first.
 
+use std::sync::Arc;
+
 use seawall_modules::store::{Backend, Doing};
 use seawall_storage::StorageError;
 use seawall_storage::location::{LocationTable, Page, Row, RowChange};
@@ -8,17 +10,27 @@ use tokio::sync::OnceCell;
 /// The table, and whether it is prepared.
 pub struct PreparedTable {
     table: LocationTable,
+    /// Whether it is nobody else's, so that it is made when it is missing.
+    is_own: bool,
     ready: OnceCell<()>,
 }
 
 impl PreparedTable {
     /// Not prepared yet.
     pub fn new(table: LocationTable) -> Self {
-        Self { table, ready: OnceCell::new() }
+        Self { table, is_own: false, ready: OnceCell::new() }
+    }
+
+    /// A table that is this server's alone, not prepared yet.
+    pub fn own(table: LocationTable) -> Self {
+        Self { is_own: true, ..Self::new(table) }
     }
 
     async fn ready(&self) -> Result<&LocationTable, StorageError> {
-        self.ready.get_or_try_init(|| self.table.prepare()).await?;
+        let prepare = async || {
+            if self.is_own { self.table.prepare_own().await } else { self.table.prepare().await }
+        };
+        self.ready.get_or_try_init(prepare).await?;
         Ok(&self.table)
     }
 }
@@ -32,12 +44,16 @@ impl Backend for PreparedTable {
         Box::pin(async { self.ready().await?.apply(changes).await })
     }
 
+    fn apply_shared(&self, changes: Arc<Vec<RowChange>>) -> Doing<'_, ()> {
+        Box::pin(async { self.ready().await?.apply_shared(changes).await })
+    }
+
     fn rows_of<'a>(&'a self, username: &'a [u8], domain: Option<&'a [u8]>) -> Doing<'a, Vec<Row>> {
         Box::pin(async move { self.ready().await?.rows_of(username, domain).await })
     }
 
     fn page(&self, after_contact_id: Option<u64>, rows: u32) -> Doing<'_, Page> {
-        Box::pin(async move { self.ready().await?.page(after_contact_id, rows).await })
+        Box::pin(async move { self.ready().await?.page_at_start(after_contact_id, rows).await })
     }
 
     fn count(&self) -> Doing<'_, u64> {

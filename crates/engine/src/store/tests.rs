@@ -157,7 +157,7 @@ impl Bench {
         act: impl FnOnce(&mut seawall_location::Entry<'_>, &mut Gather<'_>),
     ) -> Drafted {
         let mut events = Vec::new();
-        let mut gather = Gather::new(&self.node, false, NOW_S, &mut events);
+        let mut gather = Gather::new(&self.node, false, &mut events);
         gather.wait_for();
         act(&mut self.stored.domain.lock(aor.as_bytes(), NOW_S), &mut gather);
         gather.finish().unwrap()

@@ -1,8 +1,8 @@
 //! What the server keeps of its main registrars: one [`Front`] for each location table that `mid_registrar_save()` names.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::{Mutex, RwLock};
 use seawall_digest::{Challenged, is_stale, respond};
@@ -40,6 +40,8 @@ pub struct Front {
     errands: AtomicUsize,
     /// Whether the main registrars answer.
     pub(super) silence: Silence,
+    /// Tells whoever keeps the registrations that something has changed.
+    bell: OnceLock<Box<dyn Fn() + Send + Sync>>,
 }
 
 /// All of them.
@@ -75,15 +77,14 @@ impl Fronts {
         if let Some(front) = list.iter().find(|front| Arc::ptr_eq(&front.domain, domain)) {
             return Arc::clone(front);
         }
-        let mut secret = [0; 16];
-        // Without a system source clients could aim at places in the table, which costs time and no safety.
-        let _ = getrandom::fill(&mut secret);
         let front = Arc::new(Front {
             domain: Arc::clone(domain),
-            upstream: Upstream::new(secret),
+            // Flows are compared after a restart, where the bindings are kept.
+            upstream: Upstream::new(domain.key(b"upstream")),
             gone: Mutex::default(),
             errands: AtomicUsize::new(0),
             silence: Silence::default(),
+            bell: OnceLock::new(),
         });
         list.push(Arc::clone(&front));
         self.is_used.store(true, Ordering::Relaxed);
@@ -155,14 +156,27 @@ impl Front {
         act: impl FnOnce(&Mid<'_>) -> R,
     ) -> R {
         let is_own = |uri: &Uri<'_>| crate::registrar::is_own_socket(node, uri);
-        act(&Mid {
+        let result = act(&Mid {
             now_s,
             policy: &settings.policy,
             settings: &settings.mid,
             domain: &self.domain,
             upstream: &self.upstream,
             is_own: &is_own,
-        })
+        });
+        if self.upstream.has_changed()
+            && let Some(bell) = self.bell.get()
+        {
+            bell();
+        }
+        result
+    }
+
+    /// Has the registrations kept: `bell` is called when something of them has changed.
+    pub fn keep(&self, bell: impl Fn() + Send + Sync + 'static) {
+        if self.bell.set(Box::new(bell)).is_ok() {
+            self.upstream.keep();
+        }
     }
 
     /// Takes contacts that went away.

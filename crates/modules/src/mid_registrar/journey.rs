@@ -153,7 +153,7 @@ fn accept(context: &mut Context, journey: &Journey, branch: u16, transaction: &T
     let Some(socket) = node.socket_by_name(main.socket).and_then(|id| node.socket(id)) else { return };
     scratch.clear();
     let listens = transaction.configuration.routes.location_events;
-    let changes = Changes { node, now_s: *now_s, events, leases: keep_connection };
+    let changes = Changes { node, events, leases: keep_connection };
     changes.gather(listens, journey.connection, |sink| {
         journey.front.with(node, &journey.settings, *now_s, |mid| {
             mid.accepted(&request.message, &state.pending, response, main, place(socket), scratch, sink)

@@ -173,7 +173,8 @@ pub const ALL: &[Parameter] = &[
         ParameterKind::Str,
         "pn-provider, pn-prid, pn-param",
         "The URI parameters that a contact which has them all is matched by, and by nothing else. They are taken out of \
-         the Request-URI before a request is sent to it.",
+         the Request-URI before a request is sent to it. A contact of webpush needs no pn-param, which RFC 8599 does \
+         not give it.",
     )
     .section("1.5.28")
     .check(push::is_match_list),
@@ -266,6 +267,14 @@ pub fn advise(setup: &Setup<'_>, diagnostics: &mut Diagnostics) {
                 "in this mode anybody may add a contact to a registered user, without a password",
             )
             .help("set `absorb` of mid_registrar to \"verified\", or authorize clients in the script");
+    }
+    for (name, value) in [("working_mode_preset", &b"sql-only"[..]), ("cluster_mode", b"sql-only")] {
+        let found = parameters.all("usrloc", name).last();
+        if let Some(found) = found.filter(|_| parameters.str("usrloc", name) == Some(value)) {
+            diagnostics
+                .error(found.span, "mid_registrar does not work with \"sql-only\"")
+                .help("what is absorbed is decided by bindings in memory: use a single-instance preset");
+        }
     }
     let is_on = !parameters.bool(MODULE, "disable_gruu");
     let is_default = parameters.str(MODULE, "gruu_secret") == Some(b"0p3nS1pS");

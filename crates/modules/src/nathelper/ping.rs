@@ -265,7 +265,7 @@ pub fn answered(
         if listens && settings.is_news(binding.numbers.latency_us, latency_us) {
             let numbers = Numbers { latency_us, ..binding.numbers };
             let binding = Binding { numbers, ..*binding };
-            events.push(events::latency_update(domain, aor, &binding, pong.now_s));
+            events.push(events::latency_update(domain, aor, &binding));
         }
         Some(latency_us)
     });

@@ -100,7 +100,7 @@ impl Pinger {
             let Some((pings, removals)) = self.walks.get_mut(number) else { continue };
             // Removing comes first: what is lost in this moment is not pinged once more.
             if settings.remove_flag != 0 {
-                let mut sink = Gather::new(node, listens, now.now_s, events);
+                let mut sink = Gather::new(node, listens, events);
                 let mut removed = 0;
                 removals.advance(behind, shards, |part| {
                     domain.visit(part, now.now_s, &mut sink, &mut |_, binding| {
@@ -389,7 +389,7 @@ mod tests {
                 let first = (part.shard - shards.index) / shards.workers * 1000;
                 (start..stop).for_each(|place| seen[first + place] += 1);
                 tick += stop - start;
-                Visited { place: stop, places: 1000, bindings: stop - start, is_done: stop >= end }
+                Visited { place: stop, places: 1000, moves: 0, bindings: stop - start, is_done: stop >= end }
             });
             ticks.push(tick);
         }

@@ -58,7 +58,7 @@ impl Sink for Keeping<'_, '_> {
                 let holder = binding.numbers.contact_id;
                 self.leases.push(Lease { connection: self.connection, holder, until_s: 0 });
             }
-            Change::AorInsert | Change::AorDelete => {}
+            Change::AorInsert | Change::AorDelete | Change::KeysUpdate(_) => {}
         }
         if self.gather.listens() {
             self.gather.change(domain, aor, change);

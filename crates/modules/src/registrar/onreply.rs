@@ -70,7 +70,7 @@ pub fn save(
         },
     };
     let listens = configuration.routes.location_events;
-    let mut sink = Gather::new(&node, listens, context.now_s, &mut context.events);
+    let mut sink = Gather::new(&node, listens, &mut context.events);
     let reply = context.packet.message();
     let kept = state.origin.connection.filter(|_| context.flags & settings.tcp_persistent_flag != 0);
     let outcome = match kept {

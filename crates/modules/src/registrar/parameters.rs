@@ -171,7 +171,8 @@ pub const ALL: &[Parameter] = &[
         ParameterKind::Str,
         "pn-provider, pn-prid, pn-param",
         "The URI parameters that a contact which has them all is matched by, and by nothing else. They are taken out of \
-         the Request-URI before a request is sent to it.",
+         the Request-URI before a request is sent to it. A contact of webpush needs no pn-param, which RFC 8599 does \
+         not give it.",
     )
     .section("1.3.24")
     .check(super::push::is_match_list),

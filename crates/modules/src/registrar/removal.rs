@@ -146,7 +146,7 @@ fn canonical(context: &Context, uri: Option<&[u8]>) -> Option<aor::Aor> {
 fn with_sink(context: &mut Context, act: impl FnOnce(u64, &mut Gather<'_>)) -> Option<Drafted> {
     let node = Arc::clone(&context.node);
     let (now_s, listens) = (context.now_s, context.configuration.routes.location_events);
-    let mut gather = Gather::new(&node, listens, now_s, &mut context.events);
+    let mut gather = Gather::new(&node, listens, &mut context.events);
     if node.store.is_through() {
         gather.wait_for();
     }

@@ -201,7 +201,7 @@ fn run(context: &mut Context, asked: Asked<'_>, headers: &mut Vec<u8>) -> (Outco
         },
     };
     let listens = configuration.routes.location_events;
-    let mut sink = Gather::new(&node, listens, context.now_s, &mut context.events);
+    let mut sink = Gather::new(&node, listens, &mut context.events);
     if flags.memory_only {
         sink.only_forget();
     } else if node.store.is_through() {

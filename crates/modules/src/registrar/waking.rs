@@ -242,7 +242,7 @@ pub(super) fn attempt(context: &mut Context, asleep: &Asleep, request: Option<&M
             None => match known.or_else(|| bindings().find(|binding| asleep.is_it(binding))) {
                 Some(binding) => {
                     let aor = &asleep.phone.aor;
-                    return Woken::Awake(events::contact_update(&asleep.domain, aor, &binding, now_s));
+                    return Woken::Awake(events::contact_update(&asleep.domain, aor, &binding));
                 }
                 None => return Woken::Gone,
             },

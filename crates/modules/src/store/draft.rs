@@ -104,8 +104,9 @@ impl<'a> Draft<'a> {
         let Some(open) = self.open.as_mut().filter(|open| *open.aor == *aor) else { return };
         match change {
             Change::AorInsert | Change::AorDelete => {}
-            Change::ContactInsert(_) | Change::ContactUpdate(_) if self.limit == Limit::Removals => {}
-            Change::ContactInsert(binding) | Change::ContactUpdate(binding) => {
+            Change::ContactInsert(_) | Change::ContactUpdate(_) | Change::KeysUpdate(_)
+                if self.limit == Limit::Removals => {}
+            Change::ContactInsert(binding) | Change::ContactUpdate(binding) | Change::KeysUpdate(binding) => {
                 let use_domain = self.store.uses_domain();
                 let row = row::row(aor, &binding, self.names, &self.store.flags(), use_domain);
                 open.changes.push(RowChange::Upsert(Box::new(row)));
@@ -119,7 +120,9 @@ impl<'a> Draft<'a> {
     /// Write-back: notes which binding has changed.
     fn note(&self, domain: &str, change: Change<'_>) {
         let (binding, removal) = match change {
-            Change::ContactInsert(binding) | Change::ContactUpdate(binding) if self.limit == Limit::All => {
+            Change::ContactInsert(binding) | Change::ContactUpdate(binding) | Change::KeysUpdate(binding)
+                if self.limit == Limit::All =>
+            {
                 (binding, None)
             }
             Change::ContactDelete(binding, why) if self.limit != Limit::Nothing => (binding, Some(why)),

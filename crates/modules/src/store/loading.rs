@@ -103,7 +103,9 @@ impl Store {
                 return Taken::No;
             }
             if table.domain.leads_to(binding.numbers.contact_id, aor) {
-                return if entry.insert(binding, &mut ()).is_ok() { Taken::Yes } else { Taken::No };
+                let is_taken = entry.insert(binding, &mut ()).is_ok();
+                take_keys(entry, binding);
+                return if is_taken { Taken::Yes } else { Taken::No };
             }
             self.rename(table, entry, binding)
         });
@@ -120,10 +122,12 @@ impl Store {
         if entry.insert(&named, &mut ()).is_err() {
             return Taken::No;
         }
+        take_keys(entry, binding);
         if self.is_back() {
             table.dirty.mark(binding.numbers.contact_id);
             table.dirty.mark(contact_id);
         } else if self.is_on() {
+            let named = Binding { aor_keys: entry.keys(), ..named };
             let row = row(entry.aor(), &named, table.domain.names(), &self.flags(), self.uses_domain());
             let sequence = self.journal.open(table.number, entry.aor());
             let changes = vec![
@@ -150,5 +154,13 @@ impl Store {
                 table.domain.name()
             );
         }
+    }
+}
+
+/// The key/value store of an address of record stands in each of its rows; the first that has it gives it.
+fn take_keys(entry: &mut Entry<'_>, binding: &Binding<'_>) {
+    if !binding.aor_keys.is_empty() && entry.keys().is_empty() {
+        // It came out of a column, so it cannot be too long; and without a binding there is nobody whose it is.
+        let _ = entry.set_keys(binding.aor_keys, &mut ());
     }
 }

@@ -11,7 +11,7 @@ mod dirty;
 mod draft;
 mod held;
 mod journal;
-mod kv;
+pub mod kv;
 pub mod limits;
 mod loading;
 mod row;
@@ -25,7 +25,7 @@ use arc_swap::ArcSwap;
 use parking_lot::RwLock;
 use seawall_location::Domain;
 
-pub use backend::{Backend, Doing};
+pub use backend::{Backend, Beside, Doing};
 pub use dirty::Dirty;
 pub use draft::{Draft, Drafted, Limit};
 pub use held::{Held, Holds};
@@ -51,6 +51,8 @@ pub struct StoredTable {
     pub dirty: Dirty,
     /// Who works on what, under sql-only.
     pub holds: Holds,
+    /// What is kept beside the bindings, if anything is.
+    pub beside: OnceLock<Arc<dyn Beside>>,
 }
 
 /// What the store has done, for statistics.
@@ -183,6 +185,7 @@ impl Store {
             loading,
             dirty: Dirty::default(),
             holds: Holds::default(),
+            beside: OnceLock::new(),
         });
         tables.push(Arc::clone(&table));
         table

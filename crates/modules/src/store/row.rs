@@ -86,15 +86,19 @@ pub fn row(aor: &[u8], binding: &Binding<'_>, names: &Names, flags: &FlagNames, 
         socket: names.name(numbers.socket).to_vec(),
         methods: Some(numbers.methods).filter(|methods| *methods != ALL_METHODS),
         sip_instance: binding.instance.to_vec(),
-        kv_store: extras(numbers.reg_id, names.name(binding.ownership_tag)),
+        kv_store: extras(binding, names),
         attr: binding.attr.to_vec(),
     }
 }
 
-/// What the table has no column for stands in the key/value store, under names of ours.
-fn extras(reg_id: u32, tag: &[u8]) -> Vec<u8> {
-    if reg_id == 0 && tag.is_empty() {
-        return Vec::new();
+/// What the names of our own in the key/value store of a row begin with. Everything else there is the contact's.
+const OURS: &[u8] = b"seawall_";
+
+/// What the table has no column for stands in the key/value store beside what is there, under names of ours.
+fn extras(binding: &Binding<'_>, names: &Names) -> Vec<u8> {
+    let (reg_id, tag) = (binding.numbers.reg_id, names.name(binding.ownership_tag));
+    if reg_id == 0 && tag.is_empty() && binding.aor_keys.is_empty() {
+        return binding.keys.to_vec();
     }
     let mut pairs = Vec::new();
     if reg_id != 0 {
@@ -103,7 +107,11 @@ fn extras(reg_id: u32, tag: &[u8]) -> Vec<u8> {
     if !tag.is_empty() {
         pairs.push((b"seawall_shtag", Kv::Text(tag)));
     }
-    super::kv::write(pairs.into_iter())
+    if !binding.aor_keys.is_empty() {
+        // A text, because other programs take texts and numbers only.
+        pairs.push((b"seawall_aor", Kv::Text(binding.aor_keys)));
+    }
+    super::kv::with(binding.keys, pairs.into_iter())
 }
 
 use super::kv::Kv;
@@ -143,9 +151,13 @@ pub fn with_binding<R>(
         return Err(Corrupt::Contact);
     }
     let mut extras = Extras::default();
+    if !row.kv_store.is_empty() {
+        extras.keys = super::kv::without(&row.kv_store, |key| key.starts_with(OURS));
+    }
     super::kv::read(&row.kv_store, |key, value| match (key, value) {
         (b"seawall_reg_id", Kv::Number(number)) => extras.reg_id = u32::try_from(number).unwrap_or(0),
         (b"seawall_shtag", Kv::Text(tag)) => extras.tag = tag.to_vec(),
+        (b"seawall_aor", Kv::Text(keys)) => extras.aor_keys = keys.to_vec(),
         _ => {}
     });
     let second = |unix_s: i64| u32::try_from(unix_s.max(0)).unwrap_or(PERMANENT - 1);
@@ -172,6 +184,8 @@ pub fn with_binding<R>(
         attr: &row.attr,
         user_agent: &row.user_agent,
         ownership_tag: names.intern(&extras.tag).unwrap_or(NameId::NONE),
+        keys: &extras.keys,
+        aor_keys: &extras.aor_keys,
     };
     binding.check().map_err(|_| Corrupt::Value)?;
     Ok(act(&address_of_record(row, use_domain), &binding))
@@ -181,6 +195,9 @@ pub fn with_binding<R>(
 struct Extras {
     reg_id: u32,
     tag: Vec<u8>,
+    /// What is not ours.
+    keys: Vec<u8>,
+    aor_keys: Vec<u8>,
 }
 
 #[cfg(test)]
@@ -231,8 +248,13 @@ mod tests {
             attr: b"a=b",
             user_agent: b"Phone \"x\"/1",
             ownership_tag: names.intern(b"vip").unwrap(),
+            keys: br#"{"from": ["elsewhere"],"n":1}"#,
+            aor_keys: br#"{"service_route":"<sip:r;lr>"}"#,
         };
         let made = check("alice@example.com", true, &whole, &location);
+        let kv = String::from_utf8(made.kv_store.clone()).unwrap();
+        assert!(kv.starts_with(r#"{"from": ["elsewhere"],"n":1,"seawall_reg_id":3,"#), "{kv}");
+        check("alice@example.com", true, &Binding { keys: b"", ..whole }, &location);
         assert_eq!((&*made.username, &*made.domain), (&b"alice"[..], &b"example.com"[..]));
         assert_eq!((&*made.cflags, made.q, made.expires), (&b"NAT SIP_PING"[..], 0.35, 1_800_000_000));
         let plain = Binding {
@@ -243,6 +265,10 @@ mod tests {
         let made = check("alice", false, &plain, &location);
         assert_eq!((made.expires, made.q, made.methods), (0, -1.0, None));
         assert!(made.kv_store.is_empty() && made.domain.is_empty());
+        for keys in [&b"{}"[..], b"{\"a\": 1 }", b"no object", b"{\"seawall\":{}}"] {
+            let made = check("alice", false, &Binding { keys, ..plain }, &location);
+            assert_eq!(made.kv_store, keys, "what others have written stays as it is");
+        }
         // A user may hold what looks like a host.
         check("a@b@example.com", true, &plain, &location);
         check("a@b", false, &plain, &location);

@@ -40,7 +40,7 @@ pub(crate) fn give_up(node: &Node, drafted: &Drafted, now_s: u64) -> bool {
         let mut entry = stored.domain.lock(aor, now_s);
         store.journal.withdraw(*table, aor, *sequence, &mut withdrawn);
         let Some(image) = withdrawn.first().and_then(|first| first.image.as_ref()) else { return false };
-        restore(node, &mut entry, image, now_s);
+        restore(node, &mut entry, image);
     }
     for operation in &withdrawn {
         store.journal.note_failure(operation.sequence);
@@ -62,14 +62,14 @@ fn undo(node: &Node, operation: &Operation, followed: &mut Vec<Operation>, now_s
     // Under sql-only memory has nothing to put back when nobody works on it any more.
     let is_here = !node.store.is_sql_only() || table.holds.is_read(&operation.aor);
     if let Some(image) = image.filter(|_| is_here) {
-        restore(node, &mut entry, image, now_s);
+        restore(node, &mut entry, image);
     }
 }
 
 /// Subscribers and main registrars are told, event routes are not: for them nothing has happened.
-fn restore(node: &Node, entry: &mut seawall_location::Entry<'_>, image: &Image, now_s: u64) {
+fn restore(node: &Node, entry: &mut seawall_location::Entry<'_>, image: &Image) {
     let mut events = Vec::new();
-    let mut gather = Gather::new(node, false, now_s, &mut events);
+    let mut gather = Gather::new(node, false, &mut events);
     gather.be_silent();
     entry.restore(image, &mut gather);
     entry.purge(&mut gather);

@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 use seawall_location::Domain;
 use seawall_registrar::{Aor, Reject};
 use seawall_script::{Flow, RouteKind};
+use seawall_storage::location::Row;
 
 use super::draft::Drafted;
 use super::journal::Fate;
-use super::{Held, Store, limits, row, undo};
+use super::{Held, Store, StoredTable, limits, row, undo};
 use crate::context::Context;
 use crate::waiting::{Answer, Errand};
 
@@ -152,10 +153,42 @@ impl Store {
         let use_domain = self.uses_domain();
         let (user, host) = row::user_and_host(aor, use_domain);
         match table.backend.rows_of(user, use_domain.then_some(host)).await {
-            Ok(rows) => {
-                self.take_all(&table, aor, &rows, now_s);
-                true
+            Ok(rows) => self.take_with_beside(&table, aor, &rows, now_s).await,
+            Err(error) => {
+                tracing::error!("usrloc: {}: {error}", domain.name());
+                false
             }
+        }
+    }
+
+    async fn take_with_beside(&self, table: &StoredTable, aor: &[u8], rows: &[Row], now_s: u64) -> bool {
+        let Some(beside) = table.beside.get() else {
+            self.take_all(table, aor, rows, now_s);
+            return true;
+        };
+        if let Err(error) = beside.read(aor).await {
+            tracing::error!("{}: {error}", table.domain.name());
+            return false;
+        }
+        self.take_all(table, aor, rows, now_s);
+        beside.resume(aor);
+        true
+    }
+
+    /// Reads the address of record of a contact into memory, unless all is there. False when the database fails.
+    pub async fn read_contact(&self, domain: &Domain, contact_id: u64, now_s: u64) -> bool {
+        let Some(table) = self.table(domain.name()).filter(|table| !table.loading.is_done()) else {
+            return true;
+        };
+        // The next row by its key is the one that is sought, if it is there.
+        match table.backend.page(contact_id.checked_sub(1), 1).await {
+            Ok(page) => match page.rows.first().filter(|row| row.contact_id == contact_id) {
+                Some(found) => {
+                    let aor = row::address_of_record(found, self.uses_domain());
+                    self.read(domain, &aor, now_s).await
+                }
+                None => true,
+            },
             Err(error) => {
                 tracing::error!("usrloc: {}: {error}", domain.name());
                 false

@@ -183,7 +183,7 @@ fn an_ownership_tag_is_stored_with_each_contact_and_told_by_events() {
         if tag.is_empty() { request } else { request.header(&format!("Tag: {tag}")) }
     };
     assert_eq!(server.receive(&tagged("<sip:bob@10.0.0.7>", "vip")).log, ["1", "vip"]);
-    assert_eq!(server.receive(&tagged("<sip:bob@10.0.0.8>", "")).log, ["1", "<null>"]);
+    assert_eq!(server.receive(&tagged("<sip:bob@10.0.0.8>", "")).log, ["1", ""]);
     // A refresh belongs to whom its own call says.
     server.receive(&tagged("<sip:bob@10.0.0.7>", "gold").cseq(2));
     let run = server.receive(&tagged("<sip:bob@10.0.0.9>", "no word"));

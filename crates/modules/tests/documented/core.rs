@@ -276,6 +276,16 @@ fn raise_event_runs_the_event_route_with_its_parameters() {
         )
     );
     assert_eq!(Server::new(&script).receive(&Request::invite()).log, ["1", "alice now"]);
+    // Values alone are known by their places, and names alone are nothing.
+    for (arguments, expected) in [(", , $avp(v)", "[alice] [now]"), (", $avp(n)", "[<null>] [<null>]")] {
+        let script = format!(
+            "{}event_route[E_OURS] {{ xlog(\"[$param(1)] [$param(2)]\"); }}\n",
+            route(&format!(
+                "$avp(n) = \"who\"; $avp(v) = $fU; $avp(v) = \"now\"; raise_event(\"E_OURS\"{arguments});"
+            ))
+        );
+        assert_eq!(Server::new(&script).receive(&Request::invite()).log, [expected], "{arguments}");
+    }
     check_loads("raise_event(\"E_NOBODY\");");
     check_refused("§raise_event();", &["raise_event", "needs its argument `event`"]);
     check_refused("raise_event(\"E\", §\"names\");", &["`names` of `raise_event` is a variable"]);

@@ -490,8 +490,10 @@ fn e_ul_latency_update_describes_the_contact() {
     let mut server = listening("", &text.join("|"));
     let run = answer(&mut server, 42, 200);
     // SIP and LATENCY are the first two branch flags.
-    let expected = "location|bob@example.com|sip:bob@198.51.100.7:5070|<null>|<null>|-1|<null>|udp:192.0.2.1:5060|\
-                    3|3590|call-1@example.com|1|<null>|42000|<null>";
+    let expires = server.now_s + 3590;
+    let expected = format!(
+        "location|bob@example.com|sip:bob@198.51.100.7:5070|||-1||udp:192.0.2.1:5060|3|{expires}|call-1@example.com|1||42000|"
+    );
     assert_eq!(run.log, [expected]);
 }
 

@@ -32,10 +32,11 @@ fn listening() -> Server {
 }
 
 /// What the parameters above are for the phone of these tests.
-fn contact(event: &str, expires: &str, cseq: u32) -> String {
+fn contact(server: &Server, event: &str, cseq: u32) -> String {
+    let expires = server.now_s + 3600;
     format!(
         "{event} location bob@example.com sip:bob@198.51.100.7:5070 {expires} registration {cseq} \
-         udp:192.0.2.1:5060 Phone/1 500 0 [<null>] [<null>] [<null>] 0 [<null>]"
+         udp:192.0.2.1:5060 Phone/1 500 0 [] [] [] 0 []"
     )
 }
 
@@ -46,11 +47,11 @@ fn phone() -> Request {
 #[test]
 fn events_tell_what_happens_to_a_binding() {
     let mut server = listening();
-    assert_eq!(
-        server.receive(&phone()).log,
-        ["E_UL_AOR_INSERT location bob@example.com".to_owned(), contact("E_UL_CONTACT_INSERT", "3600", 1)]
-    );
-    assert_eq!(server.receive(&phone().cseq(2)).log, [contact("E_UL_CONTACT_UPDATE", "3600", 2)]);
+    let log = server.receive(&phone()).log;
+    let inserted = contact(&server, "E_UL_CONTACT_INSERT", 1);
+    assert_eq!(log, ["E_UL_AOR_INSERT location bob@example.com".to_owned(), inserted]);
+    let log = server.receive(&phone().cseq(2)).log;
+    assert_eq!(log, [contact(&server, "E_UL_CONTACT_UPDATE", 2)]);
     let gone = register(&format!("{BOB};expires=0")).cseq(3);
     let run = server.receive(&gone);
     assert!(
@@ -173,9 +174,77 @@ fn presets_that_are_not_provided_are_refused_by_name() {
     refused(&script("single"), &["there is no such preset"]);
 }
 
+const BOBS_KEY: &str = "\"location\", \"bob@example.com\", \"route\"";
+
+/// What statements log about bob, who is registered.
+fn about_bob(parameters: &str, statements: &str) -> Vec<String> {
+    let mut server = server(parameters, statements, "");
+    server.receive(&register(BOB));
+    server.receive(&Request::new("OPTIONS sip:bob@example.com").header("X-Route: <sip:r;lr>, \"q\\\"")).log
+}
+
 #[test]
-fn key_value_functions_are_refused() {
-    check_refused("§ul_add_key(\"location\", \"a\", \"b\", \"c\");", &["ul_add_key"]);
+fn values_are_kept_with_an_address_of_record() {
+    let statements = format!(
+        "ul_get_key({BOBS_KEY}, $var(none)); xlog(\"$rc $var(none)\");
+         ul_add_key(\"location\", \"sip:bob@EXAMPLE.com\", \"route\", \"$hdr(X-Route)\"); xlog(\"$rc\");
+         ul_add_key(\"location\", \"bob@example.com\", \"n\", \"1\"); xlog(\"$rc\");
+         ul_get_key({BOBS_KEY}, $var(v)); xlog(\"$rc $var(v)\");
+         ul_del_key({BOBS_KEY}); xlog(\"$rc\");
+         ul_get_key({BOBS_KEY}, $avp(v)); xlog(\"$rc $avp(v)\");
+         ul_add_key(\"location\", \"bob@example.com\", \"n\", \"2\");
+         ul_get_key(\"location\", \"bob@example.com\", \"n\", $avp(v)); xlog(\"$rc $avp(v)\");
+         ul_add_key(\"location\", \"bob@example.com\", \"n\"); xlog(\"$rc\");
+         ul_add_key(\"location\", \"bob@example.com\", \"m\", \"\"); xlog(\"$rc\");
+         ul_get_key(\"location\", \"bob@example.com\", \"n\", $var(n)); xlog(\"$rc\");"
+    );
+    let expected = ["-1 0", "1", "1", "1 <sip:r;lr>, \"q\\\"", "1", "-1 <null>", "1 2", "1", "1", "-1"];
+    assert_eq!(about_bob("", &statements), expected);
+}
+
+#[test]
+fn values_need_a_record_and_have_a_bound() {
+    let statements = "ul_add_key(\"location\", \"carol@example.com\", \"k\", \"v\"); xlog(\"$rc\");
+        ul_del_key(\"location\", \"carol@example.com\", \"k\"); xlog(\"$rc\");
+        ul_add_key(\"location\", \"sip:no user\", \"k\", \"v\"); xlog(\"$rc\");
+        $var(long) = \"0123456789abcdef\"; $var(i) = 0;
+        while ($var(i) < 8) { $var(long) = $var(long) + $var(long); $var(i) = $var(i) + 1; }
+        ul_add_key(\"location\", \"bob@example.com\", \"k\", \"v\"); xlog(\"$rc\");
+        ul_add_key(\"location\", \"bob@example.com\", \"k\", $var(long)); xlog(\"$rc\");
+        ul_get_key(\"location\", \"bob@example.com\", \"k\", $var(v)); xlog(\"$rc $var(v)\");";
+    assert_eq!(about_bob("", statements), ["-1", "-1", "-1", "1", "-1", "1 v"]);
+    let statements = "ul_add_key(\"location\", \"bob\", \"k\", \"v\"); xlog(\"$rc\");
+        ul_get_key(\"location\", \"sip:bob@anywhere\", \"k\", $var(v)); xlog(\"$rc $var(v)\");";
+    assert_eq!(about_bob("modparam(\"usrloc\", \"use_domain\", 0)", statements), ["1", "1 v"]);
+    assert_eq!(about_bob("", statements), ["-1", "-1 0"]);
+}
+
+#[test]
+fn values_stay_through_a_refresh_and_end_with_the_last_binding() {
+    let statements = "if ($hdr(X-Set) != NULL) ul_add_key(\"location\", \"bob@example.com\", \"k\", \"v\");
+        ul_get_key(\"location\", \"bob@example.com\", \"k\", $var(v)); xlog(\"$rc $var(v)\");";
+    let mut server = server("", statements, "");
+    let ask = Request::new("OPTIONS sip:bob@example.com");
+    server.receive(&register(BOB));
+    assert_eq!(server.receive(&ask.clone().header("X-Set: 1")).log, ["1 v"]);
+    server.receive(&register(BOB).cseq(2));
+    server.receive(&register("<sip:bob@198.51.100.8>").cseq(3));
+    server.receive(&register(&format!("{BOB};expires=0")).cseq(4));
+    assert_eq!(server.receive(&ask.clone().call_id("2")).log, ["1 v"]);
+    server.pass(3601);
+    assert_eq!(server.receive(&ask.clone().call_id("3")).log, ["-1 0"]);
+    server.receive(&register(BOB).cseq(5));
+    assert_eq!(server.receive(&ask.call_id("4")).log, ["-1 0"]);
+}
+
+#[test]
+fn key_value_functions_have_their_arguments() {
+    check_refused("§ul_add_key(\"location\", \"a\");", &["needs its argument `key`"]);
+    check_refused("ul_add_key(§\"a b\", \"a\", \"k\");", &["letters, digits and _"]);
+    check_refused("§ul_get_key(\"location\", \"a\", \"k\");", &["needs its argument `destination`"]);
+    check_refused("ul_get_key(\"location\", \"a\", \"k\", §\"v\");", &["is a variable"]);
+    check_refused("§ul_del_key(\"location\", \"a\");", &["needs its argument `key`"]);
+    check_refused("ul_del_key(\"location\", \"a\", \"k\", §\"v\");", &["4 given"]);
 }
 
 #[test]

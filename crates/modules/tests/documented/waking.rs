@@ -117,8 +117,8 @@ fn a_lookup_that_finds_only_sleepers_gives_two_and_the_branch_comes_with_the_reg
         run.log,
         [
             "lookup 2",
-            "refresh location bob@example.com sip:bob@203.0.113.9:5080;pn-provider=fcm;pn-param=p;pn-prid=T1 <null> <null> \
-             udp:192.0.2.1:5060 0 call-1@example.com <null> <null> ini-INVITE call-1@example.com"
+            "refresh location bob@example.com sip:bob@203.0.113.9:5080;pn-provider=fcm;pn-param=p;pn-prid=T1   \
+             udp:192.0.2.1:5060 0 call-1@example.com   ini-INVITE call-1@example.com"
         ]
     );
     let event = run.events.iter().find(|event| &*event.name == "E_UL_CONTACT_REFRESH").unwrap();
@@ -272,6 +272,28 @@ fn pn_trigger_interval_raises_the_event_before_the_end() {
 }
 
 #[test]
+fn pn_trigger_interval_counts_in_front_of_a_main_registrar_as_well() {
+    for mode in 0..3 {
+        let parameters =
+            format!("\"mode\", {mode}\n\"pn_trigger_interval\", 30\nusrloc \"contact_refresh_timer\", 1");
+        let mut server = front(&parameters);
+        let forwarded = server.receive(&Request::register(&[&format!("<{CONTACT}>;expires=100")]));
+        let sent = forwarded.request("REGISTER").clone();
+        let uri = sent.header("Contact").split('>').next().unwrap().to_owned();
+        let granted = format!("Contact: {uri}>;expires=100\r\n");
+        assert_eq!(
+            server.answer(&reply(&sent.text, 200, "OK", &granted)).starts(),
+            ["SIP/2.0 200 OK"],
+            "{mode}"
+        );
+        let refreshes = |run: &Run| run.log.iter().filter(|line| line.contains(" reg-refresh ")).count();
+        assert_eq!(refreshes(&server.pass(68)), 0, "{mode}");
+        assert_eq!(refreshes(&server.pass(3)), 1, "{mode}");
+        assert_eq!(refreshes(&server.pass(20)), 0, "once, in mode {mode}");
+    }
+}
+
+#[test]
 fn a_call_joins_the_push_of_a_refresh() {
     let mut server = server("\"pn_trigger_interval\", 30\nusrloc \"contact_refresh_timer\", 1");
     server.receive(&Request::register(&[&format!("<{CONTACT}>;expires=100")]));
@@ -291,6 +313,27 @@ fn pn_skip_pn_interval_sends_to_who_was_just_here() {
     server.pass(10);
     let later = call().call_id("later").via("SIP/2.0/UDP 198.51.100.7:5070;branch=z9hG4bK-later");
     assert_eq!(server.receive(&later).log[0], "lookup 2");
+}
+
+#[test]
+fn a_call_to_a_phone_that_is_awake_waits_for_nothing() {
+    let plain = "sip:bob@203.0.113.9:5080";
+    for (parameters, contact) in [("", plain), ("\"pn_skip_pn_interval\", 10", CONTACT)] {
+        let mut server = server(parameters);
+        server.receive(&register(1, contact));
+        let run = server.receive(&call());
+        // The INVITE leaves in the same turn, nobody is subscribed to anything, and nothing is raised or pushed.
+        assert_eq!(
+            (&run.log[..], sent(&run, "INVITE").len()),
+            (&["lookup 1".to_owned()][..], 1),
+            "{contact}"
+        );
+        assert!(run.events.is_empty() && server.node.subscriptions.is_empty(), "{contact}");
+        assert!(server.node.outstanding.is_empty());
+        // The transaction expects no further branches: the answer of the only one is final at once.
+        let busy = reply(&run.request("INVITE").text.clone(), 486, "Busy Here", "");
+        assert!(server.answer(&busy).starts().contains(&"SIP/2.0 486 Busy Here"), "{contact}");
+    }
 }
 
 #[test]
@@ -496,6 +539,9 @@ fn wrong_arguments_are_refused() {
         "async(pn_process_purr(§\"no name\"), resume); } route[resume] { exit;",
         &["a location table has a name"],
     );
+    let names: Vec<String> = (0..16).map(|number| format!("x{number}")).collect();
+    let many = format!("\"pn_ct_match_params\", §\"pn-prid, {}\"", names.join(", "));
+    refused(&script("registrar", &many, ROUTING), &["at most 16"]);
     check_loads("async(pn_process_purr(\"location\"), resume); } route[resume] { exit;");
     check_loads("launch(pn_process_purr(\"location\"));");
 }

@@ -4,6 +4,7 @@ pub(crate) mod address;
 pub(crate) mod clock;
 pub(crate) mod control;
 pub(crate) mod interfaces;
+pub(crate) mod memory;
 pub(crate) mod options;
 pub(crate) mod receive;
 pub(crate) mod send;

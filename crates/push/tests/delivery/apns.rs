@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use seawall_push::{ApnsLogin, ApnsOptions, Options, Outcome, Push};
 
-use crate::fake::{Fake, PATIENCE, Reply, claims, now_s, push, sender};
+use crate::common::{Fake, PATIENCE, Reply, claims, now_s, push, roots, sender};
 
 pub const TEMPLATE: &str =
     r#"{"aps":{"alert":{"title":"{caller_name}","body":"{caller_number}"}},"call_id":"{call_id}"}"#;
@@ -13,7 +13,7 @@ pub fn options(fake: &Fake) -> (Options, Vec<u8>) {
     let login =
         ApnsLogin::Token { key_file, key_id: "KEY1234567".to_owned(), team_id: "TEAM123456".to_owned() };
     let apns = Some(ApnsOptions { url: fake.url(), login, template: TEMPLATE.to_owned() });
-    (Options { apns, roots: fake.roots(), ..Options::default() }, point)
+    (Options { apns, roots: roots(fake), ..Options::default() }, point)
 }
 
 pub fn call() -> Push {
@@ -63,7 +63,8 @@ async fn what_is_no_call_goes_in_the_background_and_a_call_without_pushkit_alert
     };
     let refresh = Push { reason: "reg-refresh".to_owned(), ..both.clone() };
     let alert = Push { param: "TEAM123456.org.example.phone".to_owned(), prid: "cc".to_owned(), ..call() };
-    for one in [both, refresh, alert] {
+    let message = Push { reason: "ini-MESSAGE".to_owned(), ..both.clone() };
+    for one in [both, refresh, alert, message] {
         assert_eq!(push(&sender, one, PATIENCE).await, Outcome::Accepted);
     }
     let seen = fake.seen();
@@ -80,6 +81,7 @@ async fn what_is_no_call_goes_in_the_background_and_a_call_without_pushkit_alert
     assert_eq!(what(1), ("/3/device/aa", "org.example.phone", "background", "5"));
     assert_eq!(seen[1].json()["aps"]["content-available"], 1);
     assert_eq!(what(2), ("/3/device/cc", "org.example.phone", "alert", "10"));
+    assert_eq!(what(3), ("/3/device/aa", "org.example.phone", "alert", "10"), "PushKit is for what rings");
 }
 
 #[tokio::test]
@@ -103,7 +105,7 @@ async fn a_certificate_proves_who_we_are_instead_of_a_token() {
         key_file: fake.folder.join("client.key"),
     };
     let apns = Some(ApnsOptions { url: fake.url(), login, template: TEMPLATE.to_owned() });
-    let options = Options { apns, roots: fake.roots(), ..Options::default() };
+    let options = Options { apns, roots: roots(&fake), ..Options::default() };
     assert_eq!(push(&sender(&options), call(), PATIENCE).await, Outcome::Accepted);
     assert_eq!(fake.only().header("authorization"), "");
 

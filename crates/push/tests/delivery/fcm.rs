@@ -1,22 +1,18 @@
-use base64::Engine;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use ring::signature::{KeyPair, RSA_PKCS1_2048_8192_SHA256, RsaKeyPair, UnparsedPublicKey};
 use seawall_push::{FcmOptions, Options, Outcome, Push};
-use serde_json::Value;
+use seawall_testkit::push_service::tokens::{SERVICE_ACCOUNT, of_service_account};
 
-use crate::fake::{Fake, PATIENCE, Reply, now_s, push, sender};
+use crate::common::{Fake, PATIENCE, Reply, now_s, push, roots, sender};
 
-const ACCOUNT: &str = include_str!("data/service-account.json");
 const TEMPLATE: &str = r#"{"reason":"{reason}","caller":"{caller_name}","number":"{caller_number}"}"#;
 
 fn options(fake: &Fake) -> Options {
     let fcm = FcmOptions {
         url: fake.url(),
-        account_files: vec![fake.file("account.json", ACCOUNT)],
+        account_files: vec![fake.file("account.json", SERVICE_ACCOUNT)],
         token_url: Some(format!("{}/token", fake.url())),
         template: TEMPLATE.to_owned(),
     };
-    Options { fcm: Some(fcm), roots: fake.roots(), ..Options::default() }
+    Options { fcm: Some(fcm), roots: roots(fake), ..Options::default() }
 }
 
 fn call() -> Push {
@@ -35,21 +31,6 @@ fn token(value: &str) -> Reply {
     Reply::status(200, &format!(r#"{{"access_token":"{value}","expires_in":3599,"token_type":"Bearer"}}"#))
 }
 
-/// The claims of a token that the service account signed.
-fn claims(token: &str) -> Value {
-    let account: Value = serde_json::from_str(ACCOUNT).unwrap();
-    let pem: String =
-        account["private_key"].as_str().unwrap().lines().filter(|line| !line.starts_with("---")).collect();
-    let key = RsaKeyPair::from_pkcs8(&STANDARD.decode(pem).unwrap()).unwrap();
-    let (signed, signature) = token.rsplit_once('.').unwrap();
-    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
-    UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, key.public_key().as_ref())
-        .verify(signed.as_bytes(), &signature)
-        .expect("a good signature");
-    let claims = signed.split_once('.').unwrap().1;
-    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap()
-}
-
 #[tokio::test]
 async fn a_signed_assertion_gets_a_token_and_the_token_sends() {
     let fake = Fake::start().await;
@@ -63,7 +44,7 @@ async fn a_signed_assertion_gets_a_token_and_the_token_sends() {
     let assertion = form
         .strip_prefix("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&assertion=")
         .expect("the grant of RFC 7523");
-    let claims = claims(assertion);
+    let (_, claims) = of_service_account(assertion).expect("a good signature");
     assert_eq!(claims["iss"], "push@phones.example");
     assert_eq!(claims["aud"], format!("{}/token", fake.url()));
     assert_eq!(claims["scope"], "https://www.googleapis.com/auth/firebase.messaging");

@@ -1,6 +1,6 @@
 use seawall_push::{GatewayOptions, LoadError, Options, Outcome, Push, Services};
 
-use crate::fake::{Fake, PATIENCE, Reply, push, sender};
+use crate::common::{Fake, PATIENCE, Reply, push, roots, sender};
 
 fn options(fake: &Fake, content_type: &str, template: &str) -> Options {
     let gateway = GatewayOptions {
@@ -9,7 +9,7 @@ fn options(fake: &Fake, content_type: &str, template: &str) -> Options {
         template: template.to_owned(),
         authorization_file: Some(fake.file("authorization", "Bearer secret\n")),
     };
-    Options { gateway: Some(gateway), roots: fake.roots(), ..Options::default() }
+    Options { gateway: Some(gateway), roots: roots(fake), ..Options::default() }
 }
 
 fn call() -> Push {

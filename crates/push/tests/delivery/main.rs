@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod apns;
-mod fake;
+mod common;
 mod fcm;
 mod gateway;
 mod trouble;

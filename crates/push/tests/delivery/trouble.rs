@@ -5,7 +5,7 @@ use seawall_push::{Cancel, Outcome, Sender, Services};
 use tokio::sync::oneshot;
 
 use crate::apns::{call, options};
-use crate::fake::{Fake, PATIENCE, Reply, push, sender};
+use crate::common::{Fake, PATIENCE, Reply, push, roots, sender};
 
 #[tokio::test]
 async fn a_server_that_ails_is_asked_again() {
@@ -88,7 +88,7 @@ async fn nobody_listens() {
 async fn a_server_with_a_certificate_of_a_stranger_gets_nothing() {
     let (fake, stranger) = (Fake::start().await, Fake::start().await);
     let (mut options, _) = options(&fake);
-    options.roots = stranger.roots();
+    options.roots = roots(&stranger);
     let outcome = push(&sender(&options), call(), Duration::from_millis(500)).await;
     assert!(matches!(outcome, Outcome::Failed(_)), "{outcome:?}");
     assert!(fake.seen().is_empty());
@@ -176,7 +176,7 @@ async fn other_keys_are_taken_without_losing_counts() {
     sender.replace(Arc::new(Services::load(&second).unwrap()));
     assert_eq!(push(&sender, call(), PATIENCE).await, Outcome::Accepted);
     let seen = fake.seen();
-    crate::fake::claims(seen[1].header("authorization").strip_prefix("bearer ").unwrap(), &point);
+    crate::common::claims(seen[1].header("authorization").strip_prefix("bearer ").unwrap(), &point);
     assert_eq!(sender.status()[0].lane.accepted, 2);
     sender.replace(Arc::default());
     assert_eq!(push(&sender, call(), PATIENCE).await, Outcome::NoSender);

@@ -1,14 +1,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::aead::{AES_128_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
-use ring::agreement::{ECDH_P256, EphemeralPrivateKey, UnparsedPublicKey, agree_ephemeral};
-use ring::hkdf::{HKDF_SHA256, KeyType, Salt};
-use ring::rand::SystemRandom;
 use seawall_push::{Options, Outcome, Push, WebPushOptions};
+use seawall_testkit::push_service::Subscription;
 
-use crate::fake::{Fake, PATIENCE, Reply, claims, now_s, push, sender};
-
-const AUTH: [u8; 16] = *b"sixteen bytes ok";
+use crate::common::{Fake, PATIENCE, Reply, claims, now_s, push, roots, sender};
 
 fn options(fake: &Fake, hosts: &[String]) -> (Options, Vec<u8>) {
     let (key_file, point) = fake.key("vapid.pem");
@@ -18,7 +13,7 @@ fn options(fake: &Fake, hosts: &[String]) -> (Options, Vec<u8>) {
         hosts: hosts.to_vec(),
         template: r#"{"from":"{caller_name}","number":"{caller_number}"}"#.to_owned(),
     };
-    (Options { webpush: Some(webpush), roots: fake.roots(), ..Options::default() }, point)
+    (Options { webpush: Some(webpush), roots: roots(fake), ..Options::default() }, point)
 }
 
 fn host(fake: &Fake) -> String {
@@ -37,57 +32,21 @@ fn call(resource: String, param: String) -> Push {
     }
 }
 
-/// How many bytes HKDF is to give.
-struct Bytes(usize);
-
-impl KeyType for Bytes {
-    fn len(&self) -> usize {
-        self.0
-    }
-}
-
-fn expand(salt: &[u8], secret: &[u8], info: &[&[u8]], length: usize) -> Vec<u8> {
-    let mut out = vec![0; length];
-    Salt::new(HKDF_SHA256, salt).extract(secret).expand(info, Bytes(length)).unwrap().fill(&mut out).unwrap();
-    out
-}
-
-/// What a browser does with a message (RFC 8291, RFC 8188).
-fn decrypt(private: EphemeralPrivateKey, point: &[u8], message: &[u8]) -> Vec<u8> {
-    let (salt, rest) = message.split_at(16);
-    assert_eq!(rest[..5], [0, 0, 16, 0, 65], "one record of 4096 bytes, and a key of 65");
-    let (sender, record) = rest[5..].split_at(65);
-    let peer = UnparsedPublicKey::new(&ECDH_P256, sender);
-    let info: [&[u8]; 3] = [b"WebPush: info\0", point, sender];
-    let secret = agree_ephemeral(private, &peer, |shared| expand(&AUTH, shared, &info, 32)).unwrap();
-    let key = expand(salt, &secret, &[b"Content-Encoding: aes128gcm\0"], 16);
-    let nonce = expand(salt, &secret, &[b"Content-Encoding: nonce\0"], 12);
-    let key = LessSafeKey::new(UnboundKey::new(&AES_128_GCM, &key).unwrap());
-    let mut record = record.to_vec();
-    let nonce = Nonce::try_assume_unique_for_key(&nonce).unwrap();
-    let plain = key.open_in_place(nonce, Aad::empty(), &mut record).expect("a message for us");
-    let (end, plain) = plain.split_last().unwrap();
-    assert_eq!(*end, 2, "the last record");
-    plain.to_vec()
-}
-
 #[tokio::test]
 async fn only_the_phone_can_read_it_and_the_service_sees_who_sends() {
     let fake = Fake::start().await;
     fake.always(Reply::status(201, ""));
     let (options, key) = options(&fake, &[host(&fake)]);
-    let private = EphemeralPrivateKey::generate(&ECDH_P256, &SystemRandom::new()).unwrap();
-    let point = private.compute_public_key().unwrap().as_ref().to_vec();
-    let param = format!("{}.{}", URL_SAFE_NO_PAD.encode(&point), URL_SAFE_NO_PAD.encode(AUTH));
+    let phone = Subscription::default();
     let resource = format!("{}/push/one?x=1", fake.url());
-    assert_eq!(push(&sender(&options), call(resource, param), PATIENCE).await, Outcome::Accepted);
+    assert_eq!(push(&sender(&options), call(resource, phone.param()), PATIENCE).await, Outcome::Accepted);
 
     let seen = fake.only();
     assert_eq!(seen.path, "/push/one?x=1");
     assert_eq!(seen.header("content-encoding"), "aes128gcm");
     assert_eq!(seen.header("urgency"), "high");
     assert!((1..=20).contains(&seen.header("ttl").parse::<u64>().unwrap()));
-    let plain = decrypt(private, &point, &seen.body);
+    let plain = phone.decrypt(&seen.body);
     assert_eq!(plain, br#"{"from":"Carol","number":"300"}"#);
     let login = seen.header("authorization").strip_prefix("vapid t=").unwrap();
     let (token, shown) = login.split_once(", k=").unwrap();

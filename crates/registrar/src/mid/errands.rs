@@ -308,6 +308,17 @@ impl Mid<'_> {
         self.schedule(shard, hash, aor, key, State::Leaving, 0, now_s);
     }
 
+    /// Goes on with a de-REGISTER that was tried before the server was started.
+    pub(super) fn leave_on(&self, shard: &mut Shard, hash: u64, aor: &[u8], key: u64, attempt: u8) {
+        let now_s = self.second();
+        let held = shard.account(hash, aor).and_then(|account| account.registration(key));
+        if held.is_some_and(|held| held.is_over(now_s)) {
+            self.forget(shard, hash, aor, key);
+        } else {
+            self.schedule(shard, hash, aor, key, State::Leaving, attempt, now_s);
+        }
+    }
+
     /// As [`leave`](Mid::leave), after an answer that says whether the main registrar holds it. If it does, a de-REGISTER
     /// that is under way may have been served before: it does not count, and another one is due.
     pub(super) fn leave_again(&self, shard: &mut Shard, hash: u64, aor: &[u8], key: u64, is_held: bool) {

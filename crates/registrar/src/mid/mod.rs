@@ -23,6 +23,7 @@ mod absorb;
 mod answer;
 pub mod contact;
 mod errands;
+mod kept;
 pub mod limits;
 mod lookup;
 mod passed;
@@ -39,6 +40,8 @@ use seawall_sip::{Message, Uri};
 
 pub use self::contact::Place;
 pub use self::errands::{Errand, ErrandKind};
+pub use self::kept::Kept;
+pub use self::lookup::Sought;
 pub use self::pending::Pending;
 pub use self::registration::State;
 pub use self::request::Decision;

@@ -1,8 +1,6 @@
 //! What the main registrars hold, for people and for a store (`mid_reg_show`).
 
-use smallvec::SmallVec;
-
-use super::registration::{Registration, State, Texts, WHOLE_AOR};
+use super::registration::{Registration, State, WHOLE_AOR};
 use super::upstream::{Main, Upstream};
 
 /// One registration at a main registrar, as plain data.
@@ -12,6 +10,8 @@ pub struct Shown {
     pub contact_id: Option<u64>,
     /// Unix second at which the main registrar forgets it.
     pub deadline_s: u32,
+    /// Unix second until which it may hold it after all, where that is later.
+    pub possible_s: u32,
     /// Unix second until which it holds it for certain, however long its answer took.
     pub sure_s: u32,
     /// The next REGISTER that would let a local binding end after this Unix second is forwarded.
@@ -48,55 +48,32 @@ impl Upstream {
     pub fn show(&self, aor: &[u8]) -> Vec<Shown> {
         let hash = self.hash(aor);
         let shard = self.shard(hash);
-        let shown = |held: &Registration| Shown {
-            contact_id: Some(held.key).filter(|key| *key != WHOLE_AOR),
-            deadline_s: held.deadline_s,
-            sure_s: held.sure_s,
-            limit_s: held.limit_s,
-            accepted_s: held.accepted_s,
-            asked_s: held.asked_s,
-            state: held.state,
-            attempt: held.attempt,
-            main: (*held.main).clone(),
-            contact: held.texts.contact().into(),
-            callid: held.texts.callid().into(),
-            cseq: held.cseq,
-            to: held.texts.to().into(),
-            passed: held.texts.passed().into(),
-            flow: held.flow,
-            throttled: held.throttled,
-        };
         shard
             .account(hash, aor)
-            .map_or_else(Vec::new, |account| account.registrations.iter().map(shown).collect())
+            .map_or_else(Vec::new, |account| account.registrations.iter().map(Registration::shown).collect())
     }
+}
 
-    /// Puts back what [`show`](Upstream::show) gave, after a restart. What was to be taken away is due again when
-    /// [`Mid::gone`](super::Mid::gone) is told of its contact.
-    pub fn restore(&self, aor: &[u8], all: &[Shown]) {
-        let hash = self.hash(aor);
-        let mut shard = self.shard(hash);
-        let restored = |shown: &Shown| Registration {
-            key: shown.contact_id.unwrap_or(WHOLE_AOR),
-            flow: shown.flow,
-            ticket: 0,
-            deadline_s: shown.deadline_s,
-            possible_s: shown.deadline_s,
-            sure_s: shown.sure_s,
-            limit_s: shown.limit_s,
-            accepted_s: shown.accepted_s,
-            cseq: shown.cseq,
-            asked_s: shown.asked_s,
-            due_s: 0,
-            attempt: 0,
-            state: State::Live,
-            throttled: shown.throttled,
-            main: self.main(&shown.main),
-            texts: Texts::new(&shown.contact, &shown.callid, &shown.to, &shown.passed),
-        };
-        let registrations: SmallVec<[Registration; 1]> = all.iter().map(restored).collect();
-        if !registrations.is_empty() {
-            shard.open(self, hash, aor).registrations = registrations;
+impl Registration {
+    pub(super) fn shown(&self) -> Shown {
+        Shown {
+            contact_id: Some(self.key).filter(|key| *key != WHOLE_AOR),
+            deadline_s: self.deadline_s,
+            possible_s: self.possible_s,
+            sure_s: self.sure_s,
+            limit_s: self.limit_s,
+            accepted_s: self.accepted_s,
+            asked_s: self.asked_s,
+            state: self.state,
+            attempt: self.attempt,
+            main: (*self.main).clone(),
+            contact: self.texts.contact().into(),
+            callid: self.texts.callid().into(),
+            cseq: self.cseq,
+            to: self.texts.to().into(),
+            passed: self.texts.passed().into(),
+            flow: self.flow,
+            throttled: self.throttled,
         }
     }
 }

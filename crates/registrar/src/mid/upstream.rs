@@ -18,6 +18,7 @@ use seawall_location::NameId;
 use siphasher::sip::SipHasher13;
 use smallvec::SmallVec;
 
+use super::kept::{Changes, Noted};
 use super::limits::{CHALLENGED_PER_SHARD, CHALLENGED_S, MAINS, SHARDS};
 use super::registration::Registration;
 
@@ -45,6 +46,8 @@ pub struct Upstream {
     mains: Mutex<Vec<Arc<Main>>>,
     /// Own requests that wait to be sent, so that nobody locks shards to find none.
     waiting: AtomicUsize,
+    /// Where something has changed, once somebody keeps it.
+    pub(super) changes: Arc<Changes>,
 }
 
 /// One shard.
@@ -55,6 +58,8 @@ pub(super) struct Shard {
     /// Own requests that wait, by second and ticket.
     pub(super) jobs: BTreeMap<(u32, u64), Job>,
     challenged: VecDeque<(u64, u32)>,
+    /// What has changed, once somebody keeps it.
+    pub(super) noted: Option<Box<Noted>>,
 }
 
 /// What a request of our own is about.
@@ -70,6 +75,8 @@ pub(super) struct Account {
     /// AoR mode: from which flow the main registrar has accepted each contact. In the other modes a registration
     /// knows its own.
     pub(super) flows: Vec<(u64, u64)>,
+    /// The registrations of which a store has been told.
+    pub(super) kept: SmallVec<[u64; 1]>,
 }
 
 /// A forwarded REGISTER that waits for its answer.
@@ -159,6 +166,7 @@ impl Upstream {
             tickets: AtomicU64::new(0),
             mains: Mutex::default(),
             waiting: AtomicUsize::new(0),
+            changes: Arc::default(),
         }
     }
 
@@ -275,16 +283,28 @@ impl Shard {
         self.accounts.find(hash, |account| *account.aor == *aor).map(|account| &**account)
     }
 
+    /// The account to be changed, which is noted where somebody keeps it.
     pub(super) fn account_mut(&mut self, hash: u64, aor: &[u8]) -> Option<&mut Account> {
+        if self.noted.is_some() {
+            self.note(hash, aor);
+        }
         self.accounts.find_mut(hash, |account| *account.aor == *aor).map(|account| &mut **account)
     }
 
     /// The account of an address of record, made when there is none.
     pub(super) fn open(&mut self, upstream: &Upstream, hash: u64, aor: &[u8]) -> &mut Account {
+        if let Some(noted) = &mut self.noted {
+            noted.add(aor, &[]);
+        }
         self.accounts
             .entry(hash, |account| *account.aor == *aor, |account| upstream.hash(&account.aor))
             .or_insert_with(|| {
-                Box::new(Account { aor: aor.into(), registrations: SmallVec::new(), flows: Vec::new() })
+                Box::new(Account {
+                    aor: aor.into(),
+                    registrations: SmallVec::new(),
+                    flows: Vec::new(),
+                    kept: SmallVec::new(),
+                })
             })
             .into_mut()
     }
@@ -295,7 +315,10 @@ impl Shard {
         if let Ok(slot) = found
             && slot.get().registrations.is_empty()
         {
-            slot.remove();
+            let (account, _) = slot.remove();
+            if let Some(noted) = &mut self.noted {
+                noted.add(aor, &account.kept);
+            }
         }
     }
 

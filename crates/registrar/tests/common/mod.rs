@@ -44,6 +44,7 @@ impl Sink for Log {
             Change::AorDelete => "-aor".into(),
             Change::ContactInsert(binding) => format!("+{}", text(binding.contact)),
             Change::ContactUpdate(binding) => format!("={}", text(binding.contact)),
+            Change::KeysUpdate(binding) => format!("#{}", text(binding.contact)),
             Change::ContactDelete(binding, why) => format!("-{} {why:?}", text(binding.contact)),
         });
     }

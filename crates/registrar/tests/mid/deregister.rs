@@ -185,19 +185,6 @@ fn an_address_of_record_that_is_shortened_below_its_contacts_is_renewed_in_time(
 }
 
 #[test]
-fn what_was_shown_can_be_put_back_after_a_restart() {
-    let mut before = Front::new(Mode::Contact);
-    before.register(ALICE);
-    let shown = before.upstream.show(b"alice@example.com");
-    let mut after = Front::new(Mode::Contact);
-    after.domain = before.domain.clone();
-    after.upstream.restore(b"alice@example.com", &shown);
-    assert_eq!(after.upstream.show(b"alice@example.com"), shown);
-    assert!(after.send("CSeq: 8 REGISTER\nContact: <sip:a@10.0.0.1>;expires=60").starts_with("200"));
-    assert_eq!(after.wait(60).len(), 1);
-}
-
-#[test]
 fn a_first_registration_whose_answer_was_lost_leaves_no_binding_and_is_taken_away() {
     for mode in [Mode::Contact, Mode::Aor] {
         let mut front = Front::new(mode);

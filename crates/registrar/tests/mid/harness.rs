@@ -347,6 +347,11 @@ impl Front {
     }
 
     /// The main registrar answers again.
+    /// The bindings of an address of record were loaded.
+    pub fn resume(&mut self, aor: &str) {
+        self.run(|mid, _| mid.resume(aor.as_bytes()));
+    }
+
     pub fn hurry(&mut self) {
         self.mid().hurry();
     }

@@ -6,6 +6,7 @@ mod crossing;
 mod deregister;
 mod forms;
 mod harness;
+mod kept;
 mod lookup;
 mod model;
 mod outage;

@@ -7,10 +7,27 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
+use seawall_testkit::push_service::{Apns, PushService, Reply};
+
 use crate::harness::scripts::MODULES;
 use crate::harness::{Server, mi};
 
 const HERE: &str = "127.0.0.1";
+
+const TEAM: &str = "TEAM123456";
+
+/// What a phone says of its pushes, by its number.
+type Params = fn(usize) -> String;
+
+/// A phone that a gateway wakes.
+fn of_gateway(phone: usize) -> String {
+    format!("pn-provider=acme;pn-param=app;pn-prid=token-{phone}")
+}
+
+/// A phone that Apple wakes.
+fn of_apple(phone: usize) -> String {
+    format!("pn-provider=apns;pn-param={TEAM}.org.example.phone.voip;pn-prid={phone:064x}")
+}
 
 /// How many phones, unless SEAWALL_SLEEPERS says so.
 const PHONES: usize = 300;
@@ -66,12 +83,41 @@ fn serve(stream: TcpStream, pushed: &dyn Fn(usize)) {
     }
 }
 
-fn register(phone: usize, cseq: u32, from: SocketAddr) -> Vec<u8> {
+/// APNs on loopback, which tells who is pushed to and takes what Apple would take; and the lines of a script that lead to it.
+fn apple(pushed: impl Fn(usize) + Send + Sync + 'static) -> (PushService, String) {
+    let service = PushService::start_apart(false);
+    let (file, point) = service.key("AuthKey.p8");
+    let rules = Apns {
+        team: TEAM.to_owned(),
+        key: Some(("KEY1234567".to_owned(), point)),
+        topics: vec!["org.example.phone.voip".to_owned()],
+        ..Apns::default()
+    };
+    service.judge(move |seen| {
+        let reply = rules.judge(seen);
+        if let (Reply::Status(200, ..), Some(device)) = (&reply, seen.path.strip_prefix("/3/device/")) {
+            pushed(usize::from_str_radix(device, 16).unwrap());
+        }
+        reply
+    });
+    let lines = [
+        ("apns_url", service.url()),
+        ("apns_key_file", file.display().to_string()),
+        ("apns_key_id", "KEY1234567".to_owned()),
+        ("apns_team_id", TEAM.to_owned()),
+        ("ca_path", service.authority().display().to_string()),
+    ];
+    let lines = lines.map(|(name, value)| format!("modparam(\"push\", \"{name}\", \"{value}\")\n"));
+    (service, lines.concat())
+}
+
+fn register(params: Params, phone: usize, cseq: u32, from: SocketAddr) -> Vec<u8> {
+    let params = params(phone);
     let aor = format!("sip:u{phone}@{HERE}");
     format!(
         "REGISTER sip:{HERE} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bK-r{phone}-{cseq};rport\r\nMax-Forwards: 70\r\n\
          From: <{aor}>;tag=r{phone}\r\nTo: <{aor}>\r\nCall-ID: r{phone}\r\nCSeq: {cseq} REGISTER\r\n\
-         Contact: <sip:u{phone}@{from};pn-provider=acme;pn-param=app;pn-prid=token-{phone}>;expires=3600\r\n\
+         Contact: <sip:u{phone}@{from};{params}>;expires=3600\r\n\
          Content-Length: 0\r\n\r\n"
     )
     .into_bytes()
@@ -126,6 +172,7 @@ impl Repeated {
 
 /// The phones that have woken: one socket for all.
 struct Awake {
+    params: Params,
     socket: UdpSocket,
     registers: Repeated,
     answers: Repeated,
@@ -137,7 +184,7 @@ impl Awake {
     /// A phone wakes: it registers from an address that it did not have before.
     fn wake(&self, phone: usize, server: SocketAddr) {
         let own = self.socket.local_addr().unwrap();
-        self.registers.say(&self.socket, phone, register(phone, 2, own), server);
+        self.registers.say(&self.socket, phone, register(self.params, phone, 2, own), server);
     }
 
     /// Answers what comes, until nothing does any more.
@@ -176,14 +223,14 @@ impl Awake {
 }
 
 /// Registers all phones, a few at a time, and lets them fall asleep.
-fn put_to_sleep(server: SocketAddr, phones: usize) {
+fn put_to_sleep(params: Params, server: SocketAddr, phones: usize) {
     let socket = UdpSocket::bind((HERE, 0)).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     let own = socket.local_addr().unwrap();
     let mut buffer = [0; 8192];
     for chunk in (0..phones).collect::<Vec<_>>().chunks(32) {
         for phone in chunk {
-            socket.send_to(&register(*phone, 1, own), server).unwrap();
+            socket.send_to(&register(params, *phone, 1, own), server).unwrap();
         }
         for _ in chunk {
             let (length, _) = socket.recv_from(&mut buffer).expect("an answer to a REGISTER");
@@ -198,96 +245,135 @@ fn put_to_sleep(server: SocketAddr, phones: usize) {
 
 #[test]
 fn many_phones_that_sleep_are_called_at_once_and_all_take_their_calls() {
-    let phones = number("SEAWALL_SLEEPERS", PHONES);
-    let rate = number("SEAWALL_SLEEPERS_RATE", RATE);
-    let socket = UdpSocket::bind((HERE, 0)).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let awake = Arc::new(Awake {
-        socket,
-        registers: Repeated::default(),
-        answers: Repeated::default(),
-        invited: (0..phones).map(|_| AtomicUsize::new(0)).collect(),
-    });
-    let target: Arc<OnceLock<SocketAddr>> = Arc::default();
-    let pushes = Arc::new(AtomicUsize::new(0));
-    let port = {
-        let (awake, target, pushes) = (Arc::clone(&awake), Arc::clone(&target), Arc::clone(&pushes));
-        gateway(move |phone| {
-            pushes.fetch_add(1, Ordering::Relaxed);
-            awake.wake(phone, *target.get().unwrap());
-        })
-    };
-    let modules = MODULES.replace(
-        "loadmodule \"registrar.so\"",
-        "loadmodule \"event_routing.so\"\nloadmodule \"registrar.so\"\nloadmodule \"push.so\"",
-    );
-    let server = Server::start(&format!(
-        "{modules}modparam(\"registrar\", \"pn_enable\", 1)\nmodparam(\"registrar\", \"pn_providers\", \"acme\")\n\
-         modparam(\"registrar\", \"pn_refresh_timeout\", 60)\nmodparam(\"push\", \"http_url\", \"http://{HERE}:{port}/\")\n\
-         route {{\n\tif (is_method(\"REGISTER\")) {{ save(\"location\"); exit; }}\n\
-         \tif (is_method(\"ACK\")) {{ t_relay(); exit; }}\n\
-         \tif (lookup(\"location\")) {{ if ($rc == 1) t_relay(); }} else t_reply(404, \"Not Found\");\n}}\n"
-    ));
-    target.set(server.udp()).unwrap();
-    put_to_sleep(server.udp(), phones);
-    let answering = {
-        let awake = Arc::clone(&awake);
-        std::thread::spawn(move || awake.run())
-    };
-    let caller = Arc::new(UdpSocket::bind((HERE, 0)).unwrap());
-    caller.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-    let calls = Arc::new(Repeated::default());
-    let is_over = Arc::new(AtomicBool::new(false));
-    let began = Instant::now();
-    let calling = {
-        let (caller, calls, awake, is_over) =
-            (Arc::clone(&caller), Arc::clone(&calls), Arc::clone(&awake), Arc::clone(&is_over));
-        let to = server.udp();
-        std::thread::spawn(move || {
-            let own = caller.local_addr().unwrap();
-            let repeat = || {
-                calls.again(&caller);
-                awake.registers.again(&awake.socket);
-                awake.answers.again(&awake.socket);
-            };
-            for phone in 0..phones {
-                let due = Duration::from_secs_f64(phone as f64 / rate as f64);
-                std::thread::sleep(due.saturating_sub(began.elapsed()));
-                calls.say(&caller, phone, invite(phone, own, "INVITE", ""), to);
-                if phone % 64 == 0 {
-                    repeat();
-                }
-            }
-            while !is_over.load(Ordering::Relaxed) {
-                std::thread::sleep(Duration::from_millis(20));
-                repeat();
-            }
-        })
-    };
-    let mut taken = vec![false; phones];
-    let mut buffer = [0; 8192];
-    let own = caller.local_addr().unwrap();
-    while taken.iter().any(|taken| !taken) {
-        let Ok((length, from)) = caller.recv_from(&mut buffer) else { break };
-        let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-        let call = call_id(&text, 'c').expect("a call of ours");
-        // It is heard with the 100 already.
-        calls.heard(call);
-        if text.starts_with("SIP/2.0 200 ") {
-            caller.send_to(&invite(call, own, "ACK", &format!(";tag=p{call}")), from).unwrap();
-            taken[call] = true;
-        } else {
-            assert!(text.starts_with("SIP/2.0 100 "), "{text}");
+    let crowd = Crowd::new(of_gateway);
+    let port = gateway(crowd.waker());
+    crowd.run(&format!("modparam(\"push\", \"http_url\", \"http://{HERE}:{port}/\")\n"));
+}
+
+#[test]
+fn many_apple_phones_that_sleep_are_called_at_once_and_all_take_their_calls() {
+    let crowd = Crowd::new(of_apple);
+    let (service, lines) = apple(crowd.waker());
+    crowd.run(&lines);
+    assert!(service.connections() <= 8, "{} connections", service.connections());
+}
+
+/// Phones that are to be called, and what is counted about them.
+struct Crowd {
+    phones: usize,
+    rate: usize,
+    awake: Arc<Awake>,
+    /// Where the server is, as soon as it runs.
+    target: Arc<OnceLock<SocketAddr>>,
+    pushes: Arc<AtomicUsize>,
+}
+
+impl Crowd {
+    fn new(params: Params) -> Crowd {
+        let phones = number("SEAWALL_SLEEPERS", PHONES);
+        let socket = UdpSocket::bind((HERE, 0)).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        let awake = Awake {
+            params,
+            socket,
+            registers: Repeated::default(),
+            answers: Repeated::default(),
+            invited: (0..phones).map(|_| AtomicUsize::new(0)).collect(),
+        };
+        Crowd {
+            phones,
+            rate: number("SEAWALL_SLEEPERS_RATE", RATE),
+            awake: Arc::new(awake),
+            target: Arc::default(),
+            pushes: Arc::default(),
         }
     }
-    let took = began.elapsed();
-    is_over.store(true, Ordering::Relaxed);
-    calling.join().unwrap();
-    let missed = taken.iter().filter(|taken| !**taken).count();
-    assert_eq!(missed, 0, "of {phones} calls");
-    assert_eq!(pushes.load(Ordering::Relaxed), phones, "each phone is pushed to once");
-    assert_eq!(mi::statistic(&server, "push:accepted"), phones as u64);
-    assert!(awake.invited.iter().all(|calls| calls.load(Ordering::Relaxed) > 0));
-    println!("{phones} sleeping phones took their calls within {:.2} s", took.as_secs_f64());
-    drop(answering);
+
+    /// What a push service does with a push: the phone wakes.
+    fn waker(&self) -> impl Fn(usize) + Send + Sync + 'static {
+        let (awake, target, pushes) =
+            (Arc::clone(&self.awake), Arc::clone(&self.target), Arc::clone(&self.pushes));
+        move |phone| {
+            pushes.fetch_add(1, Ordering::Relaxed);
+            awake.wake(phone, *target.get().unwrap());
+        }
+    }
+
+    /// Calls everybody, with these lines in the script of the server.
+    fn run(self, lines: &str) {
+        let Crowd { phones, rate, awake, target, pushes } = self;
+        let modules = MODULES.replace(
+            "loadmodule \"registrar.so\"",
+            "loadmodule \"event_routing.so\"\nloadmodule \"registrar.so\"\nloadmodule \"push.so\"",
+        );
+        let server = Server::start(&format!(
+            "{modules}modparam(\"registrar\", \"pn_enable\", 1)\nmodparam(\"registrar\", \"pn_providers\", \"acme, apns\")\n\
+             modparam(\"registrar\", \"pn_refresh_timeout\", 60)\n{lines}\
+             route {{\n\tif (is_method(\"REGISTER\")) {{ save(\"location\"); exit; }}\n\
+             \tif (is_method(\"ACK\")) {{ t_relay(); exit; }}\n\
+             \tif (lookup(\"location\")) {{ if ($rc == 1) t_relay(); }} else t_reply(404, \"Not Found\");\n}}\n"
+        ));
+        target.set(server.udp()).unwrap();
+        put_to_sleep(awake.params, server.udp(), phones);
+        let answering = {
+            let awake = Arc::clone(&awake);
+            std::thread::spawn(move || awake.run())
+        };
+        let caller = Arc::new(UdpSocket::bind((HERE, 0)).unwrap());
+        caller.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+        let calls = Arc::new(Repeated::default());
+        let is_over = Arc::new(AtomicBool::new(false));
+        let began = Instant::now();
+        let calling = {
+            let (caller, calls, awake, is_over) =
+                (Arc::clone(&caller), Arc::clone(&calls), Arc::clone(&awake), Arc::clone(&is_over));
+            let to = server.udp();
+            std::thread::spawn(move || {
+                let own = caller.local_addr().unwrap();
+                let repeat = || {
+                    calls.again(&caller);
+                    awake.registers.again(&awake.socket);
+                    awake.answers.again(&awake.socket);
+                };
+                for phone in 0..phones {
+                    let due = Duration::from_secs_f64(phone as f64 / rate as f64);
+                    std::thread::sleep(due.saturating_sub(began.elapsed()));
+                    calls.say(&caller, phone, invite(phone, own, "INVITE", ""), to);
+                    if phone % 64 == 0 {
+                        repeat();
+                    }
+                }
+                while !is_over.load(Ordering::Relaxed) {
+                    std::thread::sleep(Duration::from_millis(20));
+                    repeat();
+                }
+            })
+        };
+        let mut taken = vec![false; phones];
+        let mut buffer = [0; 8192];
+        let own = caller.local_addr().unwrap();
+        while taken.iter().any(|taken| !taken) {
+            let Ok((length, from)) = caller.recv_from(&mut buffer) else { break };
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            let call = call_id(&text, 'c').expect("a call of ours");
+            // It is heard with the 100 already.
+            calls.heard(call);
+            if text.starts_with("SIP/2.0 200 ") {
+                caller.send_to(&invite(call, own, "ACK", &format!(";tag=p{call}")), from).unwrap();
+                taken[call] = true;
+            } else {
+                assert!(text.starts_with("SIP/2.0 100 "), "{text}");
+            }
+        }
+        let took = began.elapsed();
+        is_over.store(true, Ordering::Relaxed);
+        calling.join().unwrap();
+        let missed = taken.iter().filter(|taken| !**taken).count();
+        assert_eq!(missed, 0, "of {phones} calls");
+        assert_eq!(pushes.load(Ordering::Relaxed), phones, "each phone is pushed to once");
+        assert_eq!(mi::statistic(&server, "push:accepted"), phones as u64);
+        assert!(awake.invited.iter().all(|calls| calls.load(Ordering::Relaxed) > 0));
+        println!("{phones} sleeping phones took their calls within {:.2} s", took.as_secs_f64());
+        drop(answering);
+    }
 }

@@ -301,3 +301,66 @@ fn sql_only_sweeps_out_what_has_ended() {
     }
     kill(server);
 }
+
+/// A script that keeps a value of each REGISTER, and answers a MESSAGE with it.
+fn keeping(file: &Path, preset: &str) -> Server {
+    let save =
+        "save(\"location\"); if ($hdr(X-Note) != NULL) ul_add_key(\"location\", $tu, \"note\", $hdr(X-Note))";
+    let text = script(file, preset, "modparam(\"usrloc\", \"mi_dump_kv_store\", 1)", save);
+    let ask = "route {\n\tif (is_method(\"MESSAGE\")) {
+\t\tif (ul_get_key(\"location\", $ru, \"note\", $var(note))) send_reply(200, \"$var(note)\"); else send_reply(404, \"None\");
+\t\texit;\n\t}";
+    Server::start(&text.replacen("route {", ask, 1))
+}
+
+fn note_of(asker: &mut Phone, user: &str) -> String {
+    let answer = asker.ask(&asker.request("MESSAGE", &format!("sip:{user}@127.0.0.1")));
+    answer.start
+}
+
+#[test]
+fn values_kept_with_an_address_of_record_survive_a_restart() {
+    for preset in ["single-instance-sql-write-through", "single-instance-sql-write-back", "sql-only"] {
+        let folder = Folder::new();
+        let server = keeping(&folder.file(), preset);
+        let (mut alice, mut second) = (Phone::udp(&server, "alice"), Phone::udp(&server, "alice"));
+        let noted = alice.register_for(600).with("X-Note: the \"first\" floor");
+        assert_eq!(alice.ask(&noted).status(), 200);
+        second.register();
+        // The answer to the script's own step comes before the next message of the same phone is served.
+        assert_eq!(note_of(&mut second, "alice"), "SIP/2.0 200 the \"first\" floor", "{preset}");
+        stop(server);
+        let file = rusqlite::Connection::open(folder.file()).unwrap();
+        let foreign = "UPDATE location SET kv_store = '{\"theirs\": [1,2],' || substr(CAST(kv_store AS TEXT), 2) \
+                       WHERE CAST(contact AS TEXT) = ?1";
+        assert_eq!(file.execute(foreign, [alice.contact()]).unwrap(), 1);
+        drop(file);
+        let server = keeping(&folder.file(), preset);
+        let mut asker = Phone::udp(&server, "asker");
+        assert_eq!(note_of(&mut asker, "alice"), "SIP/2.0 200 the \"first\" floor", "{preset}");
+        assert_eq!(note_of(&mut asker, "bob"), "SIP/2.0 404 None");
+        let params = json!({"table_name": "location", "aor": "alice@127.0.0.1"});
+        let shown = mi::result(&server, "ul_show_contact", params.clone());
+        assert_eq!(shown["KV-Store"], json!({"note": "the \"first\" floor"}), "{preset}");
+        let theirs = |shown: &serde_json::Value| {
+            let contacts = shown["Contacts"].as_array().unwrap().clone();
+            contacts.iter().filter(|contact| contact["KV-Store"] == json!({"theirs": [1, 2]})).count()
+        };
+        assert_eq!(theirs(&shown), 1, "{preset}: {shown}");
+        // A refresh writes the row again, and what others have put there stays.
+        let again = alice.register_for(700);
+        asker.send(&again.bytes());
+        assert_eq!(asker.receive().status(), 200);
+        kill_after_flush(server);
+        let server = keeping(&folder.file(), preset);
+        let mut asker = Phone::udp(&server, "asker");
+        assert_eq!(note_of(&mut asker, "alice"), "SIP/2.0 200 the \"first\" floor", "{preset}");
+        assert_eq!(theirs(&mi::result(&server, "ul_show_contact", params)), 1, "{preset}");
+        kill(server);
+    }
+}
+
+fn kill_after_flush(server: Server) {
+    mi::result(&server, "ul_flush", json!({}));
+    kill(server);
+}

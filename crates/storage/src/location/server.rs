@@ -7,12 +7,15 @@ use sqlx::{AssertSqlSafe, Connection};
 use crate::cell::{Cell, naive};
 use crate::database::Database;
 use crate::error::StorageError;
+use crate::identifier::Identifier;
 use crate::limits::STATEMENT_ROWS;
+use crate::location::VERSION;
 use crate::location::columns::{COUNT, Column};
 use crate::location::read::{Read, add};
 use crate::location::row::{Page, Row, RowChange};
 use crate::location::statements::Statements;
 use crate::pool::{Pool, Statement};
+use crate::schema;
 use crate::text;
 use crate::url::Kind;
 
@@ -38,6 +41,25 @@ pub(super) async fn prepare(database: &Database, statements: &Statements) -> Res
         database.rows("SELECT name FROM seawall_state WHERE name = ''", &[]).await
     };
     check.await.map(drop).map_err(|error| with_advice(error, database))
+}
+
+/// Makes the table in the form of a location table, if there is none.
+pub(super) async fn make(database: &Database, statements: &Statements) -> Result<(), StorageError> {
+    match prepare(database, statements).await {
+        Err(StorageError::Schema(_)) => {}
+        other => return other,
+    }
+    let name = Identifier::new(&statements.table)
+        .map_err(|_| StorageError::Schema("the name of a table is no name".to_owned()))?;
+    let mut steps = schema::create_location(database.url().kind(), &name, &[]);
+    steps.push(schema::set_version(&statements.table, VERSION));
+    for sql in steps {
+        // Another server may make it at the same time; whether it is right in the end is asked below.
+        if let Err(error) = database.execute(&sql, &[]).await {
+            tracing::debug!("{}: {error}", statements.table);
+        }
+    }
+    prepare(database, statements).await
 }
 
 /// The last change of each row, by primary key: those that are written and those that are deleted. Every change says

@@ -69,6 +69,18 @@ fn a_request_without_a_usable_via_has_no_key() {
     assert_eq!(Keys::new([1; 16]).server_key(&Message::parse(bytes).expect("a request")), None);
 }
 
+#[test]
+fn the_tag_of_a_stateless_reply_is_the_same_for_a_retransmission_only() {
+    let keys = Keys::new([1; 16]);
+    let tag = |branch: &str| keys.stateless_tag(&request("REGISTER", branch, ""));
+    assert!(tag(BRANCH).is_some_and(|tag| tag.iter().all(u8::is_ascii_hexdigit)));
+    assert_eq!(tag(BRANCH), tag(BRANCH));
+    assert_ne!(tag(BRANCH), tag("z9hG4bKother"));
+    assert_ne!(tag(BRANCH), Keys::new([2; 16]).stateless_tag(&request("REGISTER", BRANCH, "")));
+    assert_eq!(tag("old"), None, "a branch of RFC 2543 tells nothing");
+    assert_eq!(tag("z9hG4bK"), None);
+}
+
 fn own_branch() -> (Keys, BranchToken, Vec<u8>) {
     let mut bench = Bench::new(RFC);
     bench.run("0 INVITE");

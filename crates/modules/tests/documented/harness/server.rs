@@ -727,7 +727,7 @@ impl Server {
         for domain in node.location.domains() {
             domain.set_refresh_before(node.configuration.load().refresh_before_s());
             let now_s = self.now_s;
-            let mut sink = Gather::new(&node, listens, now_s, &mut events);
+            let mut sink = Gather::new(&node, listens, &mut events);
             for shard in 0..domain.shard_count() {
                 while domain.expire(shard, now_s, 1000, &mut sink) {}
             }

@@ -10,6 +10,7 @@ pub mod nat;
 pub mod phone;
 pub mod scripts;
 pub mod server;
+pub mod sleeper;
 pub mod web;
 
 pub use message::{Message, Request};

@@ -161,9 +161,14 @@ impl Server {
 
     /// Waits until the log contains a text.
     pub fn wait_for_log(&self, text: &str) {
+        self.wait_for_log_times(text, 1);
+    }
+
+    /// Waits until the log contains a text so many times.
+    pub fn wait_for_log_times(&self, text: &str, times: usize) {
         let deadline = Instant::now() + PATIENCE;
-        while !self.log().contains(text) {
-            assert!(Instant::now() < deadline, "no {text:?} in the log:\n{}", self.log());
+        while self.log().matches(text).count() < times {
+            assert!(Instant::now() < deadline, "no {text:?} ({times} times) in the log:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(5));
         }
     }

@@ -1,30 +1,38 @@
-//! A service on loopback: HTTP/2 and HTTP/1.1 over TLS, with a certificate of an authority made for the test.
+//! A push service on loopback: HTTP/2 and HTTP/1.1 over TLS, with a certificate of an authority made for the test.
+//!
+//! It answers what a test tells it to ([`PushService::script`], [`PushService::always`]), or judges its requests as a real
+//! service does ([`PushService::judge`] with [`Apns`], [`Fcm`] or [`WebPush`]).
+
+mod rules;
+mod subscription;
+pub mod tokens;
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair};
-use ring::signature::{ECDSA_P256_SHA256_FIXED, UnparsedPublicKey};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use seawall_http::Roots;
-use seawall_push::{Cancel, Options, Outcome, Push, Sender, Services};
 use serde_json::Value;
 use tokio::net::TcpListener;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio_rustls::TlsAcceptor;
+
+pub use rules::{Apns, Fcm, WebPush};
+pub use subscription::Subscription;
+
+/// Long enough for anything that works.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What the service does with its next request.
 #[derive(Debug, Clone)]
@@ -40,10 +48,14 @@ pub enum Reply {
 }
 
 impl Reply {
+    /// Answers with a status and a body.
+    #[must_use]
     pub fn status(status: u16, body: &str) -> Self {
         Reply::Status(status, Vec::new(), body.to_owned())
     }
 
+    /// The same with one more header.
+    #[must_use]
     pub fn header(self, name: &'static str, value: &str) -> Self {
         match self {
             Reply::Status(status, mut headers, body) => {
@@ -58,43 +70,68 @@ impl Reply {
 /// A request as the service saw it.
 #[derive(Debug, Clone)]
 pub struct Seen {
+    /// `POST` and the like.
+    pub method: String,
+    /// `HTTP/2.0` and the like.
     pub version: String,
+    /// Path and query.
     pub path: String,
+    /// Headers, by their names in small letters.
     pub headers: HashMap<String, String>,
+    /// The body.
     pub body: Vec<u8>,
+    /// When it came.
+    pub at: Instant,
 }
 
 impl Seen {
+    /// A header; empty when there is none.
+    #[must_use]
     pub fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", String::as_str)
     }
 
+    /// The body as JSON.
+    ///
+    /// # Panics
+    /// It is none.
+    #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap()
     }
 }
 
+/// What a service says to a request that no script speaks of.
+type Judge = Box<dyn Fn(&Seen) -> Reply + Send + Sync>;
+
 #[derive(Default)]
-pub struct State {
-    pub seen: Mutex<Vec<Seen>>,
+struct State {
+    seen: Mutex<Vec<Seen>>,
     script: Mutex<VecDeque<Reply>>,
-    usual: Mutex<Option<Reply>>,
+    judge: Mutex<Option<Judge>>,
     connections: AtomicUsize,
     arrived: Notify,
+    /// The same for those who wait without a runtime.
+    came: Condvar,
 }
 
 /// The service.
-pub struct Fake {
+pub struct PushService {
+    /// Its port.
     pub port: u16,
-    pub state: Arc<State>,
-    /// Certificates, keys and the like.
+    state: Arc<State>,
+    /// Certificates, keys and the like: `ca.pem`, `client.pem` and `client.key`.
     pub folder: PathBuf,
+    /// How many requests [`PushService::asked`] has shown.
+    shown: AtomicUsize,
+    /// Ends the thread of its own, if it has one.
+    _ends: Option<oneshot::Sender<()>>,
 }
 
 static FOLDERS: AtomicUsize = AtomicUsize::new(0);
 
-impl Fake {
-    /// A service that answers 200 until it is told something else.
+impl PushService {
+    /// A service on the present runtime that answers 200 until it is told something else.
     pub async fn start() -> Self {
         Self::with_clients(false).await
     }
@@ -142,15 +179,39 @@ impl Fake {
         let port = listener.local_addr().unwrap().port();
         let state = Arc::new(State::default());
         tokio::spawn(accept(listener, TlsAcceptor::from(Arc::new(tls)), Arc::clone(&state)));
-        Self { port, state, folder }
+        Self { port, state, folder, shown: AtomicUsize::new(0), _ends: None }
     }
 
+    /// The same on a thread of its own, for tests without a runtime.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn start_apart(certified: bool) -> Self {
+        let (started, service) = std::sync::mpsc::channel();
+        let (ends, end) = oneshot::channel::<()>();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async move {
+                started.send(Self::with_clients(certified).await).unwrap_or_default();
+                let _ = end.await;
+            });
+        });
+        let mut service = service.recv().unwrap();
+        service._ends = Some(ends);
+        service
+    }
+
+    /// Where it is.
+    #[must_use]
     pub fn url(&self) -> String {
         format!("https://localhost:{}", self.port)
     }
 
-    pub fn roots(&self) -> Roots {
-        Roots::Path(self.folder.join("ca.pem"))
+    /// The certificate of its authority.
+    #[must_use]
+    pub fn authority(&self) -> PathBuf {
+        self.folder.join("ca.pem")
     }
 
     /// Puts a file beside the certificates.
@@ -173,14 +234,25 @@ impl Fake {
 
     /// Says what to do with all further requests.
     pub fn always(&self, reply: Reply) {
-        *self.state.usual.lock() = Some(reply);
+        self.judge(move |_| reply.clone());
     }
 
+    /// Says who decides about all requests that [`PushService::script`] does not speak of.
+    pub fn judge(&self, judge: impl Fn(&Seen) -> Reply + Send + Sync + 'static) {
+        *self.state.judge.lock() = Some(Box::new(judge));
+    }
+
+    /// All requests that came.
+    #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
         self.state.seen.lock().clone()
     }
 
     /// The only request that came.
+    ///
+    /// # Panics
+    /// None came, or several did.
+    #[must_use]
     #[track_caller]
     pub fn only(&self) -> Seen {
         let seen = self.seen();
@@ -188,6 +260,25 @@ impl Fake {
         seen[0].clone()
     }
 
+    /// Waits for the next request, without a runtime. Each is given once, in their order.
+    ///
+    /// # Panics
+    /// None came.
+    #[must_use]
+    #[track_caller]
+    pub fn asked(&self) -> Seen {
+        let place = self.shown.fetch_add(1, Ordering::Relaxed);
+        let until = Instant::now() + PATIENCE;
+        let mut seen = self.state.seen.lock();
+        while seen.len() <= place {
+            let late = self.state.came.wait_until(&mut seen, until).timed_out();
+            assert!(!late || seen.len() > place, "no request came");
+        }
+        seen[place].clone()
+    }
+
+    /// How many connections were made to it.
+    #[must_use]
     pub fn connections(&self) -> usize {
         self.state.connections.load(Ordering::Relaxed)
     }
@@ -204,7 +295,7 @@ impl Fake {
     }
 }
 
-impl Drop for Fake {
+impl Drop for PushService {
     fn drop(&mut self) {
         let _ = std::fs::remove_dir_all(&self.folder);
     }
@@ -251,11 +342,15 @@ async fn handle(
     };
     let path = head.uri.path_and_query().map(ToString::to_string).unwrap_or_default();
     let headers = head.headers.iter().map(header).collect();
-    state.seen.lock().push(Seen { version: format!("{:?}", head.version), path, headers, body });
-    state.arrived.notify_waiters();
+    let (method, version) = (head.method.to_string(), format!("{:?}", head.version));
+    let seen = Seen { method, version, path, headers, body, at: Instant::now() };
+    // What is judged is judged before anybody is told that it came.
     let next = state.script.lock().pop_front();
-    let usual = || state.usual.lock().clone();
-    let reply = next.or_else(usual).unwrap_or_else(|| Reply::status(200, ""));
+    let judged = || state.judge.lock().as_ref().map(|judge| judge(&seen));
+    let reply = next.or_else(judged).unwrap_or_else(|| Reply::status(200, ""));
+    state.seen.lock().push(seen);
+    state.arrived.notify_waiters();
+    state.came.notify_all();
     match reply {
         Reply::Status(status, headers, body) => {
             let mut response = hyper::Response::builder().status(status);
@@ -275,35 +370,3 @@ async fn handle(
         Reply::Silence => std::future::pending().await,
     }
 }
-
-/// A sender with these services.
-pub fn sender(options: &Options) -> Sender {
-    let services = Services::load(options).expect("services that can be loaded");
-    Sender::new(services, tokio::runtime::Handle::current())
-}
-
-/// Pushes, and waits for what becomes of it.
-pub async fn push(sender: &Sender, push: Push, patience: Duration) -> Outcome {
-    sender.deliver(push, patience, Cancel::default()).await
-}
-
-/// The claims of a token whose signature is good, and its header.
-pub fn claims(token: &str, point: &[u8]) -> (Value, Value) {
-    let mut parts = token.split('.');
-    let (header, claims, signature) = (parts.next().unwrap(), parts.next().unwrap(), parts.next().unwrap());
-    let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();
-    let signed = format!("{header}.{claims}");
-    UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point)
-        .verify(signed.as_bytes(), &signature)
-        .expect("a good signature");
-    let read = |part: &str| serde_json::from_slice(&URL_SAFE_NO_PAD.decode(part).unwrap()).unwrap();
-    (read(header), read(claims))
-}
-
-/// The present time in Unix seconds.
-pub fn now_s() -> u64 {
-    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs()
-}
-
-/// Long enough for anything that works.
-pub const PATIENCE: Duration = Duration::from_secs(20);

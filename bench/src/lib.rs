@@ -10,6 +10,7 @@
 //! - [`store`] measures bindings in a database: how fast they are durable, and how long a stop and a start take.
 //! - [`phones`] takes pings and tells how evenly they come.
 //! - [`pure`] serves REGISTERs without a network: what Seawall itself adds to what the kernel costs.
+//! - [`push_cost`] counts what push notifications cost a refresh.
 //! - [`cli`] is what `seawall bench` mounts.
 //!
 //! What this crate does not do: it is no conformance test (a reply counts by its status and its branch alone), it
@@ -30,6 +31,7 @@ pub mod mid;
 pub mod phones;
 pub mod process;
 pub mod pure;
+pub mod push_cost;
 pub mod server;
 pub mod socket;
 pub mod store;

@@ -77,6 +77,8 @@ pub struct Options {
     pub cpu: Option<usize>,
     /// The password of every user, where the server wants one; only REGISTERs are answered for.
     pub password: Option<String>,
+    /// What stands behind every contact URI, `{user}` being the user's number: `;pn-provider=fcm;pn-prid={user}`.
+    pub contact_params: String,
     /// Never sleep. Gives the finest latencies and takes a whole CPU.
     pub busy_poll: bool,
 }
@@ -84,7 +86,16 @@ pub struct Options {
 impl Options {
     /// One source socket, not pinned, not busy-polling.
     pub fn new(target: SocketAddr) -> Self {
-        Options { target, domain: None, sockets: 1, cpu: None, password: None, busy_poll: false }
+        let contact_params = String::new();
+        Options {
+            target,
+            domain: None,
+            sockets: 1,
+            cpu: None,
+            password: None,
+            contact_params,
+            busy_poll: false,
+        }
     }
 }
 
@@ -187,7 +198,8 @@ impl Generator {
         let callers = (0..options.sockets).map(|_| open(Some(options.target))).collect::<Result<_, _>>()?;
         let callee = open(None)?;
         let domain = options.domain.clone().unwrap_or_else(|| host_of(options.target.ip()));
-        let identity = message::Identity::new(domain, options.target, callee.address());
+        let mut identity = message::Identity::new(domain, options.target, callee.address());
+        identity.contact_params.clone_from(&options.contact_params);
         Ok(Generator {
             options,
             callers,

@@ -108,6 +108,7 @@ pub fn generator(args: &StoreArgs, place: &Place) -> Result<Generator, Error> {
         sockets: args.sockets,
         cpu: args.generator_cpu,
         password: None,
+        contact_params: String::new(),
         busy_poll: args.generator_cpu.is_some(),
     })
 }

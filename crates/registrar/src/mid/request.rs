@@ -72,6 +72,7 @@ impl Mid<'_> {
                 mode: self.settings.mode,
                 form,
                 raised: false,
+                is_late: false,
                 push,
                 written: OnceCell::new(),
             })),

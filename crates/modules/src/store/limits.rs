@@ -41,6 +41,13 @@ pub const ASKED_WHILE_LOADING: usize = 500_000;
 /// each of its rows.
 pub const KEYS_OF_AOR: usize = 4_096;
 
+/// Records of accounting that wait for a database: some seconds of ten thousand calls a second. What comes beyond is dropped
+/// and counted, because no call waits for its record.
+pub const ACCOUNTS: usize = 65_536;
+
+/// Records of accounting that are written in one transaction.
+pub const ACCOUNTS_AT_ONCE: usize = 256;
+
 /// Rows that cannot be read and are told one by one; of the others the log tells their number.
 pub const BROKEN_TOLD: u64 = 20;
 

@@ -19,6 +19,7 @@ mod crash;
 mod crowd;
 mod databases;
 mod differential;
+mod every_database;
 mod examples;
 mod flags;
 mod gruu;

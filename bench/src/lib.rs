@@ -7,6 +7,7 @@
 //! - [`compare`] runs the echo, Kamailio and Seawall side by side, pinned, in turns, and prints medians.
 //! - [`mid`] lets a crowd of phones register at a Seawall in front of a Kamailio, and compares what that one holds with
 //!   who is there.
+//! - [`store`] measures bindings in a database: how fast they are durable, and how long a stop and a start take.
 //! - [`phones`] takes pings and tells how evenly they come.
 //! - [`pure`] serves REGISTERs without a network: what Seawall itself adds to what the kernel costs.
 //! - [`push_cost`] counts what push notifications cost a refresh.
@@ -19,11 +20,13 @@
 
 pub mod cli;
 pub mod compare;
+pub mod disk;
 pub mod echo;
 pub mod error;
 pub mod histogram;
 pub mod limits;
 pub mod load;
+pub mod management;
 pub mod mid;
 pub mod phones;
 pub mod process;
@@ -31,5 +34,6 @@ pub mod pure;
 pub mod push_cost;
 pub mod server;
 pub mod socket;
+pub mod store;
 
 pub use error::Error;

@@ -17,6 +17,7 @@ pub use report::Report;
 use crate::error::Error;
 use crate::limits;
 use crate::socket::{self, Endpoint};
+use template::Values;
 
 /// What one operation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -228,6 +229,19 @@ impl Generator {
         self.next_cseq = self.next_cseq.saturating_add(u32::try_from(passes).unwrap_or(u32::MAX));
         self.next_operation = self.next_operation.wrapping_add(report.started as u32);
         Ok(report)
+    }
+
+    /// The next REGISTER of a user, to be sent from a socket of one's own; it is not counted.
+    pub fn register_of(&self, user: u32, from: SocketAddr) -> Vec<u8> {
+        let mut request = Vec::new();
+        let values = Values { operation: u32::MAX, slot: u16::MAX, user, cseq: self.next_cseq };
+        self.identity.template(Operation::Register, from).render(values, &mut request);
+        request
+    }
+
+    /// An OPTIONS to a user.
+    pub fn options_of(&self, user: u32, from: SocketAddr) -> Vec<u8> {
+        self.identity.options(user, from)
     }
 }
 

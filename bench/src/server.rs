@@ -297,9 +297,13 @@ pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
     pub(crate) fn new() -> io::Result<Self> {
+        Self::new_in(&std::env::temp_dir())
+    }
+
+    pub(crate) fn new_in(parent: &Path) -> io::Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("seawall-bench-{}-{number}", std::process::id()));
+        let folder = parent.join(format!("seawall-bench-{}-{number}", std::process::id()));
         fs::create_dir_all(&folder)?;
         Ok(Folder(folder))
     }

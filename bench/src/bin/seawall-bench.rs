@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use seawall_bench::{Error, cli, compare, echo, mid, phones, pure, push_cost};
+use seawall_bench::{Error, cli, compare, echo, mid, phones, pure, push_cost, store};
 
 /// Load generator and comparison with other servers.
 #[derive(Parser)]
@@ -29,6 +29,7 @@ enum Command {
     Pure(pure::PureArgs),
     /// What push notifications cost a refresh, in instructions.
     PushCost(push_cost::PushCostArgs),
+    Store(store::StoreArgs),
 }
 
 fn main() -> ExitCode {
@@ -41,6 +42,7 @@ fn main() -> ExitCode {
         Command::Pure(args) => pure::cli(args),
         Command::PushCost(args) => push_cost::cli(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Store(args) => store::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

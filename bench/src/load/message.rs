@@ -145,6 +145,18 @@ impl Identity {
         .into_bytes()
     }
 
+    /// An OPTIONS to a user: looked up and answered by the server, where its script does that.
+    pub fn options(&self, user: u32, from: SocketAddr) -> Vec<u8> {
+        let Identity { domain, session, .. } = self;
+        let uri = self.uri_of(user);
+        format!(
+            "OPTIONS {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bKoptions{session:08x}{user:08};rport\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:probe@{domain}>;tag=1\r\nTo: <{uri}>\r\n\
+             Call-ID: options-{session:08x}-{user:08}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
+        )
+        .into_bytes()
+    }
+
     fn head(&self, method: &str, uri: &str, from: SocketAddr) -> String {
         let (first, branch) = (char::from(FIRST), self.branch_prefix());
         format!(

@@ -126,6 +126,8 @@ pub fn answered(context: &mut Context, branch: u16, transaction: &TransactionSta
             return Answered::Passes;
         }
         state.is_heard = true;
+        let (is_silent, waited_ms) = (state.is_silent, context.now_ms.saturating_sub(state.sent_ms));
+        state.pending.waited(if is_silent { u64::MAX } else { waited_ms });
         journey.front.silence.heard();
         context.node.fronts.note_latency(context.now_ms.saturating_sub(state.sent_ms));
         if status == 423 {

@@ -80,6 +80,7 @@ impl Mid<'_> {
                 registration.count_cseq(register.callid, register.cseq);
             }
         }
+        self.note_echoes(&mut shard, &register, pending);
         let mut unknown = SmallVec::<[Granted; 2]>::new();
         self.each_sent(message, pending, place, |key, value, asked_s| {
             let account = shard.account_mut(pending.hash, &pending.aor);
@@ -91,6 +92,7 @@ impl Mid<'_> {
                 Some(registration) => {
                     let possible_s = now_s.saturating_add(asked_s);
                     registration.possible_s = registration.possible_s.max(possible_s);
+                    registration.late_s = now_s;
                     // It may as well have been shortened.
                     registration.limit_s = registration.limit_s.min(now_s);
                 }
@@ -112,6 +114,7 @@ impl Mid<'_> {
                     deadline_s: now_s,
                     sure_s: now_s,
                     accepted_s: 0,
+                    late_s: now_s,
                     possible_s: now_s.saturating_add(granted.asked_s),
                     ..self.registration(&register, &answer, &granted, true, (now_s, now_s))
                 };
@@ -126,7 +129,7 @@ impl Mid<'_> {
     /// to a refresh removes its bindings when `on_reject` says so. `message` is the request as it came.
     pub fn rejected(&self, message: &Message, pending: &Pending, status: u16, sink: &mut dyn Sink) {
         let mut shard = self.upstream.shard(pending.hash);
-        shard.arrive(pending.order);
+        let flight = shard.arrive(pending.order);
         if matches!(status, 401 | 407)
             && let Some(callid) = message.value(Name::CallId)
         {
@@ -134,19 +137,30 @@ impl Mid<'_> {
             shard.challenge(callid, self.second());
         }
         if matches!(status, 403 | 404) && self.settings.on_reject == OnReject::Remove {
-            self.remove_rejected(&mut shard, pending, status, sink);
+            self.remove_rejected(&mut shard, pending, flight.as_ref(), status, sink);
         }
     }
 
-    /// Removes the bindings that the main registrar refuses to refresh. With a 404 it has dropped them itself.
-    fn remove_rejected(&self, shard: &mut Shard, pending: &Pending, status: u16, sink: &mut dyn Sink) {
+    /// Removes the bindings that the main registrar refuses to refresh, but not those about which a later request has been
+    /// answered already. With a 404 it has dropped them itself.
+    fn remove_rejected(
+        &self,
+        shard: &mut Shard,
+        pending: &Pending,
+        flight: Option<&Flight>,
+        status: u16,
+        sink: &mut dyn Sink,
+    ) {
+        let is_newer = |key: u64| flight.is_some_and(|flight| flight.is_overtaken(key));
         let Some(account) = shard.account_mut(pending.hash, &pending.aor) else { return };
         let flows_count = self.settings.trust == Trust::Verified && !pending.authenticated;
         let is_meant = |account: &Account, id: u64| {
             let named = match &pending.form {
                 Form::All => false,
-                Form::Whole { .. } => true,
-                Form::Contacts(sent) => sent.iter().any(|sent| sent.id == id && !sent.removes),
+                Form::Whole { .. } => !is_newer(WHOLE_AOR) && !is_newer(id),
+                Form::Contacts(sent) => {
+                    !is_newer(id) && sent.iter().any(|sent| sent.id == id && !sent.removes)
+                }
             };
             let own = account.registration(id).map(|registration| registration.flow);
             // A stranger's request is no refresh, and its refusal must not cost the owner the binding.
@@ -207,6 +221,9 @@ impl Mid<'_> {
             }
             Err(reject) => return save.refuse(message, reject, reply),
         };
+        if pending.is_late {
+            self.note_echoes(&mut shard, &register, pending);
+        }
         let answer = Answer { pending, main, granted, passed: passed::lines(response) };
         let mut entry = self.domain.lock(&register.aor, self.now_s);
         if entry.has_expired() {
@@ -225,6 +242,10 @@ impl Mid<'_> {
         self.note(account, &register, &answer, &flight, &entry);
         drop(entry);
         self.follow(&mut shard, pending, &flight, &answer.granted);
+        for granted in answer.granted.iter().filter(|granted| granted.granted_s > 0) {
+            let numbers = (Some(register.callid), register.cseq);
+            self.protect(&mut shard, pending.hash, &pending.aor, granted.key, numbers);
+        }
         Outcome { status: response.status(), ..outcome }
     }
 
@@ -322,12 +343,17 @@ impl Mid<'_> {
             }
             // Of one that crossed others nobody knows which of them came last.
             let stays = |key: u64| flight.disturbed || flight.is_overtaken(key);
-            account.registrations.retain(|registration| stays(registration.key));
+            account
+                .registrations
+                .retain(|registration| stays(registration.key) || self.may_come_back(registration));
             return;
         }
         for granted in &answer.granted {
             if let Some(known) = account.registration_mut(granted.key) {
                 known.count_cseq(register.callid, register.cseq);
+                if answer.pending.is_late && granted.asked_s > 0 {
+                    known.late_s = self.second();
+                }
             }
             let old = account.registrations.iter().position(|registration| registration.key == granted.key);
             // What a later request has decided stays. If that has removed it, the main registrar holds it all the same
@@ -339,9 +365,13 @@ impl Mid<'_> {
                 };
                 if let Some(known) = account.registration_mut(granted.key)
                     && granted.granted_s > 0
-                    && !is_ordered(known)
                 {
-                    known.rely_until(flight.departed_s.saturating_add(granted.granted_s));
+                    // Whatever was decided, the main registrar holds it by this answer, if it came last.
+                    let possible_s = self.second().saturating_add(granted.granted_s);
+                    known.possible_s = known.possible_s.max(possible_s);
+                    if !is_ordered(known) {
+                        known.rely_until(flight.departed_s.saturating_add(granted.granted_s));
+                    }
                 }
                 continue;
             }
@@ -349,7 +379,10 @@ impl Mid<'_> {
                 continue;
             }
             if granted.granted_s == 0 {
-                old.map(|position| account.registrations.swap_remove(position));
+                let comes_back = |known: &mut Registration| self.may_come_back(known);
+                if !account.registration_mut(granted.key).is_some_and(comes_back) {
+                    old.map(|position| account.registrations.swap_remove(position));
+                }
                 continue;
             }
             let is_new = old.is_none_or(|position| {
@@ -364,7 +397,15 @@ impl Mid<'_> {
             let mut registration = self.registration(register, answer, granted, is_new, times);
             registration.rely_until(registration.sure_s.min(flight.least_s));
             match old.and_then(|position| account.registrations.get_mut(position)) {
-                Some(place) => *place = registration,
+                Some(place) => {
+                    registration.late_s = registration.late_s.max(place.late_s);
+                    // It was not due yet: a contact was added, or its phone has moved. It keeps its place among those
+                    // that are spread over time.
+                    if place.is_held(self.second()) && place.limit_s >= last_s {
+                        registration.limit_s = registration.limit_s.min(place.limit_s);
+                    }
+                    *place = registration;
+                }
                 None => account.registrations.push(registration),
             }
         }
@@ -407,6 +448,7 @@ impl Mid<'_> {
                 None => now_s,
             },
             accepted_s: now_s,
+            late_s: if answer.pending.is_late { now_s } else { 0 },
             cseq: register.cseq,
             asked_s: granted.asked_s,
             due_s: 0,

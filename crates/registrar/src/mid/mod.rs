@@ -22,6 +22,7 @@
 mod absorb;
 mod answer;
 pub mod contact;
+mod echo;
 mod errands;
 mod kept;
 pub mod limits;

@@ -9,7 +9,7 @@ use seawall_sip::{Message, Name, Uri, ascii};
 use smallvec::SmallVec;
 
 use super::contact::{self, Place};
-use super::limits::MAX_CONTACT_VALUE_LEN;
+use super::limits::{MAX_CONTACT_VALUE_LEN, REPEATED_MS};
 use super::registration::WHOLE_AOR;
 use super::settings::{Mode, Settings};
 use super::upstream::{Flight, Touch};
@@ -39,6 +39,8 @@ pub struct Pending {
     pub(super) form: Form,
     /// Whether it was sent again after a 423.
     pub(super) raised: bool,
+    /// Whether copies of it may be on their way: its answer took so long that it was repeated.
+    pub(super) is_late: bool,
     /// Header lines that tell which pushes are sent from here; empty for none.
     pub(super) push: Box<[u8]>,
 }
@@ -130,6 +132,12 @@ impl Pending {
     #[must_use]
     pub fn aor(&self) -> &[u8] {
         &self.aor
+    }
+
+    /// Tells how long the main registrar has let wait for its answer. To be called before that is dealt with; a request
+    /// that is not answered at all counts as late by itself.
+    pub fn waited(&mut self, milliseconds: u64) {
+        self.is_late |= milliseconds >= REPEATED_MS;
     }
 
     /// The edits that make the received REGISTER the one for the main registrar (behaviour §7, "Forwarded form"):

@@ -70,6 +70,7 @@ impl Mid<'_> {
                 mode: self.settings.mode,
                 form,
                 raised: false,
+                is_late: false,
                 push,
             })),
         }

@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use hashbrown::HashTable;
 use parking_lot::{Mutex, MutexGuard};
@@ -18,6 +18,7 @@ use seawall_location::NameId;
 use siphasher::sip::SipHasher13;
 use smallvec::SmallVec;
 
+use super::echo::Echoes;
 use super::kept::{Changes, Noted};
 use super::limits::{CHALLENGED_PER_SHARD, CHALLENGED_S, MAINS, SHARDS};
 use super::registration::Registration;
@@ -43,6 +44,10 @@ pub struct Upstream {
     mains: Mutex<Vec<Arc<Main>>>,
     /// Own requests that wait to be sent, so that nobody locks shards to find none.
     waiting: AtomicUsize,
+    /// Unix second of the last return of a main registrar that was silent; 0 for never.
+    returned_s: AtomicU32,
+    /// Unix second of the first request of our own; 0 before that. It tells our Call-IDs from those of another life.
+    born_s: AtomicU32,
     /// Where something has changed, once somebody keeps it.
     pub(super) changes: Arc<Changes>,
 }
@@ -55,6 +60,8 @@ pub(super) struct Shard {
     /// Own requests that wait, by second and ticket.
     pub(super) jobs: BTreeMap<(u32, u64), Job>,
     challenged: VecDeque<(u64, u32)>,
+    /// De-REGISTERs of which copies may be on their way.
+    pub(super) echoes: Echoes,
     /// What has changed, once somebody keeps it.
     pub(super) noted: Option<Box<Noted>>,
 }
@@ -162,6 +169,8 @@ impl Upstream {
             tickets: AtomicU64::new(0),
             mains: Mutex::default(),
             waiting: AtomicUsize::new(0),
+            returned_s: AtomicU32::new(0),
+            born_s: AtomicU32::new(0),
             changes: Arc::default(),
         }
     }
@@ -228,6 +237,24 @@ impl Upstream {
     /// A number that was never given before.
     pub(super) fn ticket(&self) -> u64 {
         self.tickets.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Unix second of the last return of a main registrar that was silent; 0 for never.
+    pub(super) fn returned_s(&self) -> u32 {
+        self.returned_s.load(Ordering::Relaxed)
+    }
+
+    /// A main registrar that was silent answers again.
+    pub(super) fn returns(&self, now_s: u32) {
+        self.returned_s.store(now_s, Ordering::Relaxed);
+    }
+
+    /// Unix second of the first request of our own, which this one is if there was none.
+    pub(super) fn born_s(&self, now_s: u32) -> u32 {
+        match self.born_s.compare_exchange(0, now_s, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => now_s,
+            Err(born_s) => born_s,
+        }
     }
 
     pub(super) fn count_waiting(&self, added: bool) {

@@ -50,6 +50,9 @@ pub struct BenchArgs {
     /// Password of every user (u00000000 and so on), for register and refresh where the server wants one.
     #[arg(long)]
     pub password: Option<String>,
+    /// Put this behind every contact URI, {user} being the user's number: ";pn-provider=fcm;pn-param=p;pn-prid={user}".
+    #[arg(long)]
+    pub contact_params: Option<String>,
     /// Pin the generator to this CPU.
     #[arg(long)]
     pub cpu: Option<usize>,
@@ -104,6 +107,7 @@ pub fn run(args: BenchArgs) -> Result<(), Error> {
         sockets: args.sockets,
         cpu: args.cpu,
         password: args.password,
+        contact_params: args.contact_params.unwrap_or_default(),
         busy_poll: args.busy_poll,
     })?;
     let prepare =

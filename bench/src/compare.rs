@@ -14,6 +14,8 @@ use std::time::Duration;
 
 use clap::Args;
 
+pub(crate) use table::{machine, median};
+
 use crate::error::Error;
 use crate::server::{Contender, Programs};
 
@@ -204,7 +206,7 @@ pub fn run(args: &CompareArgs) -> Result<(), Error> {
 }
 
 /// On a machine that has other things to do, rates and latencies say little; CPU times suffer less.
-fn warn_of_company() {
+pub(crate) fn warn_of_company() {
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     let load = load.split_ascii_whitespace().next().and_then(|load| load.parse::<f64>().ok()).unwrap_or(0.0);
     if load > BUSY_LOAD {

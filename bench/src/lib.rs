@@ -7,8 +7,10 @@
 //! - [`compare`] runs the echo, Kamailio and Seawall side by side, pinned, in turns, and prints medians.
 //! - [`mid`] lets a crowd of phones register at a Seawall in front of a Kamailio, and compares what that one holds with
 //!   who is there.
+//! - [`store`] measures bindings in a database: how fast they are durable, and how long a stop and a start take.
 //! - [`phones`] takes pings and tells how evenly they come.
 //! - [`pure`] serves REGISTERs without a network: what Seawall itself adds to what the kernel costs.
+//! - [`push_cost`] counts what push notifications cost a refresh.
 //! - [`cli`] is what `seawall bench` mounts.
 //!
 //! What this crate does not do: it is no conformance test (a reply counts by its status and its branch alone), it
@@ -18,16 +20,20 @@
 
 pub mod cli;
 pub mod compare;
+pub mod disk;
 pub mod echo;
 pub mod error;
 pub mod histogram;
 pub mod limits;
 pub mod load;
+pub mod management;
 pub mod mid;
 pub mod phones;
 pub mod process;
 pub mod pure;
+pub mod push_cost;
 pub mod server;
 pub mod socket;
+pub mod store;
 
 pub use error::Error;

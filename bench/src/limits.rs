@@ -70,3 +70,16 @@ pub const MAX_DUMP_BYTES: usize = 1 << 30;
 
 /// Phones whose failure is explained: the first ones say why, and each costs a question to the server under test.
 pub const BROKEN_EXPLAINED: usize = 20;
+
+/// How long a server may take to write a million bindings at its end, or to read them at its start, milliseconds: there
+/// are some that need more than a minute.
+pub const LONGEST_STOP_MS: u64 = 300_000;
+
+/// How soon a server that starts is asked again, milliseconds: a small part of what a good start takes.
+pub const ASK_AGAIN_MS: u64 = 5;
+
+/// A `timer_interval` in which nothing is written by itself, seconds.
+pub const NO_INTERVAL_S: u32 = 86_400;
+
+/// How often the counters of a server's groups are looked at, milliseconds: some groups each time, and no load.
+pub const WATCH_EVERY_MS: u64 = 50;

@@ -17,6 +17,7 @@ pub use report::Report;
 use crate::error::Error;
 use crate::limits;
 use crate::socket::{self, Endpoint};
+use template::Values;
 
 /// What one operation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +77,8 @@ pub struct Options {
     pub cpu: Option<usize>,
     /// The password of every user, where the server wants one; only REGISTERs are answered for.
     pub password: Option<String>,
+    /// What stands behind every contact URI, `{user}` being the user's number: `;pn-provider=fcm;pn-prid={user}`.
+    pub contact_params: String,
     /// Never sleep. Gives the finest latencies and takes a whole CPU.
     pub busy_poll: bool,
 }
@@ -83,7 +86,16 @@ pub struct Options {
 impl Options {
     /// One source socket, not pinned, not busy-polling.
     pub fn new(target: SocketAddr) -> Self {
-        Options { target, domain: None, sockets: 1, cpu: None, password: None, busy_poll: false }
+        let contact_params = String::new();
+        Options {
+            target,
+            domain: None,
+            sockets: 1,
+            cpu: None,
+            password: None,
+            contact_params,
+            busy_poll: false,
+        }
     }
 }
 
@@ -186,7 +198,8 @@ impl Generator {
         let callers = (0..options.sockets).map(|_| open(Some(options.target))).collect::<Result<_, _>>()?;
         let callee = open(None)?;
         let domain = options.domain.clone().unwrap_or_else(|| host_of(options.target.ip()));
-        let identity = message::Identity::new(domain, options.target, callee.address());
+        let mut identity = message::Identity::new(domain, options.target, callee.address());
+        identity.contact_params.clone_from(&options.contact_params);
         Ok(Generator {
             options,
             callers,
@@ -216,6 +229,19 @@ impl Generator {
         self.next_cseq = self.next_cseq.saturating_add(u32::try_from(passes).unwrap_or(u32::MAX));
         self.next_operation = self.next_operation.wrapping_add(report.started as u32);
         Ok(report)
+    }
+
+    /// The next REGISTER of a user, to be sent from a socket of one's own; it is not counted.
+    pub fn register_of(&self, user: u32, from: SocketAddr) -> Vec<u8> {
+        let mut request = Vec::new();
+        let values = Values { operation: u32::MAX, slot: u16::MAX, user, cseq: self.next_cseq };
+        self.identity.template(Operation::Register, from).render(values, &mut request);
+        request
+    }
+
+    /// An OPTIONS to a user.
+    pub fn options_of(&self, user: u32, from: SocketAddr) -> Vec<u8> {
+        self.identity.options(user, from)
     }
 }
 

@@ -72,6 +72,8 @@ pub struct Setup {
     pub workers: usize,
     /// Whether its script records a route for calls.
     pub record_route: bool,
+    /// Lines for Seawall's script, before its route.
+    pub lines: &'static str,
     /// Run it under callgrind and count its instructions.
     pub count_instructions: bool,
 }
@@ -224,7 +226,7 @@ fn arguments_of(
             command.args(["-DD", "-E", "-m", "4096", "-M", "32", "-f"]).arg(&script);
         }
         Contender::Seawall => {
-            write(SEAWALL_SCRIPT, "")?;
+            write(&SEAWALL_SCRIPT.replacen("\nroute {", &format!("\n{}\nroute {{", setup.lines), 1), "")?;
             command.args(["run", "-f"]).arg(&script);
         }
     }
@@ -295,9 +297,13 @@ pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
     pub(crate) fn new() -> io::Result<Self> {
+        Self::new_in(&std::env::temp_dir())
+    }
+
+    pub(crate) fn new_in(parent: &Path) -> io::Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("seawall-bench-{}-{number}", std::process::id()));
+        let folder = parent.join(format!("seawall-bench-{}-{number}", std::process::id()));
         fs::create_dir_all(&folder)?;
         Ok(Folder(folder))
     }

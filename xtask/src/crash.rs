@@ -10,14 +10,16 @@ const ANSWERS: &str = "20000";
 /// Runs `e2e/crash.rs`, optimised.
 pub fn run(arguments: &[String]) -> Outcome {
     let (mut kills, mut answers) = (KILLS, ANSWERS);
+    let (mut database, mut mode) = ("sqlite", "write-through");
     let mut words = arguments.iter();
     while let Some(word) = words.next() {
-        let value = words.next().ok_or_else(|| format!("{word} needs a number"))?;
-        value.parse::<u64>().map_err(|_| format!("{word} {value}: this is no number"))?;
+        let value = words.next().ok_or_else(|| format!("{word} needs a value"))?;
         match word.as_str() {
-            "--kills" => kills = value,
-            "--answers" => answers = value,
-            _ => return Err(format!("{word}: there are --kills and --answers")),
+            "--kills" => kills = number(word, value)?,
+            "--answers" => answers = number(word, value)?,
+            "--database" => database = one_of(word, value, &["sqlite", "postgres", "mysql"])?,
+            "--mode" => mode = one_of(word, value, &["write-through", "write-back"])?,
+            _ => return Err(format!("{word}: there are --kills, --answers, --database and --mode")),
         }
     }
     let mut command = cargo();
@@ -28,9 +30,22 @@ pub fn run(arguments: &[String]) -> Outcome {
         "seawall",
         "--test",
         "e2e",
-        "crash::",
+        "crash::nothing_that_was_answered_is_lost_by_a_kill",
         "--",
         "--nocapture",
     ]);
-    run_command(command.env("SEAWALL_KILLS", kills).env("SEAWALL_ANSWERS", answers))
+    command.env("SEAWALL_KILLS", kills).env("SEAWALL_ANSWERS", answers);
+    run_command(command.env("SEAWALL_DATABASE", database).env("SEAWALL_MODE", mode))
+}
+
+fn number<'a>(word: &str, value: &'a str) -> Result<&'a str, String> {
+    value.parse::<u64>().map(|_| value).map_err(|_| format!("{word} {value}: this is no number"))
+}
+
+fn one_of<'a>(word: &str, value: &'a str, known: &[&str]) -> Result<&'a str, String> {
+    if known.contains(&value) {
+        Ok(value)
+    } else {
+        Err(format!("{word} {value}: there are {}", known.join(", ")))
+    }
 }

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use seawall_bench::{Error, cli, compare, echo, mid, phones, pure};
+use seawall_bench::{Error, cli, compare, echo, mid, phones, pure, push_cost, store};
 
 /// Load generator and comparison with other servers.
 #[derive(Parser)]
@@ -27,6 +27,9 @@ enum Command {
     Phones(phones::PhonesArgs),
     /// Serve REGISTERs in this process, without a network.
     Pure(pure::PureArgs),
+    /// What push notifications cost a refresh, in instructions.
+    PushCost(push_cost::PushCostArgs),
+    Store(store::StoreArgs),
 }
 
 fn main() -> ExitCode {
@@ -37,7 +40,9 @@ fn main() -> ExitCode {
         Command::MidCost(args) => mid::cost::cli(&args),
         Command::Phones(args) => phones::cli(&args),
         Command::Pure(args) => pure::cli(args),
+        Command::PushCost(args) => push_cost::cli(&args),
         Command::Compare(args) => compare::run(&args),
+        Command::Store(args) => store::run(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -78,6 +78,7 @@ fn total(
         contender,
         cpu: Some(args.server_cpu),
         workers: 1,
+        lines: "",
         record_route: false,
         count_instructions: true,
     };

@@ -24,24 +24,32 @@ pub fn render(args: &CompareArgs, results: &Results) -> String {
     text
 }
 
-fn header(args: &CompareArgs, text: &mut String) -> std::fmt::Result {
+fn model() -> String {
     let cpu_info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpu_info.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or(": unknown CPU");
-    let model = model.trim_start_matches(['\t', ' ', ':']);
+    model.trim_start_matches(['\t', ' ', ':']).to_owned()
+}
+
+/// The machine, in words.
+pub fn machine() -> String {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    format!("{}, {cpus} CPUs, Linux {}", model(), release.trim())
+}
+
+fn header(args: &CompareArgs, text: &mut String) -> std::fmt::Result {
     let pinned = match args.workers {
         1 => format!("server on CPU {}", args.server_cpu),
         workers => format!("{workers} workers, not pinned"),
     };
     if args.only_instructions {
-        return writeln!(text, "Counted by callgrind on {model}.\n");
+        return writeln!(text, "Counted by callgrind on {}.\n", model());
     }
     writeln!(
         text,
-        "{model}, {cpus} CPUs, Linux {}; {pinned}, busy-polling generator on CPU {}; loopback UDP, in memory, no \
+        "{}; {pinned}, busy-polling generator on CPU {}; loopback UDP, in memory, no \
          authentication, {} in flight from {} source socket(s); medians of {} rounds.\n",
-        release.trim(),
+        machine(),
         args.generator_cpu,
         args.window,
         args.sockets,
@@ -142,7 +150,7 @@ impl<'a> Row<'a> {
 }
 
 /// The middle one, or the mean of the middle two; 0 of nothing.
-fn median(mut figures: Vec<f64>) -> f64 {
+pub fn median(mut figures: Vec<f64>) -> f64 {
     figures.sort_by(f64::total_cmp);
     let middle = figures.len() / 2;
     let at = |index: usize| figures.get(index).copied().unwrap_or_default();

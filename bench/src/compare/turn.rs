@@ -22,6 +22,7 @@ pub fn take(
         contender,
         cpu: (args.workers == 1).then_some(args.server_cpu),
         workers: args.workers,
+        lines: "",
         record_route: stage.workloads.contains(&Workload::Call),
         count_instructions: false,
     };
@@ -85,6 +86,7 @@ pub(super) fn options(args: &CompareArgs, server: &Server) -> Options {
         sockets: args.sockets,
         cpu: Some(args.generator_cpu),
         password: None,
+        contact_params: String::new(),
         busy_poll: true,
     }
 }

@@ -35,6 +35,8 @@ pub struct Identity {
     domain: String,
     target: SocketAddr,
     contact: SocketAddr,
+    /// What stands behind every contact URI.
+    pub contact_params: String,
     /// Differs from run to run of the program, so that a server that still holds bindings of an earlier one sees new
     /// Call-IDs instead of CSeq numbers that went back, and new branches instead of retransmissions.
     session: u32,
@@ -44,7 +46,7 @@ impl Identity {
     pub fn new(domain: String, target: SocketAddr, contact: SocketAddr) -> Self {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let session: u32 = (since_epoch.as_micros() as u32) ^ std::process::id().rotate_left(20);
-        Identity { domain, target, contact, session }
+        Identity { domain, target, contact, contact_params: String::new(), session }
     }
 
     /// What every branch of this generator begins with.
@@ -64,14 +66,14 @@ impl Identity {
 
     /// A REGISTER of about 500 bytes, as a desk phone sends it.
     fn register(&self, from: SocketAddr, expires_s: u32) -> String {
-        let Identity { domain, contact, session, .. } = self;
+        let Identity { domain, contact, contact_params, session, .. } = self;
         let head = self.head("REGISTER", &format!("sip:{domain}"), from);
         format!(
             "{head}From: <sip:u{{user}}@{domain}>;tag={{operation}}\r\n\
              To: <sip:u{{user}}@{domain}>\r\n\
              Call-ID: {session:08x}-{{user}}\r\n\
              CSeq: {{cseq}} REGISTER\r\n\
-             Contact: <sip:u{{user}}@{contact}>;expires={expires_s}\
+             Contact: <sip:u{{user}}@{contact}{contact_params}>;expires={expires_s}\
              ;+sip.instance=\"<urn:uuid:{session:08x}-0000-1000-8000-0000{{user}}>\"\r\n\
              User-Agent: {USER_AGENT}\r\n\
              Allow: {ALLOW}\r\n\
@@ -139,6 +141,18 @@ impl Identity {
             "REGISTER sip:{domain} SIP/2.0\r\nVia: SIP/2.0/UDP {target};branch=z9hG4bKprobe{session:08x};rport\r\n\
              Max-Forwards: 70\r\nFrom: <sip:probe@{domain}>;tag=1\r\nTo: <sip:probe@{domain}>\r\n\
              Call-ID: probe-{session:08x}\r\nCSeq: 1 REGISTER\r\nContent-Length: 0\r\n\r\n"
+        )
+        .into_bytes()
+    }
+
+    /// An OPTIONS to a user: looked up and answered by the server, where its script does that.
+    pub fn options(&self, user: u32, from: SocketAddr) -> Vec<u8> {
+        let Identity { domain, session, .. } = self;
+        let uri = self.uri_of(user);
+        format!(
+            "OPTIONS {uri} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bKoptions{session:08x}{user:08};rport\r\n\
+             Max-Forwards: 70\r\nFrom: <sip:probe@{domain}>;tag=1\r\nTo: <{uri}>\r\n\
+             Call-ID: options-{session:08x}-{user:08}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 0\r\n\r\n"
         )
         .into_bytes()
     }

@@ -1,18 +1,16 @@
 //! The Seawall in front, and what it says about itself.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use super::Mode;
-use super::crowd::digits;
 use crate::error::Error;
 use crate::load;
 use crate::server::{Folder, SEAWALL_SCRIPT, free_address, instructions_in, spawn_on, under_callgrind};
-use crate::{limits, process, socket};
+use crate::{limits, management, process, socket};
 
 const SCRIPT: &str = include_str!("../../configs/mid.cfg");
 
@@ -162,16 +160,8 @@ impl Drop for Front {
 /// # Errors
 /// [`Error::System`] when it does not answer.
 pub fn statistics(management: SocketAddr) -> Result<Statistics, Error> {
-    let body = call(
-        management,
-        "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"get_statistics\",\"params\":{\"statistics\":[\"mid_registrar:\"]}}",
-    )?;
-    let value = |name: &str| {
-        let at = body.find(&format!("\"mid_registrar:{name}\":"))?;
-        let rest = body.get(at..)?.split_once(":").and_then(|(_, rest)| rest.split_once(':'))?.1;
-        digits(rest.trim_start().trim_start_matches('"').as_bytes()).map(u64::from)
-    };
-    let value = |name: &str| value(name).unwrap_or(0);
+    let statistics = management::statistics(management, "mid_registrar")?;
+    let value = |name: &str| management::value(&statistics, &format!("mid_registrar:{name}"));
     Ok(Statistics {
         absorbed: value("absorbed_regs"),
         forwarded: value("forwarded_regs"),
@@ -185,7 +175,7 @@ pub fn statistics(management: SocketAddr) -> Result<Statistics, Error> {
 /// # Errors
 /// [`Error::System`] when it does not answer.
 pub fn resync(management: SocketAddr) -> Result<String, Error> {
-    call(management, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"mid_reg_resync\"}")
+    management::call(management, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"mid_reg_resync\"}")
 }
 
 /// What a Seawall knows of an address of record at the main registrar.
@@ -196,25 +186,8 @@ pub fn show(management: SocketAddr, aor: &str) -> Result<String, Error> {
     let body = format!(
         "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"mid_reg_show\",\"params\":{{\"aor\":\"{aor}\"}}}}"
     );
-    let answer = call(management, &body)?;
+    let answer = management::call(management, &body)?;
     Ok(answer.rsplit("\r\n\r\n").next().unwrap_or_default().to_owned())
-}
-
-fn call(management: SocketAddr, body: &str) -> Result<String, Error> {
-    let attempt = || -> std::io::Result<String> {
-        let mut stream = TcpStream::connect(management)?;
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        write!(
-            stream,
-            "POST /mi HTTP/1.0\r\nHost: front\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\
-             Connection: close\r\n\r\n{body}",
-            body.len()
-        )?;
-        let mut answer = Vec::new();
-        stream.read_to_end(&mut answer)?;
-        Ok(String::from_utf8_lossy(&answer).into_owned())
-    };
-    attempt().map_err(Error::system("the management interface does not answer"))
 }
 
 /// Whether a program is there at all.

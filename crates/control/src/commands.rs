@@ -1,6 +1,7 @@
 //! The table of all MI commands of this crate, one file a family.
 
 pub mod core;
+pub mod domain;
 pub mod events;
 pub mod location;
 pub mod mid_registrar;
@@ -24,6 +25,7 @@ pub fn all() -> impl Iterator<Item = &'static Command> {
         statistics::COMMANDS,
         nathelper::COMMANDS,
         push::COMMANDS,
+        domain::COMMANDS,
         users::COMMANDS,
         core::COMMANDS,
         events::COMMANDS,

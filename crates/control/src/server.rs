@@ -159,6 +159,17 @@ pub struct EventSubscriber<'a> {
     pub expires_s: Option<u64>,
 }
 
+/// A domain that the server is responsible for, borrowed while it is rendered.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalDomain<'a> {
+    /// Its name.
+    pub name: &'a [u8],
+    /// Its attributes.
+    pub attributes: Option<&'a [u8]>,
+    /// Whether the names below it are ours, too.
+    pub accepts_subdomains: bool,
+}
+
 /// A value of an event that a command raises.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EventValue {
@@ -283,6 +294,18 @@ pub trait Server: Send + Sync + 'static {
     /// # Errors
     /// The diagnostics of the new script; the old one goes on.
     fn reload(&self) -> Result<String, String>;
+
+    /// Reads the table of local domains again; how many there are.
+    ///
+    /// # Errors
+    /// They are not kept in memory, or the database fails; those that were read before stay.
+    fn reload_domains(&self) -> Result<usize, LocationError>;
+
+    /// Shows the local domains that are in memory, by their names.
+    ///
+    /// # Errors
+    /// They are not kept in memory.
+    fn local_domains(&self, each: &mut dyn FnMut(&LocalDomain<'_>)) -> Result<(), LocationError>;
 
     /// Whether contacts are pinged: the script says so, and nobody has switched it off.
     fn pinging(&self) -> bool;

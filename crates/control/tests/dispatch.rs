@@ -193,6 +193,8 @@ fn uptime_version_ps_and_which_have_their_documented_shapes() {
             "nh_enable_ping",
             "push_status",
             "push_wake",
+            "domain_reload",
+            "domain_dump",
             "user_add",
             "user_password",
             "user_remove",
@@ -334,6 +336,20 @@ fn mid_reg_resync_registers_all_or_one_again() {
     check_call("mid_reg_resync", json!({}), json!({ "Registrations": 12 }));
     check_call("mid_registrar:resync", json!(["alice@example.org"]), json!({ "Registrations": 1 }));
     check_call("mid_reg_resync", json!(["bob@example.org"]), error(404, "AOR not found"));
+}
+
+#[test]
+fn local_domains_are_shown_and_read_again() {
+    let shown = json!({ "Domains": [
+        { "name": "example.com", "accept_subdomain": 1, "attributes": "a=\"b\"" },
+        { "name": "example.org", "accept_subdomain": 0 }
+    ] });
+    check_call("domain_dump", json!({}), shown.clone());
+    check_call("domain:dump", json!([]), shown);
+    let failed = error(500, "The database fails; the domains stay as they were");
+    check_call("domain_reload", json!({}), failed.clone());
+    check_call("domain:reload", json!({}), failed);
+    check_call("domain_dump", json!([1]), invalid_params());
 }
 
 #[test]

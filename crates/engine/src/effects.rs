@@ -102,11 +102,11 @@ impl Worker {
         let (accounting, reason) = {
             let mut inner = state.lock();
             let accounting = inner.accounting;
-            inner.accounting.missed = false;
+            inner.accounting.forget_missed();
             (accounting, inner.reason.clone())
         };
-        context.accounting.missed = false;
-        acc::missed(accounting, context.message(), code, &reason, context.now_s);
+        context.accounting.forget_missed();
+        acc::Report::new(context, accounting).missed(code, &reason);
     }
 
     /// A forwarded REGISTER has its final reply.
@@ -139,18 +139,20 @@ impl Worker {
         if state.lock().journey.is_some() {
             self.registration_ended(io, (code, local), state);
         }
-        let (accounting, to_tag, reason) = {
+        let (accounting, to_tag, reason, avps) = {
             let inner = state.lock();
-            (inner.accounting, inner.to_tag.clone(), inner.reason.clone())
+            if inner.accounting == acc::Accounting::default() {
+                return;
+            }
+            (inner.accounting, inner.to_tag.clone(), inner.reason.clone(), inner.avps.clone())
         };
-        if accounting == acc::Accounting::default() {
-            return;
-        }
         let Some(request) = request else { return };
-        let now_s = io.unix_s();
-        acc::completed(accounting, &request.message, &to_tag, code, &reason, now_s);
+        let (node, configuration) = (&*self.node, &*state.configuration);
+        let (request, now_s) = (&request.message, io.unix_s());
+        let report = acc::Report { node, configuration, accounting, avps: &avps, request, now_s };
+        report.completed(&to_tag, code, &reason);
         if code >= 300 {
-            acc::missed(accounting, &request.message, code, &reason, now_s);
+            report.missed(code, &reason);
         }
     }
 }

@@ -11,6 +11,7 @@
 //! - A lock is held for one call into a pure crate, never while a route runs.
 //! - Everything that is kept on behalf of a peer is bounded, see [`limits`].
 
+mod accounts;
 mod effects;
 mod errands;
 mod events;

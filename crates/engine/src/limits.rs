@@ -16,9 +16,13 @@ pub const ANSWER_TRIES: u32 = 1_000;
 /// See [`ANSWER_TRIES`].
 pub const ANSWER_AGAIN_MS: u64 = 10;
 
-/// Contexts that a worker keeps for reuse. A worker runs one route at a time; a failure route may run inside the
-/// handling of a reply, and an event route after it.
-pub const SPARE_CONTEXTS: usize = 8;
+/// Contexts that a worker keeps for reuse. A worker runs one route at a time, but where REGISTERs wait for their commit a
+/// thousand come and go together. Each takes some kilobytes, without the receive buffer.
+pub const SPARE_CONTEXTS: usize = 1_024;
+
+/// Receive buffers that a worker keeps from contexts that wait: more than one only when contexts with a buffer of their own
+/// came first.
+pub const SPARE_BUFFERS: usize = 8;
 
 /// Event and launched routes that may follow from one message, so that an event route which raises its own event
 /// ends.

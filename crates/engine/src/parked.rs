@@ -73,6 +73,7 @@ impl Worker {
         }
         // A message that waits gets a buffer of its own size; the large one goes on receiving.
         context.share_packet();
+        self.keep_buffer(context.take_buffer());
         self.launch(io, &mut context);
         self.keep(io, context, frame, wait, Then::GoOn);
     }

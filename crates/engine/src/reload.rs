@@ -37,6 +37,14 @@ pub(crate) fn reload(management: &Management) -> Result<String, String> {
         return Err("where usrloc keeps its bindings has changed; that is set at the start only, so restart the server"
             .to_owned());
     }
+    let is_front = |configuration: &Configuration| configuration.settings.mid.is_some();
+    if node.store.is_on() && is_front(&configuration) && !is_front(&node.configuration.load()) {
+        return Err(
+            "what main registrars hold is kept in the database from the start on only, so restart the server"
+                .to_owned(),
+        );
+    }
+    crate::start::read_domains(node, &configuration, management.runtime());
     let warnings = loaded.diagnostics.warnings().count();
     node.configuration.store(Arc::new(configuration));
     apply(node, options);

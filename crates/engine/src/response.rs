@@ -116,10 +116,17 @@ impl Worker {
         if !matched.context.configuration.settings.acc.early_media {
             return;
         }
-        let accounting = matched.context.lock().accounting;
+        let (accounting, avps) = {
+            let inner = matched.context.lock();
+            (inner.accounting, inner.avps.clone())
+        };
         let request = self.node.shard(matched.id.shard).and_then(|shard| shard.lock().request_of(matched.id));
         if let Some(request) = request {
-            seawall_modules::acc::early_media(accounting, &request.message, reply, context.now_s);
+            let (node, configuration) = (&*self.node, &*matched.context.configuration);
+            let (request, now_s) = (&request.message, context.now_s);
+            let report =
+                seawall_modules::acc::Report { node, configuration, accounting, avps: &avps, request, now_s };
+            report.early_media(reply);
         }
     }
 
@@ -236,7 +243,7 @@ fn edited(context: &mut Context) -> Vec<u8> {
 /// Leaves with the transaction what accounting wants to know of its final reply.
 fn remember_final(state: &TransactionState, message: &Message) {
     let mut inner = state.lock();
-    if !inner.accounting.log && !inner.accounting.missed {
+    if !inner.accounting.is_on() {
         return;
     }
     let to = message.value(Name::To).and_then(|to| NameAddr::parse(to).ok());

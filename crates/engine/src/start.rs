@@ -103,6 +103,7 @@ pub struct Engine {
     management: Arc<Management>,
     control: control::Handle,
     store: Option<crate::store::Tasks>,
+    accounts: crate::accounts::Tasks,
     runtime: tokio::runtime::Handle,
     warnings: Vec<String>,
 }
@@ -136,6 +137,8 @@ impl Engine {
         let opened = open_store(&storage, &configuration, runtime)?;
         let node = Arc::new(node(configuration, described, bound.workers(), storage, opened.as_ref())?);
         apply(&node, &options);
+        let configuration = node.configuration.load_full();
+        read_domains(&node, &configuration, runtime);
         run_startup_route(&node);
         let links = Arc::new(Links::default());
         let _ = links.errands.set(Errands::new(runtime.clone()));
@@ -144,6 +147,7 @@ impl Engine {
         crate::push::start(&node, runtime, running.handle());
         let store = crate::store::start(&node, opened, runtime, running.handle());
         open_users(&node, runtime);
+        let accounts = crate::accounts::start(&node, runtime);
         let management = Arc::new(Management::new(node, &running, options, wanted, runtime.clone()));
         let server: Arc<dyn control::Server> = Arc::clone(&management) as _;
         let control = match control::serve(http_config, server, runtime) {
@@ -154,7 +158,7 @@ impl Engine {
             }
         };
         warnings.extend(control.warnings().iter().cloned());
-        Ok(Self { running, management, control, store, runtime: runtime.clone(), warnings })
+        Ok(Self { running, management, control, store, accounts, runtime: runtime.clone(), warnings })
     }
 
     /// The sockets that it listens on.
@@ -197,6 +201,7 @@ impl Engine {
         if let Some(store) = self.store {
             self.runtime.block_on(store.finish());
         }
+        self.runtime.block_on(self.accounts.finish());
         stats.idle_in_time
     }
 }
@@ -233,6 +238,18 @@ fn open_users(node: &Node, runtime: &tokio::runtime::Handle) {
             tracing::error!("auth_db: {error}; until it can be opened nobody can log in");
         }
     });
+}
+
+/// Reads the domains of `domain` where they are kept in memory. Where that fails the database is asked each time, until
+/// MI `domain_reload` has read them.
+pub(crate) fn read_domains(node: &Node, configuration: &Configuration, runtime: &tokio::runtime::Handle) {
+    let Some(settings) = configuration.settings.domain.as_ref().filter(|settings| settings.is_cached) else {
+        return;
+    };
+    match runtime.block_on(seawall_modules::domain::load(settings, node)) {
+        Ok(count) => tracing::info!("domain: {count} domains"),
+        Err(error) => tracing::error!("domain: the domains cannot be read: {error}"),
+    }
 }
 
 /// The number of workers: of the command line, of `udp_workers` in the script, else one for each core.
@@ -301,6 +318,7 @@ pub(crate) fn node(
         keys,
         authentication: seawall_modules::auth::Nonces::new(secret),
         store,
+        accounts: seawall_modules::acc::Accounts::default(),
         storage,
         configuration: ArcSwap::from_pointee(configuration),
         counters: Counters::new(workers),

@@ -18,7 +18,7 @@ use seawall_sip::{Framing, ScanError};
 use seawall_transaction::{Effect, Effects, OwnBranch};
 
 use crate::framer::SipFramer;
-use crate::limits::{IDLE_TICK_MS, SPARE_CONTEXTS, TICK_MS};
+use crate::limits::{IDLE_TICK_MS, SPARE_BUFFERS, SPARE_CONTEXTS, TICK_MS};
 use crate::parked::Parked;
 use crate::start::Links;
 
@@ -50,6 +50,8 @@ pub struct Worker {
     #[allow(clippy::vec_box)]
     contexts: Vec<Box<Context>>,
     frames: Vec<Frame>,
+    /// Receive buffers of contexts that wait.
+    buffers: Vec<Vec<u8>>,
     /// Effects that wait to be carried out.
     pub(crate) effects: Effects<Arc<TransactionState>, Target>,
     pub(crate) pinger: Pinger,
@@ -83,6 +85,7 @@ impl Worker {
             links,
             contexts: Vec::new(),
             frames: Vec::new(),
+            buffers: Vec::new(),
             effects: Vec::new(),
             pinger,
             own_requests: VecDeque::new(),
@@ -117,6 +120,13 @@ impl Worker {
         if self.contexts.len() < SPARE_CONTEXTS {
             context.reset();
             self.contexts.push(context);
+        }
+    }
+
+    /// Keeps the receive buffer of a context that waits.
+    pub(crate) fn keep_buffer(&mut self, buffer: Vec<u8>) {
+        if buffer.capacity() > 0 && self.buffers.len() < SPARE_BUFFERS {
+            self.buffers.push(buffer);
         }
     }
 
@@ -175,6 +185,11 @@ impl Worker {
         let scanned = match &mut context.packet {
             Packet::Owned(message) => {
                 std::mem::swap(message.buffer_mut(), bytes);
+                if bytes.capacity() == 0
+                    && let Some(buffer) = self.buffers.pop()
+                {
+                    *bytes = buffer;
+                }
                 message.scan_in_place(framing)
             }
             Packet::Shared(_) => Err(ScanError::Empty),

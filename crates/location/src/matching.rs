@@ -96,6 +96,13 @@ impl Candidate<'_> {
         bindings: impl Iterator<Item = (usize, Binding<'b>)> + Clone,
         names: &[Box<[u8]>],
     ) -> Option<(usize, Binding<'b>)> {
+        // Most refresh what they have: the same bytes have the same parameters, and all of them, where they once did.
+        let same_bytes = |binding: &Binding<'_>| {
+            binding.contact == self.contact && binding.is_pushed() && !binding.is_flow()
+        };
+        if let Some(found) = first(bindings.clone(), same_bytes) {
+            return Some(found);
+        }
         let wanted = Uri::parse(self.contact).ok()?;
         let is_same = |stored: &Uri<'_>| {
             !names.is_empty()

@@ -78,6 +78,8 @@ pub struct Settings {
     pub uac: Option<std::sync::Arc<crate::uac_auth::Logins>>,
     /// `auth_db`; nothing when it is not loaded.
     pub auth_db: Option<crate::auth_db::AuthDbSettings>,
+    /// `domain`, when it is loaded, with what was read.
+    pub domain: Option<Arc<crate::domain::DomainSettings>>,
     /// `reg_event`.
     pub reg_event: RegEventSettings,
     /// Where bindings are kept besides memory.
@@ -153,7 +155,7 @@ pub struct RrSettings {
 }
 
 /// Parameters of `acc`.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct AccSettings {
     /// `early_media`.
     pub early_media: bool,
@@ -163,6 +165,25 @@ pub struct AccSettings {
     pub report_cancels: bool,
     /// `detect_direction`.
     pub detect_direction: bool,
+    /// `extra_fields`.
+    pub extra: crate::acc::Extra,
+    /// Where records go, if the script names a database.
+    pub database: Option<Arc<crate::acc::DatabaseSettings>>,
+}
+
+impl AccSettings {
+    fn new(program: &Program<Context>) -> Self {
+        let parameters = &program.parameters;
+        let extra = crate::acc::Extra::new(program);
+        Self {
+            early_media: parameters.bool("acc", "early_media"),
+            log_level: i8::try_from(parameters.int("acc", "log_level")).unwrap_or(level::NOTICE),
+            report_cancels: parameters.bool("acc", "report_cancels"),
+            detect_direction: parameters.bool("acc", "detect_direction"),
+            database: crate::acc::DatabaseSettings::new(program, &extra).map(Arc::new),
+            extra,
+        }
+    }
 }
 
 impl Configuration {
@@ -247,17 +268,13 @@ impl Settings {
             },
             options: crate::options::OptionsSettings::new(program),
             max_forwards_limit: u32::try_from(parameters.int("maxfwd", "max_limit")).unwrap_or(256),
-            acc: AccSettings {
-                early_media: parameters.bool("acc", "early_media"),
-                log_level: i8::try_from(parameters.int("acc", "log_level")).unwrap_or(level::NOTICE),
-                report_cancels: parameters.bool("acc", "report_cancels"),
-                detect_direction: parameters.bool("acc", "detect_direction"),
-            },
+            acc: AccSettings::new(program),
             nat: NatSettings::new(program),
             auth: crate::auth::AuthSettings::new(program),
             mid: crate::mid_registrar::MidSettings::new(program),
             uac: crate::uac_auth::Logins::new(program),
             auth_db: crate::auth_db::AuthDbSettings::new(program),
+            domain: crate::domain::DomainSettings::new(program).map(Arc::new),
             reg_event: RegEventSettings::new(program),
             store: crate::usrloc::settings::StoreSettings::new(program),
             shows_keys: parameters.bool("usrloc", "mi_dump_kv_store"),

@@ -378,6 +378,12 @@ impl Context {
         }
         request
     }
+
+    /// Takes away the receive buffer of a context whose packet is shared: many of them may wait, each with a buffer for the
+    /// longest message otherwise. Without room when there is none.
+    pub fn take_buffer(&mut self) -> Vec<u8> {
+        std::mem::take(self.spare.buffer_mut())
+    }
 }
 
 /// A start for the random numbers of a context.

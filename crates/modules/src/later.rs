@@ -25,7 +25,6 @@ pub const MODULES: &[LaterModule] = &[
         name: "dispatcher",
         functions: &["ds_select_dst", "ds_select_domain", "ds_next_dst", "ds_is_in_list"],
     },
-    LaterModule { name: "domain", functions: &["is_from_local", "is_uri_host_local", "is_domain_local"] },
     LaterModule {
         name: "drouting",
         functions: &["do_routing", "route_to_gw", "use_next_gw", "is_from_gw", "goes_to_gw"],

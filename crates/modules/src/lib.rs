@@ -21,6 +21,7 @@ pub mod databases;
 pub mod db_mysql;
 pub mod db_postgres;
 pub mod db_sqlite;
+pub mod domain;
 pub mod event_datagram;
 pub mod event_routing;
 pub mod events;
@@ -78,6 +79,7 @@ pub static MODULES: &[&Module<Context>] = &[
     &db_mysql::MODULE,
     &db_postgres::MODULE,
     &db_sqlite::MODULE,
+    &domain::MODULE,
     &event_datagram::MODULE,
     &event_routing::MODULE,
     &management::HTTPD,

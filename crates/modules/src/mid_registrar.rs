@@ -250,8 +250,7 @@ fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
 fn serve(context: &mut Context, front: &Arc<Front>, settings: Arc<MidSettings>, asked: &Asked<'_>) -> Flow {
     let flags = asked.flags;
     if let Some(refused) = store::refuse(context) {
-        context.node.counters.bump(context.worker, Stat::RefusedRegs);
-        return registrar::refuse(context, flags.no_reply, refused);
+        return refuse(context, &settings, flags.no_reply, refused);
     }
     let mut headers = std::mem::take(&mut context.scratch);
     headers.clear();
@@ -375,8 +374,17 @@ fn answer_when_kept(
         }
         context.events.truncate(before.0);
         context.keep_connection.truncate(before.1);
-        registrar::refuse(context, no_reply, Refused::Failed)
+        match context.configuration.settings.mid.clone() {
+            Some(settings) => refuse(context, &settings, no_reply, Refused::Failed),
+            None => Flow::FALSE,
+        }
     })
+}
+
+/// Answers that the store does not take the change.
+fn refuse(context: &mut Context, settings: &MidSettings, no_reply: bool, refused: Refused) -> Flow {
+    context.node.counters.bump(context.worker, Stat::RefusedRegs);
+    registrar::answer_refused(context, &settings.policy, no_reply, refused)
 }
 
 /// What the script says about a REGISTER in variables.

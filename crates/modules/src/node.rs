@@ -48,6 +48,8 @@ pub struct Node {
     pub authentication: crate::auth::Nonces,
     /// The bindings' database.
     pub store: crate::store::Store,
+    /// Records of accounting on their way to a database.
+    pub accounts: crate::acc::Accounts,
     /// The databases.
     pub storage: seawall_storage::Storage,
     /// What is in force now: the script and the module parameters.

@@ -28,7 +28,7 @@ use seawall_sip::Uri;
 
 pub(crate) use keeping::Keeping;
 pub use keeping::Lease;
-pub(crate) use saving::refuse;
+pub(crate) use saving::answer_refused;
 
 use crate::branch::{Branch, NO_Q};
 use crate::context::Context;

@@ -62,3 +62,7 @@ pub const OVERLOAD_SPREAD_S: u32 = 20;
 /// Retry-After of a REGISTER that the store of bindings did not take, in seconds, where `retry_after` says nothing: a
 /// disk or a database server that fails is seldom back sooner.
 pub const STORE_RETRY_AFTER_S: u32 = 5;
+
+/// Most names in `pn_ct_match_params`: each is compared with each parameter of a contact, and is a bit of a word. Three are
+/// usual.
+pub const MAX_MATCH_PARAMS: usize = 16;

@@ -8,6 +8,7 @@ mod purr;
 use seawall_location::{Binding, Domain, Entry, Matching};
 use seawall_sip::{Message, Uri, ascii, feature_caps};
 
+use crate::limits::MAX_MATCH_PARAMS;
 use crate::reject::Reject;
 use crate::request::{Asked, Register};
 
@@ -56,11 +57,25 @@ pub struct MatchParams {
     of_webpush: Vec<Box<[u8]>>,
 }
 
+/// What the parameters of a contact say, read once.
+#[derive(Default)]
+struct Told<'m> {
+    /// `pn-provider`, and its value.
+    provider: Option<Option<&'m [u8]>>,
+    has_prid: bool,
+    has_param: bool,
+    /// Whether another one that needs a value has none.
+    is_empty: bool,
+    /// Which of `pn_ct_match_params` have a value: a bit for each, in their order.
+    found: u32,
+}
+
 impl MatchParams {
-    /// The parameters by their names.
+    /// The parameters by their names; those behind the first [`MAX_MATCH_PARAMS`] are left out.
     #[must_use]
-    pub fn new(all: Vec<Box<[u8]>>) -> MatchParams {
-        let of_webpush = all.iter().filter(|name| !name.eq_ignore_ascii_case(b"pn-param")).cloned().collect();
+    pub fn new(mut all: Vec<Box<[u8]>>) -> MatchParams {
+        all.truncate(MAX_MATCH_PARAMS);
+        let of_webpush = all.iter().filter(|name| !is_param(name)).cloned().collect();
         MatchParams { all, of_webpush }
     }
 
@@ -68,6 +83,44 @@ impl MatchParams {
     fn of(&self, is_short: bool) -> &[Box<[u8]>] {
         if is_short { &self.of_webpush } else { &self.all }
     }
+
+    fn read<'m>(&self, uri: &Uri<'m>) -> Told<'m> {
+        let (mut told, mut seen) = (Told::default(), 0_u32);
+        for param in uri.params.iter() {
+            let is_empty = param.value.is_none_or(<[u8]>::is_empty);
+            let place = self.all.iter().position(|name| ascii::eq_ignore_case(name, param.name));
+            let bit = place.map_or(0, |place| 1_u32 << place);
+            // Of several with one name the first counts.
+            let is_first = seen & bit == 0;
+            seen |= bit;
+            if is_first && !is_empty {
+                told.found |= bit;
+            }
+            if ascii::eq_ignore_case(param.name, b"pn-provider") {
+                told.provider = told.provider.or(Some(param.value));
+            } else if ascii::eq_ignore_case(param.name, b"pn-prid") {
+                told.is_empty |= is_empty && !told.has_prid;
+                told.has_prid = true;
+            } else if is_param(param.name) {
+                told.is_empty |= is_empty && !told.has_param;
+                told.has_param = true;
+            } else {
+                told.is_empty |= bit != 0 && is_first && is_empty;
+            }
+        }
+        told
+    }
+
+    /// Whether all of them were found that a contact has to have.
+    fn are_all(&self, found: u32, is_short: bool) -> bool {
+        let places = self.all.iter().enumerate();
+        let mut wanted = places.filter(|(_, name)| !is_short || !is_param(name));
+        wanted.all(|(place, _)| found & (1 << place) != 0)
+    }
+}
+
+fn is_param(name: &[u8]) -> bool {
+    ascii::eq_ignore_case(name, b"pn-param")
 }
 
 /// What a contact says about pushes.
@@ -98,7 +151,7 @@ impl Push {
     /// # Errors
     /// A parameter without its value (400), or a provider that is not supported (555).
     #[inline]
-    pub(crate) fn read(&self, message: &Message, contacts: &mut [Asked<'_>]) -> Result<(), Reject> {
+    pub(crate) fn read<'m>(&self, message: &'m Message, contacts: &mut [Asked<'m>]) -> Result<(), Reject> {
         for asked in contacts {
             if mentions(asked.uri) {
                 asked.wakes = self.inspect(message, asked)?;
@@ -107,17 +160,13 @@ impl Push {
         Ok(())
     }
 
-    #[cold]
     #[inline(never)]
-    fn inspect(&self, message: &Message, asked: &mut Asked<'_>) -> Result<Wakes, Reject> {
+    fn inspect<'m>(&self, message: &'m Message, asked: &mut Asked<'m>) -> Result<Wakes, Reject> {
         // A URI that cannot be read is refused when the contact is looked at.
         let Ok(uri) = Uri::parse(asked.uri) else { return Ok(Wakes::Not) };
-        let Some(provider) = uri.param(b"pn-provider") else { return Ok(Wakes::Not) };
-        let is_empty = |name: &[u8]| uri.param(name).is_some_and(|value| value.is_none_or(<[u8]>::is_empty));
-        if provider.is_some_and(<[u8]>::is_empty)
-            || [&b"pn-prid"[..], b"pn-param"].into_iter().any(is_empty)
-            || self.match_params.all.iter().any(|name| **name != *b"pn-provider" && is_empty(name))
-        {
+        let told = self.match_params.read(&uri);
+        let Some(provider) = told.provider else { return Ok(Wakes::Not) };
+        if provider.is_some_and(<[u8]>::is_empty) || told.is_empty {
             return Err(Reject::PushParamEmpty);
         }
         let Some(provider) = provider else { return Ok(Wakes::Asks) };
@@ -125,13 +174,12 @@ impl Push {
         if !self.supports(provider) {
             return if asked.expires_s == 0 { Ok(Wakes::Not) } else { Err(Reject::PushUnsupported) };
         }
-        if uri.param(b"pn-prid").is_none() {
+        if !told.has_prid {
             return Ok(Wakes::Asks);
         }
-        asked.is_short = provider.eq_ignore_ascii_case(b"webpush") && uri.param(b"pn-param").is_none();
-        let mut wanted = self.match_params.of(asked.is_short).iter();
-        let is_complete = wanted.all(|name| uri.param(name).flatten().is_some());
-        Ok(match is_complete {
+        asked.provider = provider;
+        asked.is_short = !told.has_param && ascii::eq_ignore_case(provider, b"webpush");
+        Ok(match self.match_params.are_all(told.found, asked.is_short) {
             false => Wakes::Not,
             true if feature_caps::indicates(message, b"+sip.pns", provider) => Wakes::Elsewhere,
             true => Wakes::Here,
@@ -164,8 +212,8 @@ impl Push {
         for asked in register.contacts.iter().filter(|asked| asked.wakes == Wakes::Here) {
             let mut valid = bound.valid().map(|(_, binding)| binding);
             let is_it = |binding: &Binding<'_>| binding.contact == asked.uri && binding.is_pushed();
-            let (Some(binding), Some(provider)) = (valid.find(is_it), provider(asked.uri)) else { continue };
-            self.write_caps(provider, out);
+            let Some(binding) = valid.find(is_it) else { continue };
+            self.write_caps(asked.provider, out);
             if self.purr {
                 out.extend_from_slice(b";+sip.pnspurr=\"");
                 write_purr(domain, &binding, out);
@@ -209,7 +257,7 @@ impl Push {
         let mut out = Vec::new();
         for asked in register.contacts.iter().filter(|asked| asked.wakes == Wakes::Here) {
             let mut line = Vec::new();
-            provider(asked.uri).into_iter().for_each(|provider| write_pns(provider, &mut line));
+            write_pns(asked.provider, &mut line);
             line.extend_from_slice(b"\r\n");
             if !out.windows(line.len()).any(|known| known == line) {
                 out.extend_from_slice(&line);

@@ -49,6 +49,8 @@ pub struct Asked<'m> {
     pub methods: Option<u32>,
     /// What it says about pushes, where they are on.
     pub wakes: Wakes,
+    /// The provider that pushes to it; empty where it does not say.
+    pub provider: &'m [u8],
     /// Whether it is one of Web Push without `pn-param`.
     pub is_short: bool,
 }
@@ -295,6 +297,7 @@ impl<'m, 'p> Reader<'m, 'p> {
             received: b"",
             methods: None,
             wakes: Wakes::Not,
+            provider: b"",
             is_short: false,
         };
         Reader { asked, fault: None, policy }

@@ -12,6 +12,7 @@ mod embedded;
 mod error;
 mod identifier;
 mod init;
+mod insert;
 pub mod limits;
 pub mod location;
 mod pool;

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicI8, AtomicU64, Ordering};
 use seawall_control::users::{UserError, Users};
 
 use seawall_control::server::{
-    Contact, Domain, EventSubscriber, EventValue, Expires, LocationError, NewContact, Process, PushService,
-    RecordSink, Registration, Server, State, Statistic, StatisticKind, Subscription,
+    Contact, Domain, EventSubscriber, EventValue, Expires, LocalDomain, LocationError, NewContact, Process,
+    PushService, RecordSink, Registration, Server, State, Statistic, StatisticKind, Subscription,
 };
 
 /// 1 January 2026, 00:00:00 UTC.
@@ -129,6 +129,16 @@ impl Server for FakeServer {
             Process { id: 0, pid: 100, kind: "main".to_owned() },
             Process { id: 1, pid: 101, kind: "SIP worker 0".to_owned() },
         ]
+    }
+
+    fn reload_domains(&self) -> Result<usize, LocationError> {
+        Err(LocationError::Failed("The database fails; the domains stay as they were"))
+    }
+
+    fn local_domains(&self, each: &mut dyn FnMut(&LocalDomain<'_>)) -> Result<(), LocationError> {
+        each(&LocalDomain { name: b"example.com", attributes: Some(b"a=\"b\""), accepts_subdomains: true });
+        each(&LocalDomain { name: b"example.org", attributes: None, accepts_subdomains: false });
+        Ok(())
     }
 
     fn pinging(&self) -> bool {

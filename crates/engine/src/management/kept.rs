@@ -109,6 +109,22 @@ impl Management {
         Ok(())
     }
 
+    /// What has become of records of accounting, where a script accounts to a database.
+    pub(super) fn accounting_statistics(&self, each: &mut dyn FnMut(&Statistic<'_>)) {
+        if self.node.configuration.load().settings.acc.database.is_none() {
+            return;
+        }
+        let accounts = &self.node.accounts;
+        let counted = [&accounts.written, &accounts.dropped, &accounts.failed];
+        let mut values: Vec<u64> = counted.iter().map(|count| count.load(Ordering::Relaxed)).collect();
+        values.push(accounts.waiting() as u64);
+        for (declared, value) in seawall_modules::acc::MODULE.statistics.iter().zip(values) {
+            let kind =
+                if declared.name == "db_waiting" { StatisticKind::Gauge } else { StatisticKind::Counter };
+            each(&Statistic { group: "acc", name: declared.name, value, kind, doc: declared.doc });
+        }
+    }
+
     /// What the store does, where there is one.
     pub(super) fn store_statistics(&self, each: &mut dyn FnMut(&Statistic<'_>)) {
         let store = &self.node.store;

@@ -10,6 +10,7 @@ use seawall_net::unix_s;
 use seawall_storage::StorageError;
 use seawall_storage::location::RowChange;
 use tokio::sync::{Notify, watch};
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::limits::{FLUSH_PAUSE_MS, LAST_FLUSHES, REPLAY_AT_MOST_MS};
@@ -22,6 +23,12 @@ pub struct Flusher {
     pub work: Arc<Notify>,
     /// Says when the server stops.
     pub stop: watch::Receiver<bool>,
+}
+
+/// A group on its way to the disk.
+struct UnderWay {
+    ids: Vec<u64>,
+    done: JoinHandle<Result<Vec<RowChange>, StorageError>>,
 }
 
 impl Flusher {
@@ -66,18 +73,11 @@ impl Flusher {
     async fn flush(&self, is_last: bool) -> Result<(), StorageError> {
         for table in self.node.store.tables() {
             let rows_before = self.node.store.figures.rows.load(Ordering::Relaxed);
-            let mut ids = Vec::new();
-            for part in 0..table.dirty.parts() {
-                loop {
-                    let before = ids.len();
-                    table.dirty.take(part, limits::FLUSH - before, &mut ids);
-                    if ids.len() < limits::FLUSH {
-                        break;
-                    }
-                    self.write(&table, &mut ids, is_last).await?;
-                }
-            }
-            self.write(&table, &mut ids, is_last).await?;
+            let mut under_way = None;
+            let done = self.flush_table(&table, is_last, &mut under_way).await;
+            // Also after an error: what has been given away comes back.
+            let last = self.written(&table, under_way.take()).await;
+            done.and(last)?;
             let has_written = self.node.store.figures.rows.load(Ordering::Relaxed) != rows_before;
             // It is on disk. Whoever looks into the table after an interval should find it there too; at the end that is
             // done for both modes.
@@ -96,32 +96,68 @@ impl Flusher {
         Ok(())
     }
 
-    /// Writes what memory holds of these bindings now. When that fails, or nobody knows, they are noted again.
+    /// Writes what has changed of a table. While a group is on its way to the disk, the next one is read out of memory.
+    async fn flush_table(
+        &self,
+        table: &Arc<StoredTable>,
+        is_last: bool,
+        under_way: &mut Option<UnderWay>,
+    ) -> Result<(), StorageError> {
+        let mut ids = Vec::new();
+        for part in 0..table.dirty.parts() {
+            loop {
+                let before = ids.len();
+                table.dirty.take(part, limits::FLUSH - before, &mut ids);
+                if ids.len() < limits::FLUSH {
+                    break;
+                }
+                self.write(table, std::mem::take(&mut ids), is_last, under_way).await?;
+            }
+        }
+        self.write(table, ids, is_last, under_way).await
+    }
+
+    /// Writes what memory holds of these bindings now, after what is under way. When that fails, these are noted again.
     async fn write(
         &self,
-        table: &StoredTable,
-        ids: &mut Vec<u64>,
+        table: &Arc<StoredTable>,
+        ids: Vec<u64>,
         is_last: bool,
+        under_way: &mut Option<UnderWay>,
     ) -> Result<(), StorageError> {
         if ids.is_empty() {
             return Ok(());
         }
         let changes: Vec<RowChange> = ids.iter().map(|id| self.change(table, *id)).collect();
-        let rows = changes.len() as u64;
-        if let Err(error) = table.backend.apply(changes).await {
-            for id in ids.drain(..) {
+        if let Err(error) = self.written(table, under_way.take()).await {
+            for id in ids {
                 table.dirty.mark(id);
             }
             return Err(error);
         }
-        ids.clear();
-        let figures = &self.node.store.figures;
-        figures.commits.fetch_add(1, Ordering::Relaxed);
-        figures.rows.fetch_add(rows, Ordering::Relaxed);
+        let backend = Arc::clone(&table.backend);
+        *under_way = Some(UnderWay { ids, done: tokio::spawn(async move { backend.apply(changes).await }) });
         if !is_last {
             // Requests come first: there is time until the next interval.
+            self.written(table, under_way.take()).await?;
             sleep(Duration::from_millis(FLUSH_PAUSE_MS)).await;
         }
+        Ok(())
+    }
+
+    /// Waits for a group. When it fails, or nobody knows, its bindings are noted again.
+    async fn written(&self, table: &StoredTable, group: Option<UnderWay>) -> Result<(), StorageError> {
+        let Some(UnderWay { ids, done }) = group else { return Ok(()) };
+        let gone = || StorageError::Unknown("the task that wrote has failed".to_owned());
+        if let Err(error) = done.await.unwrap_or_else(|_| Err(gone())) {
+            for id in ids {
+                table.dirty.mark(id);
+            }
+            return Err(error);
+        }
+        let figures = &self.node.store.figures;
+        figures.commits.fetch_add(1, Ordering::Relaxed);
+        figures.rows.fetch_add(ids.len() as u64, Ordering::Relaxed);
         Ok(())
     }
 

@@ -7,7 +7,10 @@ use std::time::{Duration, Instant};
 use seawall_modules::node::Node;
 use seawall_modules::store::{StoredTable, Taken, limits};
 use seawall_net::unix_s;
+use seawall_storage::StorageError;
+use seawall_storage::location::Page;
 use tokio::sync::watch;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::limits::{LOAD_AGAIN_MS, LOAD_TOLD_EVERY};
 
@@ -16,11 +19,13 @@ pub async fn load(node: Arc<Node>, table: Arc<StoredTable>, mut stop: watch::Rec
     let name = table.domain.name().to_owned();
     let began = Instant::now();
     let (mut after, mut read, mut taken, mut told) = (None, 0_u64, 0_u64, 0_u64);
-    loop {
+    let mut ahead = Some(read_page(&table, after));
+    while let Some(reading) = ahead.take() {
         if *stop.borrow() {
             return;
         }
-        let page = match table.backend.page(after, limits::PAGE).await {
+        let gone = |error: JoinError| Err(StorageError::Unreachable(error.to_string()));
+        let page = match reading.await.unwrap_or_else(gone) {
             Ok(page) => page,
             Err(error) => {
                 tracing::error!("{name}: cannot load it, trying again: {error}");
@@ -28,9 +33,13 @@ pub async fn load(node: Arc<Node>, table: Arc<StoredTable>, mut stop: watch::Rec
                     () = tokio::time::sleep(Duration::from_millis(LOAD_AGAIN_MS)) => {}
                     _ = stop.changed() => {}
                 }
+                ahead = Some(read_page(&table, after));
                 continue;
             }
         };
+        after = page.last;
+        // The next one is read while this one goes into memory.
+        ahead = after.map(|_| read_page(&table, after));
         let now_s = unix_s();
         for row in &page.rows {
             let is_taken = node.store.take_one(&table, row, now_s) == Taken::Yes;
@@ -45,10 +54,6 @@ pub async fn load(node: Arc<Node>, table: Arc<StoredTable>, mut stop: watch::Rec
             told = read / LOAD_TOLD_EVERY;
             tracing::info!("{name}: {read} rows read, {taken} bindings loaded so far");
         }
-        after = page.last;
-        if after.is_none() {
-            break;
-        }
         // A page is some milliseconds of work: let the others of this runtime have their turn.
         tokio::task::yield_now().await;
     }
@@ -61,6 +66,11 @@ pub async fn load(node: Arc<Node>, table: Arc<StoredTable>, mut stop: watch::Rec
     }
     let seconds = began.elapsed().as_secs_f32();
     tracing::info!("{name}: {taken} bindings loaded from {read} rows in {seconds:.1} s");
+}
+
+fn read_page(table: &Arc<StoredTable>, after: Option<u64>) -> JoinHandle<Result<Page, StorageError>> {
+    let backend = Arc::clone(&table.backend);
+    tokio::spawn(async move { backend.page(after, limits::PAGE).await })
 }
 
 /// sql-only: nobody sees bindings end in memory, so their rows are looked for every `timer_interval`.

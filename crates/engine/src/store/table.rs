@@ -1,5 +1,7 @@
 //! A table that is prepared before its first use, whoever comes first.
 
+use std::sync::Arc;
+
 use seawall_modules::store::{Backend, Doing};
 use seawall_storage::StorageError;
 use seawall_storage::location::{LocationTable, Page, Row, RowChange};
@@ -42,12 +44,16 @@ impl Backend for PreparedTable {
         Box::pin(async { self.ready().await?.apply(changes).await })
     }
 
+    fn apply_shared(&self, changes: Arc<Vec<RowChange>>) -> Doing<'_, ()> {
+        Box::pin(async { self.ready().await?.apply_shared(changes).await })
+    }
+
     fn rows_of<'a>(&'a self, username: &'a [u8], domain: Option<&'a [u8]>) -> Doing<'a, Vec<Row>> {
         Box::pin(async move { self.ready().await?.rows_of(username, domain).await })
     }
 
     fn page(&self, after_contact_id: Option<u64>, rows: u32) -> Doing<'_, Page> {
-        Box::pin(async move { self.ready().await?.page(after_contact_id, rows).await })
+        Box::pin(async move { self.ready().await?.page_at_start(after_contact_id, rows).await })
     }
 
     fn count(&self) -> Doing<'_, u64> {

@@ -74,7 +74,7 @@ impl Writer {
                 part.drain(..).partition(|operation| lost.contains(&(operation.table, &*operation.aor)));
             drop(lost);
             failed.extend(behind);
-            match self.write(&good).await {
+            match self.write(&mut good).await {
                 Ok(()) => {
                     for ticket in good.iter().filter_map(|operation| operation.ticket.as_ref()) {
                         ticket.decide(Fate::Kept);
@@ -99,24 +99,24 @@ impl Writer {
     }
 
     /// Writes operations of one table in one transaction. While it is not known what became of them, they are written
-    /// again: they come to the same.
-    async fn write(&self, operations: &[Operation]) -> Result<(), StorageError> {
+    /// again: they come to the same. Their changes are gone afterwards, unless something is wrong with a value.
+    async fn write(&self, operations: &mut [Operation]) -> Result<(), StorageError> {
         let Some(first) = operations.first() else { return Ok(()) };
         let Some(table) = self.node.store.table_number(first.table) else { return Ok(()) };
         let figures = &self.node.store.figures;
         let mut pause_ms = REPLAY_AFTER_MS;
         let mut is_unknown = false;
+        let counts: Vec<usize> = operations.iter().map(|operation| operation.changes.len()).collect();
+        let changes = operations.iter_mut().flat_map(|operation| std::mem::take(&mut operation.changes));
+        let changes: Arc<Vec<RowChange>> = Arc::new(changes.collect());
+        if changes.is_empty() {
+            return Ok(());
+        }
         loop {
-            let changes: Vec<RowChange> =
-                operations.iter().flat_map(|operation| operation.changes.iter().cloned()).collect();
-            let rows = changes.len() as u64;
-            if rows == 0 {
-                return Ok(());
-            }
-            match table.backend.apply(changes).await {
-                Ok(_) => {
+            match table.backend.apply_shared(Arc::clone(&changes)).await {
+                Ok(()) => {
                     figures.commits.fetch_add(1, Ordering::Relaxed);
-                    figures.rows.fetch_add(rows, Ordering::Relaxed);
+                    figures.rows.fetch_add(changes.len() as u64, Ordering::Relaxed);
                     return Ok(());
                 }
                 Err(error @ StorageError::Unknown(_)) => {
@@ -130,7 +130,10 @@ impl Writer {
                         table.domain.name()
                     );
                 }
-                Err(error) => return Err(error),
+                Err(error) => {
+                    give_back(Arc::unwrap_or_clone(changes), &counts, operations);
+                    return Err(error);
+                }
             }
             figures.replays.fetch_add(1, Ordering::Relaxed);
             tokio::time::sleep(Duration::from_millis(pause_ms)).await;
@@ -150,6 +153,14 @@ impl Writer {
                 Err(error) => tracing::error!("{}: expired rows stay: {error}", table.domain.name()),
             }
         }
+    }
+}
+
+/// Puts changes back to the operations that they are of: one half of them may be tried again.
+fn give_back(changes: Vec<RowChange>, counts: &[usize], operations: &mut [Operation]) {
+    let mut changes = changes.into_iter();
+    for (operation, count) in operations.iter_mut().zip(counts) {
+        operation.changes.extend(changes.by_ref().take(*count));
     }
 }
 

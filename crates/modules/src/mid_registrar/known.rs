@@ -10,9 +10,9 @@ use seawall_script::Flow;
 use seawall_sip::name_addr::address;
 use seawall_sip::{Name, Uri};
 
-use super::{Asked, Front, MidSettings, look_up as look_up_in_memory, serve};
+use super::{Asked, Front, MidSettings, look_up as look_up_in_memory, refuse, serve};
 use crate::context::Context;
-use crate::registrar::{self, LookupPlan};
+use crate::registrar::LookupPlan;
 use crate::store::{self, Known, Refused};
 use crate::waiting::{Answer, Errand};
 
@@ -56,7 +56,7 @@ pub(super) fn serve_when_known(
             let asked = Asked { flags: &flags, aor, outgoing_expires_s, tag, connection, values };
             serve(context, &front, settings, &asked)
         }
-        Known::Failed => registrar::refuse(context, flags.no_reply, Refused::Failed),
+        Known::Failed => refuse(context, &settings, flags.no_reply, Refused::Failed),
     })
 }
 

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use seawall_registrar::Push;
+use seawall_registrar::limits::MAX_MATCH_PARAMS;
 use seawall_registrar::push::MatchParams;
 use seawall_script::{Diagnostics, ModuleParameters, Setup, Value};
 use seawall_sip::ascii;
@@ -24,6 +25,9 @@ pub(crate) fn is_list(value: &Value) -> Result<(), String> {
 pub(crate) fn is_match_list(value: &Value) -> Result<(), String> {
     is_list(value)?;
     match value {
+        Value::Str(text) if names(text).count() > MAX_MATCH_PARAMS => {
+            Err(format!("it has at most {MAX_MATCH_PARAMS} names"))
+        }
         Value::Str(text) if names(text).any(|name| name.eq_ignore_ascii_case(b"pn-prid")) => Ok(()),
         _ => Err("without pn-prid phones cannot be told apart".to_owned()),
     }

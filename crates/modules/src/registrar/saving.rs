@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use seawall_location::{Domain, NameId};
-use seawall_registrar::{Aor, Outcome, Reject, Save, SaveFlags, Source, aor};
+use seawall_registrar::{Aor, Outcome, Policy, Reject, Save, SaveFlags, Source, aor};
 use seawall_script::{Call, Flow};
 use seawall_sip::name_addr::address;
 use seawall_sip::{Method, Name, Uri};
@@ -153,13 +153,23 @@ fn answer(context: &mut Context, no_reply: bool, outcome: &Outcome, mut headers:
 }
 
 /// Answers that the store does not take the change.
-pub(crate) fn refuse(context: &mut Context, no_reply: bool, refused: Refused) -> Flow {
+fn refuse(context: &mut Context, no_reply: bool, refused: Refused) -> Flow {
+    context.node.counters.bump(context.worker, Stat::RejectedRegs);
+    let configuration = Arc::clone(&context.configuration);
+    answer_refused(context, &configuration.settings.registrar.policy, no_reply, refused)
+}
+
+/// The answer to a REGISTER that the store does not take.
+pub(crate) fn answer_refused(
+    context: &mut Context,
+    policy: &Policy,
+    no_reply: bool,
+    refused: Refused,
+) -> Flow {
     let reject: Reject = refused.reject();
     let (status, reason, _) = reject.answer();
-    context.node.counters.bump(context.worker, Stat::RejectedRegs);
     if !no_reply {
         let mut headers = Vec::new();
-        let policy = &context.configuration.settings.registrar.policy;
         reject.write_headers(context.packet.message(), policy, &mut headers);
         reply::send(context, status, reason.as_bytes(), &headers);
     }

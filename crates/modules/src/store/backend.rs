@@ -1,6 +1,7 @@
 //! What the server needs of a table in a database. A trait, so that tests can have one that is slow, full, or gone.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use seawall_storage::StorageError;
 use seawall_storage::location::{LocationTable, Page, Row, RowChange};
@@ -14,9 +15,13 @@ pub trait Backend: Send + Sync {
     fn prepare(&self) -> Doing<'_, ()>;
     /// Makes all changes in one transaction, or none of them; they are on disk then.
     fn apply(&self, changes: Vec<RowChange>) -> Doing<'_, Vec<RowChange>>;
+    /// The same, for who keeps the changes in case they fail.
+    fn apply_shared(&self, changes: Arc<Vec<RowChange>>) -> Doing<'_, ()> {
+        Box::pin(async move { self.apply((*changes).clone()).await.map(drop) })
+    }
     /// The rows of one address of record.
     fn rows_of<'a>(&'a self, username: &'a [u8], domain: Option<&'a [u8]>) -> Doing<'a, Vec<Row>>;
-    /// The next rows of all.
+    /// The next rows of all, for the loader ([`LocationTable::page_at_start`]).
     fn page(&self, after_contact_id: Option<u64>, rows: u32) -> Doing<'_, Page>;
     /// How many rows there are.
     fn count(&self) -> Doing<'_, u64>;
@@ -49,12 +54,16 @@ impl Backend for LocationTable {
         Box::pin(self.apply(changes))
     }
 
+    fn apply_shared(&self, changes: Arc<Vec<RowChange>>) -> Doing<'_, ()> {
+        Box::pin(self.apply_shared(changes))
+    }
+
     fn rows_of<'a>(&'a self, username: &'a [u8], domain: Option<&'a [u8]>) -> Doing<'a, Vec<Row>> {
         Box::pin(self.rows_of(username, domain))
     }
 
     fn page(&self, after_contact_id: Option<u64>, rows: u32) -> Doing<'_, Page> {
-        Box::pin(self.page(after_contact_id, rows))
+        Box::pin(self.page_at_start(after_contact_id, rows))
     }
 
     fn count(&self) -> Doing<'_, u64> {

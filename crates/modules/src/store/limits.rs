@@ -14,8 +14,9 @@ pub const JOURNAL_OF_NOBODY: usize = 65_536;
 pub const GROUP: usize = 1_024;
 
 /// Bindings that may differ from the table under write-back; with more of them they are written at once, whatever
-/// `timer_interval` says. Each takes some 20 bytes here, and is what a crash may cost.
-pub const DIRTY: usize = 500_000;
+/// `timer_interval` says: more than change in a minute, the usual interval, at 30 000 REGISTERs a second, and few enough to
+/// be written at a stop within seconds. Each takes some 20 bytes here, and is what a crash may cost.
+pub const DIRTY: usize = 2_000_000;
 
 /// From here on it is not noted any more that bindings have ended, while the database does not take anything: their rows
 /// say so themselves, and are swept out when it is back.
@@ -35,6 +36,13 @@ pub const ASKED_WHILE_LOADING: usize = 500_000;
 /// The longest key/value store that scripts fill for an address of record, as text: some headers of a REGISTER. It stands in
 /// each of its rows.
 pub const KEYS_OF_AOR: usize = 4_096;
+
+/// Records of accounting that wait for a database: some seconds of ten thousand calls a second. What comes beyond is dropped
+/// and counted, because no call waits for its record.
+pub const ACCOUNTS: usize = 65_536;
+
+/// Records of accounting that are written in one transaction.
+pub const ACCOUNTS_AT_ONCE: usize = 256;
 
 /// Rows that cannot be read and are told one by one; of the others the log tells their number.
 pub const BROKEN_TOLD: u64 = 20;

@@ -101,8 +101,14 @@ pub fn cancel(context: &mut Context) -> Flow {
     if let (Some(state), Some(request)) = (state, request)
         && context.configuration.settings.acc.report_cancels
     {
-        let accounting = state.lock().accounting;
-        crate::acc::cancelled(accounting, &request.message, context.now_s);
+        let (accounting, avps) = {
+            let inner = state.lock();
+            (inner.accounting, inner.avps.clone())
+        };
+        let configuration = &state.configuration;
+        let (request, now_s) = (&request.message, context.now_s);
+        crate::acc::Report { node: &node, configuration, accounting, avps: &avps, request, now_s }
+            .cancelled();
     }
     Flow::TRUE
 }

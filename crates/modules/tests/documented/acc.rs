@@ -1,5 +1,6 @@
-//! Module `acc`, to the log.
+//! Module `acc`, to the log and to databases.
 
+use seawall_storage::Cell;
 use tracing::Level;
 
 use crate::harness::{Request, Run, Server, check_parameters, check_refused, refused, reply, route, row};
@@ -127,14 +128,14 @@ fn nothing_in_a_message_can_forge_a_line() {
 
 #[test]
 fn other_backends_and_flags_are_refused_by_name() {
-    check_refused("do_accounting(§\"db\");", &["accounting to \"db\" is not provided yet"]);
-    check_refused("do_accounting(§\"log|aaa\");", &["accounting to \"aaa\" is not provided yet"]);
+    check_refused("do_accounting(§\"log|aaa\");", &["\"aaa\"", "other backends are not provided yet"]);
+    check_refused("do_accounting(\"db\", , §\"my acc\");", &["letters, digits and underscores"]);
     check_refused("do_accounting(§\"paper\");", &["there is no accounting to \"paper\""]);
     check_refused("do_accounting(\"log\", §\"cdr|missed\");", &["\"cdr\" needs the dialog module"]);
     check_refused("do_accounting(\"log\", §\"mised\");", &["there is no flag \"mised\""]);
     check_refused("do_accounting(§$var(where));", &["a string in quotes"]);
     check_refused("§do_accounting();", &["do_accounting(type[, flags[, table]])"]);
-    check_refused("drop_accounting(§\"db\");", &["not provided yet"]);
+    check_refused("drop_accounting(§\"evi\");", &["not provided yet"]);
     check_refused("drop_accounting(\"log\", \"missed\", §\"x\");", &["3 given"]);
 }
 
@@ -147,6 +148,7 @@ fn acc_needs_tm() {
 fn the_parameters_are_those_of_the_document() {
     const INT: &str = "takes an integer";
     const STR: &str = "takes a string";
+    const NAME: &str = "letters, digits and underscores";
     check_parameters(
         "acc",
         &[
@@ -157,11 +159,149 @@ fn the_parameters_are_those_of_the_document() {
             row("log_facility", "LOG_DAEMON", "\"LOG_LOCAL0\"", "1", STR),
             row("multi_leg_info", "", "\"x=$avp(y)\"", "1", STR),
             row("multi_leg_bye_info", "", "\"x=$avp(y)\"", "1", STR),
-            row("extra_fields", "", "\"log: a->b\"", "1", STR),
+            row(
+                "extra_fields",
+                "",
+                "\"log: a->b\"",
+                "\"paper: a->b\"",
+                "other backends are not provided yet",
+            ),
             row("leg_fields", "", "\"log: a->b\"", "1", STR),
-            row("db_url", "", "\"mysql://localhost/x\"", "1", STR),
-            row("db_table_acc", "acc", "\"x\"", "1", STR),
-            row("db_table_missed_calls", "missed_calls", "\"x\"", "1", STR),
+            row("db_url", "", "\"mysql://localhost/x\"", "\"mysql:/\"", "sqlite:///"),
+            row("db_table_acc", "acc", "\"x\"", "\"a table\"", NAME),
+            row("db_table_missed_calls", "missed_calls", "\"x\"", "\"a table\"", NAME),
+            row("acc_method_column", "method", "\"x\"", "\"a column\"", NAME),
+            row("acc_from_tag_column", "from_tag", "\"x\"", "\"a column\"", NAME),
+            row("acc_to_tag_column", "to_tag", "\"x\"", "\"a column\"", NAME),
+            row("acc_callid_column", "callid", "\"x\"", "\"a column\"", NAME),
+            row("acc_sip_code_column", "sip_code", "\"x\"", "\"a column\"", NAME),
+            row("acc_sip_reason_column", "sip_reason", "\"x\"", "\"a column\"", NAME),
+            row("acc_time_column", "time", "\"x\"", "\"a column\"", NAME),
         ],
     );
+}
+
+const DB: &str = "modparam(\"acc\", \"db_url\", \"sqlite:///nowhere/acc.db\")";
+
+/// The records that wait for the database: table and values, the time last.
+fn records(server: &Server) -> Vec<(String, String)> {
+    let shown = |cell: &Cell| match cell {
+        Cell::Null => "NULL".to_owned(),
+        other => other.clone().into_text().unwrap(),
+    };
+    let mut records = Vec::new();
+    loop {
+        let taken = server.node.accounts.take(100);
+        if taken.is_empty() {
+            return records;
+        }
+        for entry in taken {
+            assert_eq!(entry.cells.len(), entry.settings.columns.len());
+            let values: Vec<String> = entry.cells.iter().map(shown).collect();
+            records.push((entry.table.as_str().to_owned(), values.join("|")));
+        }
+    }
+}
+
+/// What is left for the database when a relayed INVITE is answered.
+fn stored(parameters: &str, statements: &str, code: u16) -> Vec<(String, String)> {
+    let parameters = format!("{DB}\n{parameters}");
+    let mut server = Server::new(&script(&parameters, &format!("{statements} t_relay();"), ""));
+    let run = server.receive(&Request::invite());
+    server.answer(&reply(&run.request("INVITE").text, code, "Final", ""));
+    records(&server)
+}
+
+fn tables(records: &[(String, String)]) -> Vec<&str> {
+    records.iter().map(|(table, _)| &**table).collect()
+}
+
+#[test]
+fn do_accounting_leaves_a_record_for_the_database() {
+    let records = stored("", "do_accounting(\"db\"); xlog(\"$rc\");", 200);
+    let values = "INVITE|from-tag|callee|call-1@example.com|200|Final|2026-11-21 21:26:11";
+    assert_eq!(records, [("acc".to_owned(), values.to_owned())]);
+    assert!(stored("", "do_accounting(\"db\");", 486).is_empty());
+    assert!(stored("", "do_accounting(\"log\", \"failed\");", 486).is_empty());
+    assert_eq!(
+        tables(&stored("", "do_accounting(\"db|log\", \"failed|missed\");", 486)),
+        ["acc", "missed_calls"]
+    );
+    // The flags are those of the backends that are named with them.
+    let both = "do_accounting(\"log\", \"failed\"); do_accounting(\"db\", \"missed\");";
+    assert_eq!(tables(&stored("", both, 486)), ["missed_calls"]);
+    let dropped = "do_accounting(\"db\", \"failed|missed\"); drop_accounting(\"db\", \"missed\");";
+    assert_eq!(tables(&stored("", dropped, 486)), ["acc"]);
+    assert!(stored("", "do_accounting(\"db|log\", \"failed\"); drop_accounting(\"db\");", 486).is_empty());
+    assert_eq!(tables(&stored("", "do_accounting(\"db|log\"); drop_accounting(\"log\");", 200)), ["acc"]);
+}
+
+#[test]
+fn tables_are_those_of_the_parameters_or_of_the_call() {
+    let names = "modparam(\"acc\", \"db_table_acc\", \"done\")\nmodparam(\"acc\", \"db_table_missed_calls\", \"gone\")";
+    let wanted = "do_accounting(\"db\", \"failed|missed\");";
+    assert_eq!(tables(&stored(names, wanted, 486)), ["done", "gone"]);
+    let own = "do_accounting(\"db\", \"failed\", \"my_acc\");";
+    assert_eq!(tables(&stored(names, own, 486)), ["my_acc"]);
+    let wrong = "$var(t) = \"a; b\"; do_accounting(\"db\", \"failed\", $var(t));";
+    assert!(stored("", wrong, 486).is_empty());
+    let columns =
+        "modparam(\"acc\", \"acc_method_column\", \"m\")\nmodparam(\"acc\", \"acc_time_column\", \"t\")";
+    let server = Server::new(&script(&format!("{DB}\n{columns}"), "exit;", ""));
+    let database = server.node.configuration.load().settings.acc.database.clone().unwrap();
+    let names: Vec<&str> = database.columns.iter().map(|column| column.as_str()).collect();
+    assert_eq!(names, ["m", "from_tag", "to_tag", "callid", "sip_code", "sip_reason", "t"]);
+}
+
+#[test]
+fn acc_db_request_leaves_a_record_at_once() {
+    let statements = "acc_db_request(\"403 Not $fU\", \"acc\"); xlog(\"$rc\");
+        acc_db_request(\"no code\", \"other\"); $var(t) = \"a b\"; acc_db_request(\"403 x\", $var(t)); xlog(\"$rc\");";
+    let mut server = Server::new(&script(DB, statements, ""));
+    let long = Request::invite().call_id(&"c".repeat(90)).from("<sip:alice@example.com>;tag=\u{e9}");
+    assert_eq!(server.receive(&long).log, ["1", "-1"]);
+    let found = records(&server);
+    assert_eq!(tables(&found), ["acc", "other"]);
+    let callid = "c".repeat(64);
+    assert!(found[0].1.starts_with(&format!("INVITE|\u{e9}||{callid}|403|Not alice|2026-")), "{found:?}");
+    assert!(found[1].1.contains("|000|no code|"), "{found:?}");
+    let nowhere = Server::new(&route(
+        "acc_db_request(\"403 x\", \"acc\"); xlog(\"$rc\"); do_accounting(\"db\"); xlog(\"$rc\");",
+    ))
+    .receive(&Request::invite());
+    assert_eq!(nowhere.log, ["-1", "-1"]);
+    check_refused("§acc_db_request(\"403 x\");", &["needs its argument `table`"]);
+}
+
+#[test]
+fn further_values_stand_in_lines_and_columns() {
+    let fields = "modparam(\"acc\", \"extra_fields\", \"log: a -> test_a; b\")
+        modparam(\"acc\", \"extra_fields\", \"db: a->col_a; c\")";
+    let statements = "$acc_extra(a) = \"1;2\"; do_accounting(\"log|db\"); t_newtran(); $acc_extra(c) = $ci;
+        xlog(\"$acc_extra(a) $acc_extra(b)\");";
+    let parameters = format!("{DB}\n{fields}");
+    let mut server = Server::new(&script(&parameters, &format!("{statements} t_relay();"), ""));
+    let run = server.receive(&Request::invite());
+    assert_eq!(run.log, ["1;2 <null>"]);
+    let run = server.answer(&reply(&run.request("INVITE").text, 200, "Final", ""));
+    assert!(accounted(&run)[0].1.ends_with(";reason=Final;test_a=1%3B2;b="), "{:?}", accounted(&run));
+    let found = records(&server);
+    assert!(found[0].1.ends_with("|1;2|call-1@example.com"), "{found:?}");
+    // A tag that nobody has declared has nowhere to go.
+    let run = Server::new(&script(fields, "$acc_extra(z) = 1; xlog(\"[$acc_extra(z)]\"); exit;", ""))
+        .receive(&Request::invite());
+    assert_eq!(run.log.last().map(String::as_str), Some("[<null>]"));
+}
+
+#[test]
+fn a_call_does_not_wait_for_its_record() {
+    use std::sync::atomic::Ordering;
+    let mut server = Server::new(&script(DB, "acc_db_request(\"200 OK\", \"acc\"); xlog(\"$rc\");", ""));
+    server.receive(&Request::invite());
+    let one = server.node.accounts.take(1);
+    server.node.accounts.put_back(vec![one[0].clone(); seawall_modules::store::limits::ACCOUNTS]);
+    assert_eq!(server.receive(&Request::invite().call_id("2")).log, ["1"]);
+    // "db_dropped" and "db_waiting"; "db_written" and "db_failed" are counted by the running server.
+    assert_eq!(server.node.accounts.dropped.load(Ordering::Relaxed), 1);
+    assert_eq!(server.node.accounts.waiting(), seawall_modules::store::limits::ACCOUNTS);
 }

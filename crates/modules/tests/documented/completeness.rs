@@ -18,6 +18,7 @@ const TESTS: &[(&str, &str)] = &[
     ("core", include_str!("tm.rs")),
     ("core", include_str!("tm_routes.rs")),
     ("event_routing", include_str!("event_routing.rs")),
+    ("domain", include_str!("domain.rs")),
     ("httpd", include_str!("management.rs")),
     ("maxfwd", include_str!("maxfwd.rs")),
     ("mi_datagram", include_str!("management.rs")),

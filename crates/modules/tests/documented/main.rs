@@ -13,6 +13,7 @@ mod cached;
 mod completeness;
 mod core;
 mod databases;
+mod domain;
 mod event_routing;
 mod examples;
 mod gruu;

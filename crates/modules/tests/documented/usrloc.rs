@@ -321,3 +321,27 @@ fn the_parameters_are_those_of_the_document() {
     }
     check_parameters("usrloc", &rows);
 }
+
+#[test]
+fn a_register_is_refused_when_too_much_waits_for_the_database_and_look_ups_go_on() {
+    let store = "modparam(\"usrloc\", \"working_mode_preset\", \"single-instance-sql-write-through\")
+        modparam(\"usrloc\", \"db_url\", \"sqlite:///nowhere/location.db\")
+        modparam(\"registrar\", \"retry_after\", 9)
+        modparam(\"mid_registrar\", \"retry_after\", 8)";
+    for (save, after) in [("save(\"location\")", "9"), ("mid_registrar_save(\"location\")", "8")] {
+        let script = route(&format!(
+            "if (is_method(\"REGISTER\")) {{ {save}; xlog(\"$rc\"); exit; }} lookup(\"location\"); xlog(\"$rU $rc\");"
+        ));
+        let mut server = Server::new(&script.replacen("route {", &format!("{store}\nroute {{"), 1));
+        let journal = &server.node.store.journal;
+        for _ in 0..seawall_modules::store::limits::JOURNAL {
+            journal.open(0, b"somebody");
+        }
+        let run = server.receive(&register(BOB));
+        assert_eq!(run.log, ["-1"], "{save}");
+        assert_eq!(run.reply(503).header("Retry-After"), after, "{save}");
+        assert_eq!(server.node.location.domain("location").unwrap().statistics().contacts, 0);
+        let asked = server.receive(&Request::new("OPTIONS sip:bob@example.com").call_id("2"));
+        assert_eq!(asked.log, ["bob -1"], "{save}");
+    }
+}

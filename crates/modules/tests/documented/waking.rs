@@ -272,6 +272,28 @@ fn pn_trigger_interval_raises_the_event_before_the_end() {
 }
 
 #[test]
+fn pn_trigger_interval_counts_in_front_of_a_main_registrar_as_well() {
+    for mode in 0..3 {
+        let parameters =
+            format!("\"mode\", {mode}\n\"pn_trigger_interval\", 30\nusrloc \"contact_refresh_timer\", 1");
+        let mut server = front(&parameters);
+        let forwarded = server.receive(&Request::register(&[&format!("<{CONTACT}>;expires=100")]));
+        let sent = forwarded.request("REGISTER").clone();
+        let uri = sent.header("Contact").split('>').next().unwrap().to_owned();
+        let granted = format!("Contact: {uri}>;expires=100\r\n");
+        assert_eq!(
+            server.answer(&reply(&sent.text, 200, "OK", &granted)).starts(),
+            ["SIP/2.0 200 OK"],
+            "{mode}"
+        );
+        let refreshes = |run: &Run| run.log.iter().filter(|line| line.contains(" reg-refresh ")).count();
+        assert_eq!(refreshes(&server.pass(68)), 0, "{mode}");
+        assert_eq!(refreshes(&server.pass(3)), 1, "{mode}");
+        assert_eq!(refreshes(&server.pass(20)), 0, "once, in mode {mode}");
+    }
+}
+
+#[test]
 fn a_call_joins_the_push_of_a_refresh() {
     let mut server = server("\"pn_trigger_interval\", 30\nusrloc \"contact_refresh_timer\", 1");
     server.receive(&Request::register(&[&format!("<{CONTACT}>;expires=100")]));
@@ -517,6 +539,9 @@ fn wrong_arguments_are_refused() {
         "async(pn_process_purr(§\"no name\"), resume); } route[resume] { exit;",
         &["a location table has a name"],
     );
+    let names: Vec<String> = (0..16).map(|number| format!("x{number}")).collect();
+    let many = format!("\"pn_ct_match_params\", §\"pn-prid, {}\"", names.join(", "));
+    refused(&script("registrar", &many, ROUTING), &["at most 16"]);
     check_loads("async(pn_process_purr(\"location\"), resume); } route[resume] { exit;");
     check_loads("launch(pn_process_purr(\"location\"));");
 }

@@ -1,13 +1,10 @@
 //! Servers of databases: made with `seawall ctl db-init`, written to before a phone is answered.
 
-#[path = "../../../storage/tests/servers/mod.rs"]
-mod servers;
-
+use crate::harness::place::servers::{self, Kind};
 use crate::harness::scripts::MODULES;
 use crate::harness::server::{run, seawall};
 use crate::harness::{Phone, Server, mi};
 use crate::store::{Folder, kill};
-use servers::Kind;
 
 fn start(url: &str) -> Server {
     Server::start(&format!(

@@ -10,6 +10,18 @@ use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
 #[test]
+fn an_event_is_raised_by_a_command_and_its_route_runs() {
+    let route = "event_route[E_OURS] { xlog(\"L_ERR\", \"ours [$param(1)] [$param(ip)]\\n\"); }\n";
+    let server = Server::start(&format!("{}{route}", exchange()));
+    let named = json!({ "event": "E_OURS", "params": { "ip": "192.0.2.1" } });
+    assert_eq!(result(&server, "evi:raise", named), json!("OK"));
+    server.wait_for_log("ours [192.0.2.1] [192.0.2.1]");
+    result(&server, "raise_event", json!(["E_OURS", "one", "two"]));
+    server.wait_for_log("ours [one] [<null>]");
+    assert_eq!(error(&server, "evi:raise", json!(["no name"])), 400);
+}
+
+#[test]
 fn a_dump_shows_every_binding() {
     let server = Server::start(&exchange());
     let (mut alice, mut bob) = (Phone::udp(&server, "alice"), Phone::tcp(&server, "bob"));

@@ -28,19 +28,25 @@ impl Drop for Folder {
 
 /// A registrar and proxy whose bindings are kept in a file.
 pub fn script(file: &Path, preset: &str, parameters: &str, save: &str) -> String {
+    script_at(&format!("sqlite://{}", file.display()), preset, parameters, save)
+}
+
+/// A registrar and proxy whose bindings are kept in a database.
+pub fn script_at(url: &str, preset: &str, parameters: &str, save: &str) -> String {
     format!(
         r#"{MODULES}
 loadmodule "db_sqlite.so"
+loadmodule "db_postgres.so"
+loadmodule "db_mysql.so"
 modparam("usrloc", "working_mode_preset", "{preset}")
-modparam("usrloc", "db_url", "sqlite://{}")
+modparam("usrloc", "db_url", "{url}")
 {parameters}
 route {{
 	if (is_method("REGISTER")) {{ {save}; exit; }}
 	if (!lookup("location")) {{ send_reply(404, "Not Found"); exit; }}
 	if (!t_relay()) send_reply(500, "Relay Failed");
 }}
-"#,
-        file.display()
+"#
     )
 }
 

@@ -115,3 +115,76 @@ fn columns_may_have_other_names() {
     server.wait_for_log("1 bindings loaded");
     kill(server);
 }
+
+/// A REGISTER that takes two kilobytes of the disk.
+fn long_register(phone: &Phone) -> crate::harness::Request {
+    let path = format!("Path: <sip:192.0.2.9;lr;x={}>", "x".repeat(1900));
+    phone.register_for(600).with(path).with("Supported: path")
+}
+
+#[test]
+fn a_full_disk_refuses_what_it_cannot_keep_and_nothing_else() {
+    let folder = Folder::new();
+    let parameters = "modparam(\"registrar\", \"retry_after\", 7)";
+    let text = script(&folder.file(), THROUGH, parameters, "save(\"location\", \"path-lazy\")");
+    let Some(server) = Server::start_on_a_small_disk(&text, folder.file().parent().unwrap(), "24m") else {
+        assert!(
+            std::env::var_os("SEAWALL_WITHOUT_NAMESPACES").is_some(),
+            "no mount namespace may be made here"
+        );
+        return;
+    };
+    let mut alice = Phone::udp(&server, "alice");
+    alice.register();
+    // The disk as the server sees it.
+    let disk = format!("/proc/{}/root{}", server.id(), folder.file().parent().unwrap().display());
+    let filler = format!("{disk}/filler");
+    {
+        use std::io::Write;
+        let mut file = std::fs::File::create(&filler).unwrap();
+        while file.write_all(&[0; 4096]).is_ok() {}
+    }
+    let mut kept = vec!["alice".to_owned()];
+    let refused = (0..5000).find_map(|number| {
+        let user = format!("u{number}");
+        let mut phone = Phone::udp(&server, &user);
+        let answer = phone.ask(&long_register(&phone));
+        if answer.status() == 200 {
+            kept.push(user);
+            return None;
+        }
+        Some((answer, phone))
+    });
+    let (answer, mut phone) = refused.expect("a disk that is full at some time");
+    assert_eq!((answer.status(), answer.need("Retry-After")), (500, "7"));
+    assert!(mi::contacts(&server, &format!("{}@127.0.0.1", phone.user)).is_empty());
+    assert!(mi::statistic(&server, "usrloc:store_failures") > 0);
+    // Calls go on meanwhile.
+    let mut carol = Phone::udp(&server, "carol");
+    carol.send(&carol.request("MESSAGE", "sip:alice@127.0.0.1").bytes());
+    alice.expect_request("MESSAGE");
+    // Somebody cleans up: it is taken again without a restart.
+    std::fs::remove_file(&filler).unwrap();
+    let until = std::time::Instant::now() + crate::harness::PATIENCE;
+    while phone.ask(&long_register(&phone)).status() != 200 {
+        assert!(std::time::Instant::now() < until, "it is not taken again:\n{}", server.log());
+    }
+    kept.push(phone.user.clone());
+    mi::result(&server, "ul_flush", json!({}));
+    // A copy, because SQLite would look for the path outside of the server's file system.
+    let outside = Folder::new();
+    for suffix in ["", "-wal"] {
+        let own = format!("{}{suffix}", outside.file().display());
+        std::fs::copy(format!("{disk}/location.db{suffix}"), own).unwrap();
+    }
+    let copy = Connection::open(outside.file()).unwrap();
+    let mut statement = copy.prepare("SELECT CAST(username AS TEXT) FROM location").unwrap();
+    let mut rows: Vec<String> =
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect();
+    rows.sort();
+    kept.sort();
+    assert_eq!(rows, kept);
+    drop(statement);
+    drop(copy);
+    stop(server);
+}

@@ -6,7 +6,7 @@
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
@@ -16,6 +16,7 @@ use crate::embedded::{Lane, LaneSender};
 use crate::error::StorageError;
 use crate::limits::{FOLD_AFTER, FOLD_RETRY, FOLD_SOON, FOLD_SOON_ROWS, JOURNAL_BYTES};
 use crate::location::journal::Journal;
+use crate::location::left::Left;
 use crate::location::row::RowChange;
 use crate::location::sqlite::{self, Fold};
 use crate::location::statements::Statements;
@@ -24,6 +25,7 @@ use crate::location::statements::Statements;
 #[derive(Debug)]
 pub(crate) struct Journaled {
     lane: Lane<Appender>,
+    left: Arc<Mutex<Option<Arc<Left>>>>,
 }
 
 /// What the thread works on.
@@ -47,11 +49,13 @@ pub(crate) struct Appender {
     /// Who waits until a generation is in the table.
     waiting: Vec<(u64, oneshot::Sender<Done>)>,
     buffer: Vec<u8>,
+    /// What was there at the start, and the generation with which it is in the table.
+    left: (Arc<Mutex<Option<Arc<Left>>>>, u64),
     /// Set when nobody knows what is on the disk.
     lost: bool,
 }
 
-/// Of whom there is something in a file that is not in the table.
+/// Of whom this process has put something into a file that is not in the table.
 #[derive(Debug, Default)]
 struct Pending {
     /// Users whose rows are written, by hash.
@@ -80,8 +84,15 @@ pub(crate) fn open(
     statements: &Statements,
 ) -> Result<Files, StorageError> {
     sqlite::check_writable(connection, statements)?;
-    let mut older = Journal::open(&path_of(database, statements, "a"))?;
-    let mut newer = Journal::open(&path_of(database, statements, "b"))?;
+    let (a, b) = (path_of(database, statements, "a"), path_of(database, statements, "b"));
+    // There may be much to read, and nobody is served before.
+    let (older, newer) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| Journal::open(&b));
+        let one = Journal::open(&a);
+        let gone = || Err(StorageError::Unreachable("a thread has ended".to_owned()));
+        (one, other.join().unwrap_or_else(|_| gone()))
+    });
+    let (mut older, mut newer) = (older?, newer?);
     if older.generation > newer.generation {
         std::mem::swap(&mut older, &mut newer);
     }
@@ -100,20 +111,21 @@ impl Journaled {
     pub(crate) fn start(
         statements: Arc<Statements>,
         writer: LaneSender<Connection>,
-        Files { mut older, newer }: Files,
+        Files { mut older, mut newer }: Files,
         ownership: Arc<std::fs::File>,
     ) -> Result<Journaled, StorageError> {
         let now = Instant::now();
-        let left =
-            |journal: &Journal| Pending { users: HashSet::new(), has_deletions: !journal.entries.is_empty() };
-        let pending = [left(&newer), left(&older)];
+        let until = if newer.entries.is_empty() { older.generation } else { newer.generation };
+        let left = Arc::new(Mutex::new(Left::take(&mut older, &mut newer).map(Arc::new)));
         let since = (!newer.entries.is_empty()).then_some(now);
         let folding = older.generation;
         let (spare, failed) = if older.entries.is_empty() {
             older.begin(newer.generation + 1)?;
             (Some(older), None)
         } else {
-            (None, Some((older, now, StorageError::Unreachable("a crash has left it".to_owned()))))
+            // Whoever loads the table comes first.
+            let why = StorageError::Unreachable("a crash has left it".to_owned());
+            (None, Some((older, now + FOLD_AFTER, why)))
         };
         let appender = Appender {
             statements,
@@ -124,34 +136,38 @@ impl Journaled {
             failed,
             folding,
             since,
-            pending,
+            pending: Default::default(),
             hasher: RandomState::new(),
             waiting: Vec::new(),
             buffer: Vec::new(),
+            left: (Arc::clone(&left), until),
             lost: false,
         };
         let lane = Lane::start("seawall-journal", appender, Appender::rest, ownership)?;
         let itself = lane.sender();
         lane.sender().send(move |appender| appender.itself = Some(itself));
-        Ok(Journaled { lane })
+        Ok(Journaled { lane, left })
     }
 
     /// Appends a group; it is on disk when this returns.
-    pub(crate) async fn append(&self, changes: Vec<RowChange>) -> Result<Vec<RowChange>, StorageError> {
-        let append = move |appender: &mut Appender| {
-            let has_room = appender.append(&changes)?;
-            Ok((changes, has_room))
-        };
-        let (changes, has_room) = self.lane.run(append).await?;
+    pub(crate) async fn append(&self, changes: Arc<Vec<RowChange>>) -> Result<(), StorageError> {
+        // Nothing holds the changes any more when this is done.
+        let has_room = self.lane.run(move |appender: &mut Appender| appender.append(&changes)).await?;
         if !has_room {
             // The table does not keep up: this group is kept, and whoever brings the next one waits. What goes wrong with
             // the table is logged, and told when there is no more room at all.
             let _ = self.settle(None).await;
         }
-        Ok(changes)
+        Ok(())
     }
 
-    /// Waits until what was appended before is in the table; with a user only if something of the user's may not be.
+    /// What a process before this one has appended, while it is not all in the table.
+    pub(crate) fn left(&self) -> Option<Arc<Left>> {
+        self.left.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Waits until what was appended before is in the table; with a user only if this process has appended something of
+    /// the user's that may not be, or a deletion.
     pub(crate) async fn settle(&self, user: Option<&[u8]>) -> Result<(), StorageError> {
         let user = user.map(<[u8]>::to_vec);
         let wait = move |appender: &mut Appender| Ok(appender.wait(user.as_deref()));
@@ -255,6 +271,9 @@ impl Appender {
             Ok(()) => {
                 let generation = self.folding;
                 self.spare = Some(journal);
+                if generation >= self.left.1 {
+                    *self.left.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+                }
                 let [_, pending] = &mut self.pending;
                 *pending = Pending::default();
                 for (wanted, done) in std::mem::take(&mut self.waiting) {

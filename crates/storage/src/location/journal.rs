@@ -32,8 +32,8 @@ const CHANGE_HEADER: usize = 8 + 4;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Entry {
     pub(super) key: i64,
-    offset: u64,
-    length: u32,
+    pub(super) offset: u64,
+    pub(super) length: u32,
 }
 
 /// A journal file.
@@ -47,6 +47,8 @@ pub(crate) struct Journal {
     allocated: u64,
     /// Every change in it, in order.
     pub(super) entries: Vec<Entry>,
+    /// What stood in it when it was opened, until somebody takes it.
+    pub(super) left: Vec<u8>,
 }
 
 impl Journal {
@@ -61,50 +63,62 @@ impl Journal {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
         let allocated = file.metadata().map_err(failed)?.len();
-        let mut journal = Journal { file, generation: 0, end: 0, allocated, entries: Vec::new() };
+        let mut journal =
+            Journal { file, generation: 0, end: 0, allocated, entries: Vec::new(), left: Vec::new() };
         journal.scan().map_err(failed)?;
         Ok(journal)
     }
 
     /// Reads the groups that are complete.
     fn scan(&mut self) -> std::io::Result<()> {
-        let mut payload = Vec::new();
+        let (mut bytes, mut end) = (Vec::new(), 0);
         loop {
-            let mut header = [0; HEADER];
-            if !self.read_whole(&mut header, self.end)? {
-                return Ok(());
+            let start = end + HEADER;
+            if !self.fill(&mut bytes, start)? {
+                break;
             }
-            let mut fields = Bytes(&header);
+            let mut fields = Bytes(bytes.get(end..).unwrap_or_default());
             let (Some(generation), Some(length), Some(checksum)) =
                 (fields.array(), fields.array(), fields.array())
             else {
-                return Ok(());
+                break;
             };
             let generation = u64::from_le_bytes(generation);
-            let length = u64::from(u32::from_le_bytes(length));
-            let start = self.end + HEADER as u64;
-            let is_next = generation != 0 && (self.end == 0 || generation == self.generation);
-            if !is_next || start + length > self.allocated {
-                return Ok(());
+            let length = usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX);
+            let is_next = generation != 0 && (end == 0 || generation == self.generation);
+            let behind = start.saturating_add(length);
+            if !is_next || behind as u64 > self.allocated || !self.fill(&mut bytes, behind)? {
+                break;
             }
-            payload.resize(usize::try_from(length).unwrap_or(0), 0);
-            let is_whole = self.read_whole(&mut payload, start)?;
-            if !is_whole || sum(generation, &payload) != u64::from_le_bytes(checksum) {
-                return Ok(());
+            let payload = bytes.get(start..behind).unwrap_or_default();
+            if sum(generation, payload) != u64::from_le_bytes(checksum) {
+                break;
             }
             self.generation = generation;
-            self.index(&payload, start);
-            self.end = start + length;
+            self.index(payload, start as u64);
+            end = behind;
         }
+        bytes.truncate(end);
+        self.end = end as u64;
+        self.left = bytes;
+        Ok(())
     }
 
-    /// False where the file ends before.
-    fn read_whole(&self, buffer: &mut [u8], offset: u64) -> std::io::Result<bool> {
-        match self.file.read_exact_at(buffer, offset) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => Ok(false),
-            Err(error) => Err(error),
+    /// Reads on until there are so many bytes of the file; false where it ends before.
+    fn fill(&self, bytes: &mut Vec<u8>, wanted: usize) -> std::io::Result<bool> {
+        while bytes.len() < wanted {
+            let from = bytes.len();
+            let step = usize::try_from(JOURNAL_STEP).unwrap_or(0);
+            bytes.resize(wanted.max(from + step), 0);
+            let read = self.file.read_at(bytes.get_mut(from..).unwrap_or_default(), from as u64);
+            bytes.truncate(from + *read.as_ref().unwrap_or(&0));
+            match read {
+                Ok(0) => return Ok(false),
+                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
+                Ok(_) | Err(_) => {}
+            }
         }
+        Ok(true)
     }
 
     /// Notes where the changes of a group are.

@@ -7,6 +7,7 @@
 pub(crate) mod appender;
 mod columns;
 pub(crate) mod journal;
+mod left;
 mod record;
 
 mod read;

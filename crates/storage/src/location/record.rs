@@ -22,6 +22,47 @@ pub(super) struct View<'a> {
     pub(super) texts: [&'a [u8]; TEXTS],
 }
 
+impl View<'_> {
+    /// The row, under its key.
+    pub(super) fn row(&self, contact_id: u64) -> Row {
+        let [
+            username,
+            domain,
+            contact,
+            received,
+            path,
+            callid,
+            cflags,
+            user_agent,
+            socket,
+            instance,
+            kv_store,
+            attr,
+        ] = self.texts.map(<[u8]>::to_vec);
+        Row {
+            contact_id,
+            username,
+            domain,
+            contact,
+            received,
+            path,
+            expires: self.expires,
+            q: self.q,
+            callid,
+            cseq: self.cseq,
+            last_modified: self.last_modified,
+            flags: self.flags,
+            cflags,
+            user_agent,
+            socket,
+            methods: self.methods,
+            sip_instance: instance,
+            kv_store,
+            attr,
+        }
+    }
+}
+
 /// How many texts a row has: username, domain, contact, received, path, callid, cflags, `user_agent`, socket,
 /// `sip_instance`, `kv_store`, attr.
 pub(super) const TEXTS: usize = 12;
@@ -120,8 +161,10 @@ mod tests {
             ..Row::default()
         };
         let mut buffer = Vec::new();
-        encode(&RowChange::Upsert(Box::new(row)), &mut buffer);
+        let change = RowChange::Upsert(Box::new(row));
+        encode(&change, &mut buffer);
         let Some(Change::Upsert(view)) = decode(&buffer) else { panic!("no row") };
+        assert_eq!(RowChange::Upsert(Box::new(view.row(0))), change);
         assert_eq!((view.q, view.methods, view.texts[0]), (0.5, Some(0), &b"alice"[..]));
         for length in 0..buffer.len() {
             assert_eq!(decode(&buffer[..length]), None, "{length}");

@@ -7,6 +7,7 @@ use crate::embedded::Embedded;
 use crate::error::StorageError;
 use crate::identifier::Identifier;
 use crate::location::columns::Columns;
+use crate::location::left::Left;
 use crate::location::row::{Page, Row, RowChange};
 use crate::location::statements::Statements;
 use crate::location::{VERSION, server, sqlite};
@@ -99,16 +100,24 @@ impl LocationTable {
     /// Nothing was changed; but with [`StorageError::Unknown`] all or nothing was, and doing the same again makes it
     /// sure.
     pub async fn apply(&self, changes: Vec<RowChange>) -> Result<Vec<RowChange>, StorageError> {
+        let changes = Arc::new(changes);
+        self.apply_shared(Arc::clone(&changes)).await?;
+        Ok(Arc::unwrap_or_clone(changes))
+    }
+
+    /// As [`apply`](LocationTable::apply), for who has to keep the changes in case they fail.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn apply_shared(&self, changes: Arc<Vec<RowChange>>) -> Result<(), StorageError> {
         let Some(file) = self.file().await? else {
-            server::apply(&self.database, &self.statements, &changes).await?;
-            return Ok(changes);
+            return server::apply(&self.database, &self.statements, &changes).await;
         };
         if self.is_shared {
             // What a journal has left of another time goes first.
             self.settled(file, None).await?;
             let statements = Arc::clone(&self.statements);
-            let job =
-                move |connection: &mut _| sqlite::apply(connection, &statements, &changes).map(|()| changes);
+            let job = move |connection: &mut _| sqlite::apply(connection, &statements, &changes);
             return file.writer.run(job).await;
         }
         file.journal(&self.statements).await?.append(changes).await
@@ -124,10 +133,16 @@ impl LocationTable {
             return server::rows_of(&self.database, &self.statements, username, domain).await;
         };
         self.settled(file, Some(username)).await?;
+        let left = self.left(file).await?;
         let statements = Arc::clone(&self.statements);
         let (username, domain) = (username.to_vec(), domain.map(<[u8]>::to_vec));
-        let job =
-            move |connection: &mut _| sqlite::rows_of(connection, &statements, &username, domain.as_deref());
+        let job = move |connection: &mut _| {
+            let rows = sqlite::rows_of(connection, &statements, &username, domain.as_deref())?;
+            Ok(match left {
+                Some(left) => left.over_user(rows, &username, domain.as_deref()),
+                None => rows,
+            })
+        };
         file.reader.run(job).await
     }
 
@@ -144,6 +159,44 @@ impl LocationTable {
         let statements = Arc::clone(&self.statements);
         let job = move |connection: &mut _| sqlite::page(connection, &statements, after_contact_id, rows);
         file.reader.run(job).await
+    }
+
+    /// As [`page`](LocationTable::page), for who reads everything at a start and need not wait until the journal of a SQLite
+    /// file is in the table: what was applied since this table was prepared may be missing. Up to twice as many rows, in no
+    /// order.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn page_at_start(
+        &self,
+        after_contact_id: Option<u64>,
+        rows: u32,
+    ) -> Result<Page, StorageError> {
+        let Some(file) = self.file().await? else { return self.page(after_contact_id, rows).await };
+        // Before the table is read: what leaves the journal meanwhile is in the table.
+        let left = self.left(file).await?;
+        let statements = Arc::clone(&self.statements);
+        let job = move |connection: &mut _| {
+            let page = sqlite::page(connection, &statements, after_contact_id, rows)?;
+            Ok(match left {
+                Some(left) => left.over_page(page, after_contact_id, rows),
+                None => page,
+            })
+        };
+        file.reader.run(job).await
+    }
+
+    /// What a process before this one has left in the journal of a SQLite file.
+    async fn left(&self, file: &Embedded) -> Result<Option<Arc<Left>>, StorageError> {
+        if self.is_shared {
+            // Others write the table too, and it has to be right for them.
+            self.settled(file, None).await?;
+        }
+        match file.journal(&self.statements).await {
+            Ok(journal) => Ok(journal.left()),
+            Err(StorageError::ReadOnly) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// How many rows there are.

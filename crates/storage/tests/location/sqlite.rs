@@ -326,8 +326,19 @@ async fn what_was_applied_outlives_a_crash_at_any_moment() {
                 let copy = folder.crashed("crash-copy");
                 // Twice: what was put into the table at the first start is not put in again.
                 for _ in 0..2 {
-                    let rows = all(&copy.reopened().await, 1000).await;
-                    assert_eq!(rows, model.values().cloned().collect::<Vec<_>>(), "round {round}");
+                    let reopened = copy.reopened().await;
+                    let expected: Vec<Row> = model.values().cloned().collect();
+                    // What the journal has is read before it is in the table, and then from there.
+                    let most = u32::try_from(random(70) + 1).unwrap();
+                    assert_eq!(at_start(&reopened, most).await, expected, "round {round}, pages of {most}");
+                    for user in expected.iter().map(|row| row.username.clone()).chain([b"user0".to_vec()]) {
+                        let of_user: Vec<Row> =
+                            expected.iter().filter(|row| row.username == user).cloned().collect();
+                        assert_eq!(reopened.rows_of(&user, None).await.unwrap(), of_user, "round {round}");
+                        let elsewhere = reopened.rows_of(&user, Some(b"example.org")).await.unwrap();
+                        assert_eq!(elsewhere, [], "round {round}");
+                    }
+                    assert_eq!(all(&reopened, 1000).await, expected, "round {round}");
                 }
             }
             4 => {
@@ -340,6 +351,54 @@ async fn what_was_applied_outlives_a_crash_at_any_moment() {
         }
     }
     assert_eq!(all(&location, 7).await, model.into_values().collect::<Vec<_>>());
+}
+
+/// All rows, as who loads them at a start reads them.
+async fn at_start(table: &LocationTable, rows: u32) -> Vec<Row> {
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = table.page_at_start(after, rows).await.unwrap();
+        assert!(page.broken.is_empty(), "{:?}", page.broken);
+        assert!(page.rows.len() <= 2 * rows as usize, "{} of {rows}", page.rows.len());
+        found.extend(page.rows);
+        after = page.last;
+        if after.is_none() {
+            found.sort_by_key(|row| row.contact_id.cast_signed());
+            return found;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_start_reads_the_journal_while_nothing_can_be_put_into_the_table() {
+    let folder = Folder::new("left");
+    let location = table(&folder.database());
+    location.prepare().await.unwrap();
+    location.apply((1..=9).map(|id| upsert(&row(id, "alice"))).collect()).await.unwrap();
+    location.settle().await.unwrap();
+    let tool = Connection::open(folder.path()).unwrap();
+    tool.execute_batch("BEGIN IMMEDIATE").unwrap();
+    location.apply(vec![upsert(&row(3, "bob")), RowChange::Delete { contact_id: 4 }]).await.unwrap();
+    location.apply(vec![upsert(&row(u64::MAX, "carol")), upsert(&row(10, "bob"))]).await.unwrap();
+    let copy = folder.crashed("left-copy");
+    let reopened = copy.reopened().await;
+    let locked = Connection::open(copy.path()).unwrap();
+    locked.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let alice = [1, 2, 5, 6, 7, 8, 9].map(|id| row(id, "alice"));
+    let bob = [row(3, "bob"), row(10, "bob")];
+    for rows in [1, 2, 3, 4, 100] {
+        let found = at_start(&reopened, rows).await;
+        let ids: Vec<u64> = found.iter().map(|row| row.contact_id).collect();
+        assert_eq!(ids, [u64::MAX, 1, 2, 3, 5, 6, 7, 8, 9, 10], "pages of {rows}");
+    }
+    assert_eq!(reopened.rows_of(b"alice", None).await.unwrap(), alice);
+    assert_eq!(reopened.rows_of(b"bob", None).await.unwrap(), bob);
+    assert_eq!(reopened.rows_of(b"dave", None).await.unwrap(), []);
+    // What is said now counts, and is waited for.
+    locked.execute_batch("ROLLBACK").unwrap();
+    reopened.apply(vec![RowChange::Delete { contact_id: 3 }]).await.unwrap();
+    assert_eq!(reopened.rows_of(b"bob", None).await.unwrap(), bob[1..]);
+    assert_eq!(all(&reopened, 100).await.len(), 9);
 }
 
 #[tokio::test]

@@ -115,6 +115,21 @@ impl Server {
         }
     }
 
+    /// Stops it without an end, as a machine does whose disk hangs, or lets it go on.
+    ///
+    /// # Panics
+    /// It cannot be told.
+    #[allow(dead_code, reason = "not every test program stops one")]
+    pub fn stand_still(&self, stands_still: bool) {
+        let signal = if stands_still { "-STOP" } else { "-CONT" };
+        let parent = self.child.as_ref().expect("a running server").id().to_string();
+        // PostgreSQL serves each connection by a process of its own.
+        let children = Command::new("pgrep").args(["-P", &parent]).output().expect("pgrep");
+        let children = String::from_utf8_lossy(&children.stdout).into_owned();
+        let status = Command::new("kill").arg(signal).arg(&parent).args(children.split_whitespace()).status();
+        assert!(status.is_ok_and(|status| status.success()), "kill {signal}");
+    }
+
     /// Starts it again on the same port.
     ///
     /// # Panics

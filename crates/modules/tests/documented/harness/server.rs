@@ -168,6 +168,7 @@ impl Server {
         let aliases = configuration.program.globals.aliases.iter();
         let aliases: Vec<_> = aliases.map(|alias| (alias.host.clone(), alias.port.unwrap_or(0))).collect();
         let transactions = (0..TRANSACTION_SHARDS).map(|shard| Layer::new(shard, keys, timers));
+        let store = seawall_modules::store::Store::new(configuration.settings.store.clone());
         let node = Node {
             identity: Identity::new(&sockets, &aliases),
             sockets,
@@ -177,7 +178,8 @@ impl Server {
             transactions: transactions.map(Mutex::new).collect(),
             keys,
             authentication: seawall_modules::auth::Nonces::new(secret),
-            store: seawall_modules::store::Store::default(),
+            store,
+            accounts: acc::Accounts::default(),
             storage: seawall_storage::Storage::default(),
             configuration: ArcSwap::from_pointee(configuration),
             counters: Counters::new(1),
@@ -689,16 +691,19 @@ impl Server {
     }
 
     fn completed(&self, id: TransactionId, code: u16, state: &TransactionState) {
-        let (accounting, to_tag, reason) = {
+        let (accounting, to_tag, reason, avps) = {
             let inner = state.lock();
-            (inner.accounting, inner.to_tag.clone(), inner.reason.clone())
+            (inner.accounting, inner.to_tag.clone(), inner.reason.clone(), inner.avps.clone())
         };
         let Some(request) = self.node.shard(id.shard).and_then(|shard| shard.lock().request_of(id)) else {
             return;
         };
-        acc::completed(accounting, &request.message, &to_tag, code, &reason, self.now_s);
+        let (node, configuration) = (&*self.node, &*state.configuration);
+        let (request, now_s) = (&request.message, self.now_s);
+        let report = acc::Report { node, configuration, accounting, avps: &avps, request, now_s };
+        report.completed(&to_tag, code, &reason);
         if code >= 300 {
-            acc::missed(accounting, &request.message, code, &reason, self.now_s);
+            report.missed(code, &reason);
         }
     }
 

@@ -8,6 +8,7 @@ pub mod mi;
 pub mod namespace;
 pub mod nat;
 pub mod phone;
+pub mod place;
 pub mod scripts;
 pub mod server;
 pub mod sleeper;
@@ -15,6 +16,7 @@ pub mod web;
 
 pub use message::{Message, Request};
 pub use phone::Phone;
+pub use place::Place;
 pub use server::Server;
 
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -4,7 +4,8 @@ use super::{PATIENCE, unique};
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex};
@@ -39,6 +40,31 @@ impl Server {
         let mut command = seawall();
         command.arg("run").arg("-f").arg(&file).args(arguments);
         Server::spawn(command, folder)
+    }
+
+    /// Runs a script in a file system of its own: `size` of memory at `at`, seen by nobody else. Where that is not allowed
+    /// to root or in a user namespace, nothing.
+    pub fn start_on_a_small_disk(script: &str, at: &Path, size: &str) -> Option<Server> {
+        let folder = temporary_folder();
+        let file = folder.join("seawall.cfg");
+        fs::write(&file, script).unwrap();
+        let is_root = fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0);
+        let namespaces: &[&str] =
+            if is_root { &["--mount"] } else { &["--user", "--map-root-user", "--mount"] };
+        let allowed = Command::new("unshare").args(namespaces).arg("true").status();
+        if !allowed.is_ok_and(|status| status.success()) {
+            return None;
+        }
+        let mut command = Command::new("unshare");
+        command.args(namespaces).args([
+            "sh",
+            "-c",
+            "mount -t tmpfs -o size=$1 none $2 && shift 2 && exec \"$@\"",
+            "sh",
+        ]);
+        command.arg(size).arg(at).arg(env!("CARGO_BIN_EXE_seawall")).arg("run").arg("-f").arg(&file);
+        command.args(["-l", "udp:127.0.0.1:0", "-l", "tcp:127.0.0.1:0"]);
+        Some(Server::spawn(command, folder))
     }
 
     /// Runs `seawall run` without a script.

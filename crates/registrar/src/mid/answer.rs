@@ -359,19 +359,8 @@ impl Mid<'_> {
             // What a later request has decided stays. If that has removed it, the main registrar holds it all the same
             // by this answer: it has to be taken away once more.
             if flight.is_overtaken(granted.key) && (old.is_some() || granted.granted_s == 0) {
-                // It may have been served last all the same, unless its CSeq number would have been refused then.
-                let is_ordered = |known: &Registration| {
-                    known.texts.callid() == register.callid && known.cseq > register.cseq
-                };
-                if let Some(known) = account.registration_mut(granted.key)
-                    && granted.granted_s > 0
-                {
-                    // Whatever was decided, the main registrar holds it by this answer, if it came last.
-                    let possible_s = self.second().saturating_add(granted.granted_s);
-                    known.possible_s = known.possible_s.max(possible_s);
-                    if !is_ordered(known) {
-                        known.rely_until(flight.departed_s.saturating_add(granted.granted_s));
-                    }
+                if let Some(known) = account.registration_mut(granted.key).filter(|_| granted.granted_s > 0) {
+                    self.note_overtaken(known, register, granted.granted_s, flight);
                 }
                 continue;
             }
@@ -410,14 +399,23 @@ impl Mid<'_> {
             }
         }
         if matches!(answer.pending.form, Form::Whole { .. }) {
-            let cseq = register.cseq;
-            let is_bound = |id: u64| entry.valid().any(|(_, binding)| binding.numbers.contact_id == id);
-            account.flows.retain(|(id, _)| is_bound(*id));
-            for (_, binding) in entry.valid() {
-                if binding.callid == register.callid && binding.numbers.cseq == cseq {
-                    account.set_flow(binding.numbers.contact_id, answer.pending.flow);
-                }
-            }
+            note_flows(account, register, answer.pending.flow, entry);
+        }
+    }
+
+    /// Something was granted about which a later request has decided already: the main registrar may hold it by this
+    /// answer, if it came last, unless its CSeq number would have been refused then.
+    fn note_overtaken(
+        &self,
+        known: &mut Registration,
+        register: &Register<'_>,
+        granted_s: u32,
+        flight: &Flight,
+    ) {
+        known.possible_s = known.possible_s.max(self.second().saturating_add(granted_s));
+        let is_ordered = known.texts.callid() == register.callid && known.cseq > register.cseq;
+        if !is_ordered {
+            known.rely_until(flight.departed_s.saturating_add(granted_s));
         }
     }
 
@@ -560,6 +558,17 @@ impl Mid<'_> {
             ascii::parse_u32(ascii::strip_quotes(value)).ok()
         };
         ours.next().map(param)
+    }
+}
+
+/// AoR mode: the contacts that this request has bound were accepted from its flow.
+fn note_flows(account: &mut Account, register: &Register<'_>, flow: u64, entry: &Entry<'_>) {
+    let is_bound = |id: u64| entry.valid().any(|(_, binding)| binding.numbers.contact_id == id);
+    account.flows.retain(|(id, _)| is_bound(*id));
+    for (_, binding) in entry.valid() {
+        if binding.callid == register.callid && binding.numbers.cseq == register.cseq {
+            account.set_flow(binding.numbers.contact_id, flow);
+        }
     }
 }
 

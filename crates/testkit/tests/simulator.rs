@@ -4,7 +4,8 @@
 // In a test a panic is the verdict.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
-use seawall_testkit::simulator::{Fault, Kind, Script, check, happen};
+use seawall_registrar::mid::Mode;
+use seawall_testkit::simulator::{Deed, Fault, Kind, Script, Stall, check, happen};
 
 #[test]
 fn nothing_is_broken_in_two_hundred_runs() {
@@ -25,6 +26,48 @@ fn nothing_is_broken_in_two_hundred_runs() {
         absorbed > 1000 && forwarded > 1000 && own > 200 && holds > 100,
         "{absorbed} {forwarded} {own} {holds}"
     );
+}
+
+/// Phones that come and go around times in which the main registrar stands still; then it serves every copy of what has
+/// waited, in any order.
+fn stalls(seed: u64) -> Script {
+    let mut script = Script::new(seed);
+    script.settings.mode = if seed.is_multiple_of(2) { Mode::Aor } else { Mode::Contact };
+    script.deeds = (0..script.phones).map(|phone| (1000 + phone as u64, Deed::Register(phone))).collect();
+    for round in 0..4 {
+        let at_ms = 50_000 + 60_000 * round;
+        let stall = Stall { for_ms: 700 + (seed * 1931 + round * 977) % 20_000, spread_ms: 3000 };
+        script.deeds.push((at_ms, Deed::MainStalls(stall)));
+        for phone in 0..script.phones {
+            let chance = seed.wrapping_mul(0x9e37_79b9).wrapping_add(round * 31 + phone as u64) >> 3;
+            let goes_ms = at_ms - 300 + chance % 1000;
+            let goes = if chance.is_multiple_of(3) { Deed::Vanish(phone) } else { Deed::Unregister(phone) };
+            script.deeds.push((goes_ms, goes));
+            let comes = if chance.is_multiple_of(5) { Deed::Register(phone) } else { Deed::Reboot(phone) };
+            script.deeds.push((goes_ms + 200 + chance % 25_000, comes));
+        }
+    }
+    script.deeds.sort_by_key(|(at_ms, _)| *at_ms);
+    script
+}
+
+#[test]
+fn copies_that_a_main_registrar_serves_late_and_in_any_order_leave_nothing_wrong() {
+    let mut own = 0;
+    for seed in 0..40 {
+        match check(&stalls(seed), Fault::None) {
+            Ok(summary) => own += summary.counts.own,
+            Err(failure) => panic!("{failure}"),
+        }
+    }
+    assert!(own > 100, "{own}");
+}
+
+#[test]
+fn copies_that_nobody_expects_are_noticed() {
+    let noticed = (0..100).find_map(|seed| happen(&stalls(seed), Fault::ForgetsCopies).err());
+    let violation = noticed.expect("copies are noticed");
+    assert!(matches!(violation.kind, Kind::Stale | Kind::Unreachable), "{violation}");
 }
 
 /// Some run notices the fault, and by this invariant.

@@ -9,7 +9,7 @@ mod upstream;
 mod writer;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use seawall_location::Domain;
@@ -32,8 +32,12 @@ use table::PreparedTable;
 /// The name under which the database keeps what contact ids are made of.
 const SECRET: &str = "secret";
 
-/// How long a stop waits for a journal to go into its table: 300 000 rows.
-const SETTLE: Duration = Duration::from_secs(2);
+/// How long a stop waits for what is unwritten and for journals to go into their tables, all together; that a journal is on
+/// disk is waited for in any case. Who stops a service is ready to wait a few seconds.
+const STOP_WITHIN: Duration = Duration::from_secs(4);
+
+/// How long it waits for a journal at least: that of a quiet server goes into its table meanwhile.
+const SETTLE_AT_LEAST: Duration = Duration::from_millis(500);
 
 /// Why the store cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +123,8 @@ pub(crate) struct Tasks {
 impl Tasks {
     /// Writes everything that is left, and ends.
     pub(crate) async fn finish(self) {
+        let began = Instant::now();
+        let left = || STOP_WITHIN.saturating_sub(began.elapsed()).max(SETTLE_AT_LEAST);
         let _ = self.stop.send(true);
         if self.writer.await.is_err() {
             tracing::error!("the store's writer has failed; the last changes may not be in the database");
@@ -129,13 +135,13 @@ impl Tasks {
         }
         for table in self.node.store.tables() {
             if let Some(beside) = table.beside.get()
-                && tokio::time::timeout(SETTLE, beside.flush()).await.is_err()
+                && tokio::time::timeout(left(), beside.flush()).await.is_err()
             {
                 tracing::warn!("what main registrars hold goes into its table at the next start");
             }
         }
         // Everything is on disk already; whoever looks into the file of a stopped server should find it in the table.
-        match tokio::time::timeout(SETTLE, self.first.settle()).await {
+        match tokio::time::timeout(left(), self.first.settle()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::warn!("what the journal holds goes into the table at the next start: {error}")

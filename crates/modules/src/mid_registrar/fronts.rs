@@ -253,7 +253,7 @@ fn attempt(context: &mut Context, front: Arc<Front>, errand: Errand, answered: u
         from: [b"<", &*errand.to, b">;tag=", format!("{tag:016x}").as_bytes()].concat(),
         to: [b"<", &*errand.to, b">"].concat(),
         call_id: errand.callid.to_vec(),
-        cseq: errand.cseq.saturating_add(answered).min(i32::MAX as u32),
+        cseq: errand.cseq.min(i32::MAX as u32),
         headers: [b"Contact: ", &*errand.contact, b"\r\n", authorization].concat(),
         body: Vec::new(),
         next_hop: originate::uri_of(transport.unwrap_or(Transport::Udp), errand.main.peer),
@@ -264,8 +264,13 @@ fn attempt(context: &mut Context, front: Arc<Front>, errand: Errand, answered: u
     let on_answer = OnAnswer::new(move |context, ended| {
         if ended.response.is_some() {
             front.silence.heard();
+        } else if ended.code == 408 {
+            front.silence.missed();
         }
         if let Some(lines) = credentials(context, &errand, answered, ended) {
+            // RFC 3261 section 22.2: the next number.
+            let mut errand = errand;
+            errand.cseq = errand.cseq.saturating_add(1);
             return attempt(context, front, errand, answered + 1, &lines);
         }
         front.errands.fetch_sub(1, Ordering::Relaxed);

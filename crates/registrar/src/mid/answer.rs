@@ -73,13 +73,15 @@ impl Mid<'_> {
             account.registrations.iter_mut().for_each(|registration| registration.rely_until(now_s));
             unsure.extend(account.registrations.iter().map(|registration| registration.key));
         }
-        let given = pending.given_aor.as_deref();
-        let Ok(register) = Register::read(message, given, self.policy, &pending.flags) else { return };
+        let Ok(register) = Register::read_again(message, pending.known(), self.policy, &pending.flags) else {
+            return;
+        };
         if let Some(account) = shard.account_mut(pending.hash, &pending.aor) {
             for registration in &mut account.registrations {
                 registration.count_cseq(register.callid, register.cseq);
             }
         }
+        self.note_echoes(&mut shard, &register, pending);
         let mut unknown = SmallVec::<[Granted; 2]>::new();
         self.each_sent(message, pending, place, |key, value, asked_s| {
             let account = shard.account_mut(pending.hash, &pending.aor);
@@ -91,6 +93,7 @@ impl Mid<'_> {
                 Some(registration) => {
                     let possible_s = now_s.saturating_add(asked_s);
                     registration.possible_s = registration.possible_s.max(possible_s);
+                    registration.late_s = now_s;
                     // It may as well have been shortened.
                     registration.limit_s = registration.limit_s.min(now_s);
                 }
@@ -112,6 +115,7 @@ impl Mid<'_> {
                     deadline_s: now_s,
                     sure_s: now_s,
                     accepted_s: 0,
+                    late_s: now_s,
                     possible_s: now_s.saturating_add(granted.asked_s),
                     ..self.registration(&register, &answer, &granted, true, (now_s, now_s))
                 };
@@ -126,7 +130,7 @@ impl Mid<'_> {
     /// to a refresh removes its bindings when `on_reject` says so. `message` is the request as it came.
     pub fn rejected(&self, message: &Message, pending: &Pending, status: u16, sink: &mut dyn Sink) {
         let mut shard = self.upstream.shard(pending.hash);
-        shard.arrive(pending.order);
+        let flight = shard.arrive(pending.order);
         if matches!(status, 401 | 407)
             && let Some(callid) = message.value(Name::CallId)
         {
@@ -134,19 +138,30 @@ impl Mid<'_> {
             shard.challenge(callid, self.second());
         }
         if matches!(status, 403 | 404) && self.settings.on_reject == OnReject::Remove {
-            self.remove_rejected(&mut shard, pending, status, sink);
+            self.remove_rejected(&mut shard, pending, flight.as_ref(), status, sink);
         }
     }
 
-    /// Removes the bindings that the main registrar refuses to refresh. With a 404 it has dropped them itself.
-    fn remove_rejected(&self, shard: &mut Shard, pending: &Pending, status: u16, sink: &mut dyn Sink) {
+    /// Removes the bindings that the main registrar refuses to refresh, but not those about which a later request has been
+    /// answered already. With a 404 it has dropped them itself.
+    fn remove_rejected(
+        &self,
+        shard: &mut Shard,
+        pending: &Pending,
+        flight: Option<&Flight>,
+        status: u16,
+        sink: &mut dyn Sink,
+    ) {
+        let is_newer = |key: u64| flight.is_some_and(|flight| flight.is_overtaken(key));
         let Some(account) = shard.account_mut(pending.hash, &pending.aor) else { return };
         let flows_count = self.settings.trust == Trust::Verified && !pending.authenticated;
         let is_meant = |account: &Account, id: u64| {
             let named = match &pending.form {
                 Form::All => false,
-                Form::Whole { .. } => true,
-                Form::Contacts(sent) => sent.iter().any(|sent| sent.id == id && !sent.removes),
+                Form::Whole { .. } => !is_newer(WHOLE_AOR) && !is_newer(id),
+                Form::Contacts(sent) => {
+                    !is_newer(id) && sent.iter().any(|sent| sent.id == id && !sent.removes)
+                }
             };
             let own = account.registration(id).map(|registration| registration.flow);
             // A stranger's request is no refresh, and its refusal must not cost the owner the binding.
@@ -199,14 +214,16 @@ impl Mid<'_> {
         if let Some(granted_s) = held.min() {
             shard.grants(&flight, flight.departed_s.saturating_add(granted_s));
         }
-        let given = pending.given_aor.as_deref();
-        let register = match Register::read(message, given, self.policy, &pending.flags) {
+        let register = match Register::read_again(message, pending.known(), self.policy, &pending.flags) {
             Ok(mut register) => {
                 save.note_flow(&mut register);
                 register
             }
             Err(reject) => return save.refuse(message, reject, reply),
         };
+        if pending.is_late {
+            self.note_echoes(&mut shard, &register, pending);
+        }
         let answer = Answer { pending, main, granted, passed: passed::lines(response) };
         let mut entry = self.domain.lock(&register.aor, self.now_s);
         if entry.has_expired() {
@@ -225,6 +242,10 @@ impl Mid<'_> {
         self.note(account, &register, &answer, &flight, &entry);
         drop(entry);
         self.follow(&mut shard, pending, &flight, &answer.granted);
+        for granted in answer.granted.iter().filter(|granted| granted.granted_s > 0) {
+            let numbers = (Some(register.callid), register.cseq);
+            self.protect(&mut shard, pending.hash, &pending.aor, granted.key, numbers);
+        }
         Outcome { status: response.status(), ..outcome }
     }
 
@@ -322,26 +343,24 @@ impl Mid<'_> {
             }
             // Of one that crossed others nobody knows which of them came last.
             let stays = |key: u64| flight.disturbed || flight.is_overtaken(key);
-            account.registrations.retain(|registration| stays(registration.key));
+            account
+                .registrations
+                .retain(|registration| stays(registration.key) || self.may_come_back(registration));
             return;
         }
         for granted in &answer.granted {
             if let Some(known) = account.registration_mut(granted.key) {
                 known.count_cseq(register.callid, register.cseq);
+                if answer.pending.is_late && granted.asked_s > 0 {
+                    known.late_s = self.second();
+                }
             }
             let old = account.registrations.iter().position(|registration| registration.key == granted.key);
             // What a later request has decided stays. If that has removed it, the main registrar holds it all the same
             // by this answer: it has to be taken away once more.
             if flight.is_overtaken(granted.key) && (old.is_some() || granted.granted_s == 0) {
-                // It may have been served last all the same, unless its CSeq number would have been refused then.
-                let is_ordered = |known: &Registration| {
-                    known.texts.callid() == register.callid && known.cseq > register.cseq
-                };
-                if let Some(known) = account.registration_mut(granted.key)
-                    && granted.granted_s > 0
-                    && !is_ordered(known)
-                {
-                    known.rely_until(flight.departed_s.saturating_add(granted.granted_s));
+                if let Some(known) = account.registration_mut(granted.key).filter(|_| granted.granted_s > 0) {
+                    self.note_overtaken(known, register, granted.granted_s, flight);
                 }
                 continue;
             }
@@ -349,7 +368,10 @@ impl Mid<'_> {
                 continue;
             }
             if granted.granted_s == 0 {
-                old.map(|position| account.registrations.swap_remove(position));
+                let comes_back = |known: &mut Registration| self.may_come_back(known);
+                if !account.registration_mut(granted.key).is_some_and(comes_back) {
+                    old.map(|position| account.registrations.swap_remove(position));
+                }
                 continue;
             }
             let is_new = old.is_none_or(|position| {
@@ -364,19 +386,36 @@ impl Mid<'_> {
             let mut registration = self.registration(register, answer, granted, is_new, times);
             registration.rely_until(registration.sure_s.min(flight.least_s));
             match old.and_then(|position| account.registrations.get_mut(position)) {
-                Some(place) => *place = registration,
+                Some(place) => {
+                    registration.late_s = registration.late_s.max(place.late_s);
+                    // It was not due yet: a contact was added, or its phone has moved. It keeps its place among those
+                    // that are spread over time.
+                    if place.is_held(self.second()) && place.limit_s >= last_s {
+                        registration.limit_s = registration.limit_s.min(place.limit_s);
+                    }
+                    *place = registration;
+                }
                 None => account.registrations.push(registration),
             }
         }
         if matches!(answer.pending.form, Form::Whole { .. }) {
-            let cseq = register.cseq;
-            let is_bound = |id: u64| entry.valid().any(|(_, binding)| binding.numbers.contact_id == id);
-            account.flows.retain(|(id, _)| is_bound(*id));
-            for (_, binding) in entry.valid() {
-                if binding.callid == register.callid && binding.numbers.cseq == cseq {
-                    account.set_flow(binding.numbers.contact_id, answer.pending.flow);
-                }
-            }
+            note_flows(account, register, answer.pending.flow, entry);
+        }
+    }
+
+    /// Something was granted about which a later request has decided already: the main registrar may hold it by this
+    /// answer, if it came last, unless its CSeq number would have been refused then.
+    fn note_overtaken(
+        &self,
+        known: &mut Registration,
+        register: &Register<'_>,
+        granted_s: u32,
+        flight: &Flight,
+    ) {
+        known.possible_s = known.possible_s.max(self.second().saturating_add(granted_s));
+        let is_ordered = known.texts.callid() == register.callid && known.cseq > register.cseq;
+        if !is_ordered {
+            known.rely_until(flight.departed_s.saturating_add(granted_s));
         }
     }
 
@@ -407,6 +446,7 @@ impl Mid<'_> {
                 None => now_s,
             },
             accepted_s: now_s,
+            late_s: if answer.pending.is_late { now_s } else { 0 },
             cseq: register.cseq,
             asked_s: granted.asked_s,
             due_s: 0,
@@ -497,22 +537,38 @@ impl Mid<'_> {
 
     /// The interval that a 2xx lists for the contact that was sent as `value`.
     pub(super) fn find(&self, key: u64, value: &[u8], response: &Message) -> Option<Option<u32>> {
-        let sent = name_addr::NameAddr::parse(value).ok()?;
-        let sent = sent.parse_uri().ok()?;
+        let sent = match value {
+            // As we write nearly all: no URI has such a bracket in it.
+            [b'<', rest @ ..] => rest.split(|byte| *byte == b'>').next()?,
+            _ => name_addr::NameAddr::parse(value).ok()?.uri,
+        };
         let by_id = key != WHOLE_AOR && self.settings.insertion == Insertion::Parameter;
-        let is_it = |uri: &Uri<'_>| {
-            uri.equals(&sent) && (!by_id || contact::contact_id(self.settings, uri) == Some(key))
+        let equals = |listed: &[u8]| {
+            let (Ok(listed), Ok(sent)) = (Uri::parse(listed), Uri::parse(sent)) else { return false };
+            listed.equals(&sent) && (!by_id || contact::contact_id(self.settings, &listed) == Some(key))
         };
         let listed = contacts(response).take(MAX_LISTED).filter_map(|contact| match contact {
             Ok(Contact::Address(address)) => Some(address),
             _ => None,
         });
-        let mut ours = listed.filter(|address| address.parse_uri().is_ok_and(|uri| is_it(&uri)));
+        // Most main registrars list it byte for byte as it was sent.
+        let mut ours = listed.filter(|address| address.uri == sent || equals(address.uri));
         let param = |address: name_addr::NameAddr<'_>| {
             let value = address.param(b"expires").flatten()?;
             ascii::parse_u32(ascii::strip_quotes(value)).ok()
         };
         ours.next().map(param)
+    }
+}
+
+/// AoR mode: the contacts that this request has bound were accepted from its flow.
+fn note_flows(account: &mut Account, register: &Register<'_>, flow: u64, entry: &Entry<'_>) {
+    let is_bound = |id: u64| entry.valid().any(|(_, binding)| binding.numbers.contact_id == id);
+    account.flows.retain(|(id, _)| is_bound(*id));
+    for (_, binding) in entry.valid() {
+        if binding.callid == register.callid && binding.numbers.cseq == register.cseq {
+            account.set_flow(binding.numbers.contact_id, flow);
+        }
     }
 }
 

@@ -44,6 +44,8 @@ pub struct Errand {
     asked_s: u32,
     /// Unix second in which it was made.
     made_s: u32,
+    /// Whether its Call-ID is one of ours, under which each request has a higher number than those before it.
+    is_ours: bool,
 }
 
 impl Errand {
@@ -53,6 +55,24 @@ impl Errand {
         &self.aor
     }
 }
+
+impl Errand {
+    /// Whether it registers, and copies of it may be on their way.
+    fn is_late(&self, status: u16, now_s: u32) -> bool {
+        self.kind == ErrandKind::Renew && (status == 408 || status < 300 && now_s > self.made_s)
+    }
+}
+
+/// A Call-ID of ours for one registration in this life of the server, and the number of the request with this ticket under it: higher than that of each
+/// request before it, also by the one that the answer to a challenge takes.
+fn our_numbers(hash: u64, key: u64, born_s: u32, ticket: u64) -> (Vec<u8>, u32) {
+    let round = ticket >> OUR_CSEQ_BITS;
+    let cseq = (ticket & ((1 << OUR_CSEQ_BITS) - 1)) as u32 * 2 + 1;
+    (format!("mid-{hash:016x}-{key:x}-{born_s:x}-{round:x}").into_bytes(), cseq)
+}
+
+/// How many bits of a ticket become a CSeq number, which has 31 with the one that a challenge takes.
+const OUR_CSEQ_BITS: u32 = 29;
 
 impl Registration {
     /// Whether a request of our own about it is on its way, and no longer due.
@@ -114,18 +134,20 @@ impl Mid<'_> {
     /// The requests of our own that are due in one shard, at most `most`; each is to be sent, and its end told by
     /// [`done`](Mid::done).
     pub fn due(&self, shard: usize, most: usize, out: &mut Vec<Errand>) {
-        if self.upstream.waiting() == 0 {
+        let number = shard;
+        if self.upstream.waiting() == 0 || self.upstream.due_from_s(number) > self.second() {
             return;
         }
-        let mut shard = self.upstream.shard_at(shard);
+        let mut shard = self.upstream.shard_at(number);
         for _ in 0..most.min(ERRANDS_PER_CALL) {
             let Some(first) = shard.jobs.first_entry().filter(|first| first.key().0 <= self.second()) else {
-                return;
+                break;
             };
             let ((_, ticket), Job { aor, key }) = first.remove_entry();
             self.upstream.count_waiting(false);
             out.extend(self.take_up(&mut shard, &aor, key, ticket));
         }
+        self.upstream.set_due_from(number, shard.jobs.keys().next().map_or(u32::MAX, |(due_s, _)| *due_s));
     }
 
     /// Makes the request that is due, unless it is not wanted any more or has to wait for a client's.
@@ -133,11 +155,13 @@ impl Mid<'_> {
         let hash = self.upstream.hash(aor);
         let now_s = self.second();
         let is_touched = shard.is_touched(hash, key);
+        let protection = self.protection(shard, hash, aor, key);
         let registration = shard.account_mut(hash, aor)?.registration_mut(key)?;
         if registration.ticket != ticket {
             return None;
         }
-        let is_renewing = registration.state == State::Renewing && self.is_wanted(aor, key);
+        let is_wanted = self.is_wanted(aor, key);
+        let is_renewing = registration.state == State::Renewing && is_wanted;
         if registration.is_over(now_s) && !is_renewing {
             // The main registrar has forgotten it by itself.
             self.forget(shard, hash, aor, key);
@@ -150,17 +174,21 @@ impl Mid<'_> {
             return None;
         }
         let is_sure = registration.attempt == 0 && registration.sure_s > now_s;
-        if registration.state == State::Leaving && self.is_wanted(aor, key) && is_sure {
+        if registration.state == State::Leaving && is_wanted && is_sure {
             registration.state = State::Live;
             registration.ticket = 0;
             return None;
         }
+        if registration.state == State::Renewing && !is_wanted {
+            registration.state = State::Leaving;
+        }
         registration.due_s = 0;
-        Some(registration.errand(aor, hash, now_s))
+        Some(registration.errand(aor, hash, (now_s, self.upstream.born_s(now_s)), protection))
     }
 
     /// The main registrar answers again after a silence: what waits for another attempt is due now.
     pub fn hurry(&self) {
+        self.upstream.returns(self.second());
         for number in 0..self.upstream.shard_count() {
             let shard = &mut *self.upstream.shard_at(number);
             let due_s = self.second();
@@ -177,12 +205,18 @@ impl Mid<'_> {
                 };
                 shard.jobs.insert((at_s, ticket), job);
             }
+            self.upstream.set_due_from(number, 0);
         }
     }
 
     /// A request of our own has ended: with this answer, or with none (`status` 408 or 503 then).
     pub fn done(&self, errand: &Errand, status: u16, response: Option<&Message>) {
         let mut shard = self.upstream.shard(errand.hash);
+        let is_removed = errand.kind == ErrandKind::Remove && matches!(status, 200..=299 | 404 | 408);
+        if is_removed {
+            let callid = (!errand.is_ours).then_some(&*errand.callid);
+            self.may_echo(&mut shard, errand.hash, Some(errand.key), callid, errand.cseq);
+        }
         let listed = response
             .filter(|_| status < 300)
             .and_then(|response| self.find(errand.key, &errand.contact, response));
@@ -193,6 +227,9 @@ impl Mid<'_> {
             drop_renewed(self, &mut shard, errand, status, listed.flatten());
             return;
         };
+        if errand.is_late(status, self.second()) {
+            registration.late_s = self.second();
+        }
         if registration.ticket != errand.ticket {
             // A renewal that is void may have been served after the removal that made it so.
             let may_have_renewed = errand.kind == ErrandKind::Renew && (status == 408 || listed.is_some());
@@ -223,16 +260,28 @@ impl Mid<'_> {
             return;
         }
         match (errand.kind, status) {
-            (ErrandKind::Remove, 200..=299 | 404) => {
-                self.forget(&mut shard, errand.hash, &errand.aor, errand.key);
-            }
+            (ErrandKind::Remove, 200..=299 | 404) => self.taken_away(&mut shard, errand),
             (ErrandKind::Renew, 200..=299) => {
                 let passed = response.map_or(Some(Vec::new()), passed::lines);
                 registration.renewed(errand, listed, passed, self.second());
                 self.renew_in_time(&mut shard, errand);
+                let callid = (!errand.is_ours).then_some(&*errand.callid);
+                self.protect(&mut shard, errand.hash, &errand.aor, errand.key, (callid, errand.cseq));
             }
             _ => self.again(&mut shard, errand, status),
         }
+    }
+
+    /// A de-REGISTER was accepted. While copies of a REGISTER may bring the contact back, others follow.
+    fn taken_away(&self, shard: &mut Shard, errand: &Errand) {
+        let (hash, aor, key) = (errand.hash, &*errand.aor, errand.key);
+        let known = shard.account_mut(hash, aor).and_then(|account| account.registration_mut(key));
+        let late = known.and_then(|known| self.echoes_until_s(known.late_s).map(|ends_s| (known, ends_s)));
+        let Some((known, ends_s)) = late else { return self.forget(shard, hash, aor, key) };
+        let now_s = self.second();
+        known.possible_s = known.possible_s.max(now_s.saturating_add(known.asked_s));
+        let attempt = known.attempt.saturating_add(1);
+        self.schedule(shard, hash, aor, key, State::Leaving, attempt, ends_s.min(now_s + pause_s(attempt)));
     }
 
     /// A renewal that was shortened below what clients were promised is repeated before it ends.
@@ -260,7 +309,8 @@ impl Mid<'_> {
             return;
         }
         let is_refused = errand.kind == ErrandKind::Renew
-            && ((400..500).contains(&status) && status != 408 || attempt >= RENEWAL_ATTEMPTS);
+            && status != 408
+            && ((400..500).contains(&status) || attempt >= RENEWAL_ATTEMPTS);
         if is_refused {
             // The client's own refresh finds out what there is; it is not absorbed.
             registration.limit_s = now_s;
@@ -268,12 +318,19 @@ impl Mid<'_> {
             registration.ticket = 0;
             return;
         }
-        let pause_s = 1u32.checked_shl(u32::from(attempt)).unwrap_or(LONGEST_PAUSE_S).min(LONGEST_PAUSE_S);
         let state = registration.state;
         if state == State::Leaving && registration.is_over(now_s) {
             self.forget(shard, errand.hash, &errand.aor, errand.key);
         } else {
-            self.schedule(shard, errand.hash, &errand.aor, errand.key, state, attempt, now_s + pause_s);
+            self.schedule(
+                shard,
+                errand.hash,
+                &errand.aor,
+                errand.key,
+                state,
+                attempt,
+                now_s + pause_s(attempt),
+            );
         }
     }
 
@@ -359,6 +416,7 @@ impl Mid<'_> {
             self.upstream.count_waiting(true);
         }
         shard.jobs.insert((due_s, ticket), Job { aor: aor.into(), key });
+        self.upstream.note_due(hash, due_s);
     }
 
     /// Drops a registration, and what was due for it.
@@ -373,6 +431,11 @@ impl Mid<'_> {
         }
         shard.close(hash, aor);
     }
+}
+
+/// The pause before an attempt, twice as long each time.
+fn pause_s(attempt: u8) -> u32 {
+    1u32.checked_shl(u32::from(attempt)).unwrap_or(LONGEST_PAUSE_S).min(LONGEST_PAUSE_S)
 }
 
 /// A renewal whose contact went away meanwhile: if the main registrar has it now, or may have it, it is taken away.
@@ -391,6 +454,7 @@ fn drop_renewed(mid: &Mid<'_>, shard: &mut Shard, errand: &Errand, status: u16, 
         sure_s: now_s,
         limit_s: now_s,
         accepted_s: if status < 300 { now_s } else { 0 },
+        late_s: if errand.is_late(status, now_s) { now_s } else { 0 },
         cseq: errand.cseq,
         asked_s: errand.asked_s,
         due_s: 0,
@@ -409,24 +473,31 @@ fn drop_renewed(mid: &Mid<'_>, shard: &mut Shard, errand: &Errand, status: u16, 
 }
 
 impl Registration {
-    /// The request for what is due. A de-REGISTER continues the Call-ID that the main registrar knows; a renewal has a
-    /// Call-ID of its own, because the client goes on counting in its own.
-    fn errand(&self, aor: &[u8], hash: u64, now_s: u32) -> Errand {
+    /// The request for what is due. A de-REGISTER continues the Call-ID that the main registrar knows, but not in AoR
+    /// mode: there the contact belongs to several phones, and each goes on counting under its own. A renewal has a
+    /// Call-ID of ours for the same reason, unless it is to protect the contact from copies of a de-REGISTER.
+    fn errand(
+        &self,
+        aor: &[u8],
+        hash: u64,
+        (now_s, born_s): (u32, u32),
+        protection: Option<(Box<[u8]>, u32)>,
+    ) -> Errand {
         let mut contact = self.texts.contact().to_vec();
         contact.extend_from_slice(b";expires=");
-        let (kind, callid, cseq) = match self.state {
-            State::Leaving => {
+        let (ours, our_cseq) = our_numbers(hash, self.key, born_s, self.ticket);
+        let is_ours = self.key == WHOLE_AOR || self.texts.callid() == ours;
+        let (kind, asked_s, (callid, cseq), is_ours) = match (self.state, protection) {
+            (State::Leaving, _) if is_ours => (ErrandKind::Remove, 0, (ours, our_cseq), true),
+            (State::Leaving, _) => {
                 // Two numbers for each attempt: a challenge is answered with the next one.
                 let cseq = self.cseq.saturating_add(1 + 2 * u32::from(self.attempt));
-                ascii::write_u32(&mut contact, 0);
-                (ErrandKind::Remove, self.texts.callid().to_vec(), cseq)
+                (ErrandKind::Remove, 0, (self.texts.callid().to_vec(), cseq), false)
             }
-            State::Live | State::Renewing => {
-                ascii::write_u32(&mut contact, self.asked_s);
-                let callid = format!("renew-{now_s}-{}-{:x}", self.ticket, self.flow);
-                (ErrandKind::Renew, callid.into_bytes(), 1)
-            }
+            (_, Some((callid, cseq))) => (ErrandKind::Renew, self.asked_s, (callid.into_vec(), cseq), false),
+            (_, None) => (ErrandKind::Renew, self.asked_s, (ours, our_cseq), true),
         };
+        ascii::write_u32(&mut contact, asked_s);
         Errand {
             value: self.texts.contact().into(),
             asked_s: self.asked_s,
@@ -441,6 +512,7 @@ impl Registration {
             key: self.key,
             ticket: self.ticket,
             made_s: now_s,
+            is_ours,
         }
     }
 

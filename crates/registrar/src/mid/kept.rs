@@ -154,6 +154,7 @@ impl Upstream {
             sure_s: shown.sure_s,
             limit_s: shown.limit_s,
             accepted_s: shown.accepted_s,
+            late_s: 0,
             cseq: shown.cseq,
             asked_s: shown.asked_s,
             due_s: 0,

@@ -37,6 +37,21 @@ pub const LONGEST_PAUSE_S: u32 = 64;
 /// Own requests that one shard hands out in one call: an outage leaves many, and they must not come out at once.
 pub const ERRANDS_PER_CALL: usize = 32;
 
+/// How long in seconds copies of a request may live after the last one was sent: 64*T1, for which a request is sent again
+/// at most, and a main registrar with transactions remembers it (RFC 3261 §17.1.2.2 and §17.2.2).
+pub const ECHO_S: u32 = 32;
+
+/// An answer that took so many milliseconds is one to a request that was sent again meanwhile (T1).
+pub const REPEATED_MS: u64 = 500;
+
+/// The longest silence of a main registrar in seconds over which copies are remembered. Whoever is silent for longer has
+/// lost what was in its socket.
+pub const ECHO_LONGEST_S: u32 = 3600;
+
+/// De-REGISTERs of one shard of which copies may live. They are there after a stall only; one that is forgotten costs a
+/// contact that is missed until its next forwarded refresh, if a copy of it lives at all.
+pub const ECHOES_PER_SHARD: usize = 256;
+
 /// Attempts of a renewal that no REGISTER of a client asked for. The client's own refresh comes anyway.
 pub const RENEWAL_ATTEMPTS: u8 = 6;
 

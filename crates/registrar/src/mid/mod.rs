@@ -22,6 +22,7 @@
 mod absorb;
 mod answer;
 pub mod contact;
+mod echo;
 mod errands;
 mod kept;
 pub mod limits;
@@ -33,6 +34,7 @@ mod request;
 mod settings;
 mod show;
 mod upstream;
+mod written;
 
 use seawall_location::Domain;
 use seawall_sip::{Message, Uri};

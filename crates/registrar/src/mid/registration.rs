@@ -39,6 +39,8 @@ pub(super) struct Registration {
     pub(super) limit_s: u32,
     /// Unix second of the 2xx.
     pub(super) accepted_s: u32,
+    /// Unix second of the last REGISTER for it that was repeated or not answered, so that copies may live; 0 for none.
+    pub(super) late_s: u32,
     /// CSeq number of the REGISTER that was accepted.
     pub(super) cseq: u32,
     /// The interval that it asked for.

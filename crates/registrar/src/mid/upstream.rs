@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use hashbrown::HashTable;
 use parking_lot::{Mutex, MutexGuard};
@@ -18,6 +18,7 @@ use seawall_location::NameId;
 use siphasher::sip::SipHasher13;
 use smallvec::SmallVec;
 
+use super::echo::Echoes;
 use super::kept::{Changes, Noted};
 use super::limits::{CHALLENGED_PER_SHARD, CHALLENGED_S, MAINS, SHARDS};
 use super::registration::Registration;
@@ -39,10 +40,17 @@ pub struct Upstream {
     shards: Box<[Mutex<Shard>]>,
     /// Never used, since the shard index is masked by the number of shards; it saves an unchecked index.
     spare: Mutex<Shard>,
+    /// For each shard the second before which nothing of it is due, so that nobody locks it to find nothing. It is
+    /// written under the lock of the shard, and may be too early.
+    due_from_s: Box<[AtomicU32]>,
     tickets: AtomicU64,
     mains: Mutex<Vec<Arc<Main>>>,
     /// Own requests that wait to be sent, so that nobody locks shards to find none.
     waiting: AtomicUsize,
+    /// Unix second of the last return of a main registrar that was silent; 0 for never.
+    returned_s: AtomicU32,
+    /// Unix second of the first request of our own; 0 before that. It tells our Call-IDs from those of another life.
+    born_s: AtomicU32,
     /// Where something has changed, once somebody keeps it.
     pub(super) changes: Arc<Changes>,
 }
@@ -55,6 +63,8 @@ pub(super) struct Shard {
     /// Own requests that wait, by second and ticket.
     pub(super) jobs: BTreeMap<(u32, u64), Job>,
     challenged: VecDeque<(u64, u32)>,
+    /// De-REGISTERs of which copies may be on their way.
+    pub(super) echoes: Echoes,
     /// What has changed, once somebody keeps it.
     pub(super) noted: Option<Box<Noted>>,
 }
@@ -159,9 +169,12 @@ impl Upstream {
             key: (both as u64, (both >> 64) as u64),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             spare: Mutex::default(),
+            due_from_s: (0..SHARDS).map(|_| AtomicU32::new(u32::MAX)).collect(),
             tickets: AtomicU64::new(0),
             mains: Mutex::default(),
             waiting: AtomicUsize::new(0),
+            returned_s: AtomicU32::new(0),
+            born_s: AtomicU32::new(0),
             changes: Arc::default(),
         }
     }
@@ -210,15 +223,36 @@ impl Upstream {
             IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
             IpAddr::V6(v6) => v6.octets(),
         };
-        let mut bytes = SmallVec::<[u8; 32]>::new();
-        bytes.extend_from_slice(&ip);
-        bytes.extend_from_slice(&peer.port().to_be_bytes());
-        bytes.extend_from_slice(transport);
-        self.hash(&bytes)
+        // The names of transports have eight letters at most, so that each is a number of its own.
+        let transport = transport.iter().fold(0u64, |name, byte| name << 8 | u64::from(*byte));
+        let words = [u128::from_be_bytes(ip), u128::from(transport) << 16 | u128::from(peer.port())];
+        self.hash(words.map(u128::to_le_bytes).as_flattened())
     }
 
     pub(super) fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
-        self.shard_at((hash >> 48) as usize & (self.shards.len().wrapping_sub(1)))
+        self.shard_at(self.number_of(hash))
+    }
+
+    fn number_of(&self, hash: u64) -> usize {
+        (hash >> 48) as usize & (self.shards.len().wrapping_sub(1))
+    }
+
+    /// The second before which nothing of a shard is due.
+    pub(super) fn due_from_s(&self, number: usize) -> u32 {
+        self.due_from_s.get(number).map_or(0, |due_s| due_s.load(Ordering::Relaxed))
+    }
+
+    /// Says what [`due_from_s`](Upstream::due_from_s) gives. The shard is locked.
+    pub(super) fn set_due_from(&self, number: usize, due_s: u32) {
+        if let Some(place) = self.due_from_s.get(number) {
+            place.store(due_s, Ordering::Relaxed);
+        }
+    }
+
+    /// Something of the shard of this hash, which is locked, is due at `due_s`.
+    pub(super) fn note_due(&self, hash: u64, due_s: u32) {
+        let number = self.number_of(hash);
+        self.set_due_from(number, self.due_from_s(number).min(due_s));
     }
 
     pub(super) fn shard_at(&self, number: usize) -> MutexGuard<'_, Shard> {
@@ -228,6 +262,24 @@ impl Upstream {
     /// A number that was never given before.
     pub(super) fn ticket(&self) -> u64 {
         self.tickets.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
+    /// Unix second of the last return of a main registrar that was silent; 0 for never.
+    pub(super) fn returned_s(&self) -> u32 {
+        self.returned_s.load(Ordering::Relaxed)
+    }
+
+    /// A main registrar that was silent answers again.
+    pub(super) fn returns(&self, now_s: u32) {
+        self.returned_s.store(now_s, Ordering::Relaxed);
+    }
+
+    /// Unix second of the first request of our own, which this one is if there was none.
+    pub(super) fn born_s(&self, now_s: u32) -> u32 {
+        match self.born_s.compare_exchange(0, now_s, Ordering::Relaxed, Ordering::Relaxed) {
+            Ok(_) => now_s,
+            Err(born_s) => born_s,
+        }
     }
 
     pub(super) fn count_waiting(&self, added: bool) {

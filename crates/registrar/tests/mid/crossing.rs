@@ -1,6 +1,6 @@
 //! Requests that are under way at the same time (behaviour §7: a late answer undoes nothing).
 
-use seawall_registrar::mid::Mode;
+use seawall_registrar::mid::{Mode, OnReject};
 
 use crate::harness::Front;
 
@@ -205,4 +205,23 @@ fn a_de_register_that_an_older_refresh_may_have_undone_is_sent_once_more() {
     assert_eq!(front.wait(1).len(), 1, "{:?}", front.held());
     front.done(1, 200, "");
     assert_eq!((front.held().len(), front.upstream.waiting()), (0, 0));
+}
+
+#[test]
+fn a_late_rejection_does_not_remove_what_a_later_2xx_has_granted() {
+    for mode in [Mode::Mirror, Mode::Contact, Mode::Aor] {
+        for status in [403, 404] {
+            let mut front = Front::new(mode);
+            front.settings.on_reject = OnReject::Remove;
+            front.settings.outgoing_expires_s = 60;
+            front.register(ALICE);
+            front.wait(40);
+            assert!(front.send(&cseq(2, ALICE)).starts_with("-> "));
+            assert!(front.send(&cseq(3, ALICE)).starts_with("-> "));
+            front.grant_to(2);
+            front.answer(1, status, "");
+            assert_eq!(front.bindings(), ["sip:a@10.0.0.1 60"], "{mode:?} {status}");
+            assert_eq!(front.held().len(), 1, "{mode:?} {status}");
+        }
+    }
 }

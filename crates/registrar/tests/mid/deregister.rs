@@ -30,7 +30,8 @@ fn aor_mode_takes_the_address_of_record_away_when_the_last_contact_has_expired()
     front.register(ALICE);
     assert!(front.send(BOB).starts_with("200"));
     assert_eq!(front.wait(60), NOTHING);
-    let whole = "Remove <sip:alice%40example.com@192.0.2.1:5060>;expires=0 a 8 to 203.0.113.1:5060";
+    let whole = "Remove <sip:alice%40example.com@192.0.2.1:5060>;expires=0 (ours) to 203.0.113.1:5060";
+    // The contact belongs to both phones, so neither of their Call-IDs is used.
     assert_eq!(front.wait(30), [whole]);
     front.done(0, 200, "");
     assert!(front.upstream.is_empty());
@@ -133,7 +134,7 @@ fn a_resync_registers_everything_again_under_call_ids_of_its_own() {
         let due = front.due();
         assert!(due.len() == 2 && due.iter().all(|line| line.starts_with("Renew ")), "{due:?}");
         for (number, line) in due.iter().enumerate() {
-            let contact = line.rsplit_once(" (new) ").unwrap().0.trim_start_matches("Renew ").to_owned();
+            let contact = line.rsplit_once(" (ours) ").unwrap().0.trim_start_matches("Renew ").to_owned();
             front.done(number, 200, &format!("Contact: {contact}"));
         }
         assert_eq!(front.due(), NOTHING);
@@ -141,7 +142,7 @@ fn a_resync_registers_everything_again_under_call_ids_of_its_own() {
         // The Call-ID that the main registrar knows now is the one that it is taken away under.
         if mode == Mode::Contact {
             let gone = front.wait(60);
-            assert!(gone.iter().all(|line| line.contains(" renew-") && line.contains(" 2 to ")), "{gone:?}");
+            assert!(gone.iter().all(|line| line.contains(" (ours) to ")), "{gone:?}");
         }
     }
 }
@@ -192,12 +193,23 @@ fn a_first_registration_whose_answer_was_lost_leaves_no_binding_and_is_taken_awa
         front.check_answer(0, 408, "", "408");
         assert_eq!(front.bindings(), NOTHING);
         let due = front.due();
-        assert!(due.len() == 1 && due[0].starts_with("Remove ") && due[0].contains(" a 8 to "), "{due:?}");
+        let number = if mode == Mode::Aor { " (ours) to " } else { " a 8 to " };
+        assert!(due.len() == 1 && due[0].starts_with("Remove ") && due[0].contains(number), "{due:?}");
         front.done(0, 200, "");
+        // A copy of the REGISTER may come still: it is taken away again, ever more rarely.
+        let mut seconds = Vec::new();
+        for second in 1..80 {
+            for _ in front.wait(1) {
+                seconds.push(second);
+                front.done(front.errands.len() - 1, 200, "");
+            }
+        }
+        assert_eq!(seconds, [2, 6, 14, 30, 32], "{mode:?}");
         assert!(front.upstream.is_empty(), "{mode:?}");
         // A client that tries again and is accepted keeps its contact.
+        let mut front = Front::new(mode);
         front.send("CSeq: 9 REGISTER\nContact: <sip:a@10.0.0.1>;expires=60");
-        front.check_answer(1, 408, "", "408");
+        front.check_answer(0, 408, "", "408");
         front.register("CSeq: 10 REGISTER\nContact: <sip:a@10.0.0.1>;expires=60");
         assert_eq!(front.wait(1), NOTHING, "{mode:?}");
     }

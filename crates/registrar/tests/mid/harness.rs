@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use seawall_location::{Change, Domain, Location, Settings as LocationSettings, Sink};
 use seawall_registrar::mid::{
-    Decision, Errand, ErrandKind, Main, Mid, Mode, Pending, Place, Request, Settings, Upstream,
+    Decision, Errand, Main, Mid, Mode, Pending, Place, Request, Settings, Upstream,
 };
 use seawall_registrar::{Added, Found, Lookup, LookupFlags, Outcome, Policy, SaveFlags, Source, Targets};
 use seawall_sip::edit::Edits;
@@ -41,6 +41,8 @@ pub struct Front {
     pub extra: &'static str,
     pub flags: &'static str,
     pub random: u64,
+    /// How long the main registrar takes to answer.
+    pub took_ms: u64,
     /// What is added to an answer to somebody who has not proven who he is.
     pub unproven: Option<Added>,
     pub flying: Vec<Option<Flying>>,
@@ -91,6 +93,7 @@ impl Front {
             extra: "",
             flags: "",
             random: 0,
+            took_ms: 0,
             unproven: None,
             flying: Vec::new(),
             errands: Vec::new(),
@@ -202,6 +205,7 @@ impl Front {
     pub fn answer(&mut self, number: usize, status: u16, lines: &str) -> String {
         let lines = self.unshown(lines);
         let mut flying = self.flying[number].take().unwrap();
+        flying.pending.waited(self.took_ms);
         let response = response(status, &lines);
         if status == 423 {
             let min_s = seawall_sip::cseq::number(&response, Name::MinExpires).unwrap().unwrap();
@@ -300,17 +304,11 @@ impl Front {
             self.mid().due(shard, 100, &mut errands);
         }
         let lines = errands.iter().map(|errand| {
-            let callid = match errand.kind {
-                ErrandKind::Remove => text(&errand.callid),
-                ErrandKind::Renew => "(new)".to_owned(),
+            let number = match text(&errand.callid) {
+                callid if callid.starts_with("mid-") => "(ours)".to_owned(),
+                callid => format!("{callid} {}", errand.cseq),
             };
-            format!(
-                "{:?} {} {callid} {} to {}",
-                errand.kind,
-                text(&errand.contact),
-                errand.cseq,
-                errand.main.peer
-            )
+            format!("{:?} {} {number} to {}", errand.kind, text(&errand.contact), errand.main.peer)
         });
         let lines: Vec<String> = lines.collect();
         self.errands.extend(errands.into_iter().map(Some));

@@ -4,6 +4,7 @@ mod absorb;
 mod answers;
 mod crossing;
 mod deregister;
+mod echoes;
 mod forms;
 mod harness;
 mod kept;

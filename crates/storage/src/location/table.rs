@@ -188,6 +188,10 @@ impl LocationTable {
 
     /// What a process before this one has left in the journal of a SQLite file.
     async fn left(&self, file: &Embedded) -> Result<Option<Arc<Left>>, StorageError> {
+        if self.is_shared {
+            // Others write the table too, and it has to be right for them.
+            self.settled(file, None).await?;
+        }
         match file.journal(&self.statements).await {
             Ok(journal) => Ok(journal.left()),
             Err(StorageError::ReadOnly) => Ok(None),

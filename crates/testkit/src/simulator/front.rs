@@ -345,6 +345,7 @@ impl Front {
                 }
                 Ring::Over => {
                     if let Some(own) = self.owns.remove(&branch) {
+                        self.misses += 1;
                         self.mid(second(now_ms)).done(&own.errand, 408, None);
                     }
                 }
@@ -363,6 +364,9 @@ impl Front {
             return;
         }
         let Some(mut flying) = self.flying.remove(&branch) else { return };
+        if self.fault != Fault::ForgetsCopies {
+            flying.pending.waited(flying.retry.age_ms(now_ms));
+        }
         match response.status() {
             200..=299 => self.accept(now_ms, flying, response, out),
             423 => {

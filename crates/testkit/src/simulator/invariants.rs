@@ -181,7 +181,7 @@ impl Witness {
 /// Whether the main registrar has dropped, shortened or refused something of a user by itself, and Seawall cannot know.
 fn has_its_own_way(user: &str, main: &MainRegistrar) -> bool {
     main.denied.contains(user)
-        || main.cut.contains_key(user)
+        || main.cut.keys().any(|(cut, _)| cut == user)
         || main.lost.iter().any(|(lost, _)| lost == user)
 }
 

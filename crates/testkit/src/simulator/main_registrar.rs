@@ -1,5 +1,6 @@
 //! A model of a main registrar (RFC 3261 §10.3): one thread that serves requests in the order of their arrival, and
-//! that may be slow, strict, deaf or forgetful.
+//! that may be slow, strict, deaf or forgetful. When it has stood still it is several threads for a moment, without
+//! transactions: every copy of a request that has come meanwhile is served, in any order.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -27,6 +28,18 @@ pub struct Conduct {
     pub answers_after_ms: u64,
 }
 
+/// A time for which the main registrar stands still. What comes meanwhile waits in its socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stall {
+    /// How long, in milliseconds.
+    pub for_ms: u64,
+    /// Within how many milliseconds what has waited is served then, in any order; 0 serves it in its order.
+    pub spread_ms: u64,
+}
+
+/// Most requests that wait in the socket of a main registrar that stands still.
+const SOCKET: usize = 300;
+
 /// One binding.
 #[derive(Clone, Debug)]
 pub struct Held {
@@ -53,10 +66,16 @@ pub struct MainRegistrar {
     pub lost: BTreeSet<(String, Vec<u8>)>,
     /// Users whose last registration was refused.
     pub denied: BTreeSet<String>,
-    /// Users whose registration was shortened, and the branch of the answer that says so.
-    pub cut: BTreeMap<String, u64>,
+    /// Contacts whose registration was shortened, by user, and the branch of the answer that says so.
+    pub cut: BTreeMap<(String, Vec<u8>), u64>,
     queue: VecDeque<(u64, Packet)>,
     answers: BTreeMap<u64, (u64, Packet)>,
+    /// Until when it stands still, and how it goes on.
+    stalled_until_ms: u64,
+    spread_ms: u64,
+    /// What has waited in its socket, by when it is served and by arrival.
+    waited: BTreeMap<(u64, u64), Packet>,
+    arrivals: u64,
     random: Random,
 }
 
@@ -72,8 +91,18 @@ impl MainRegistrar {
             cut: BTreeMap::new(),
             queue: VecDeque::new(),
             answers: BTreeMap::new(),
+            stalled_until_ms: 0,
+            spread_ms: 0,
+            waited: BTreeMap::new(),
+            arrivals: 0,
             random: Random::new(seed),
         }
+    }
+
+    /// It stands still from now on.
+    pub fn stall(&mut self, now_ms: u64, stall: Stall) {
+        self.stalled_until_ms = self.stalled_until_ms.max(now_ms + stall.for_ms);
+        self.spread_ms = stall.spread_ms;
     }
 
     /// It is stopped, and forgets its transactions.
@@ -81,6 +110,8 @@ impl MainRegistrar {
         self.is_up = false;
         self.queue.clear();
         self.answers.clear();
+        self.waited.clear();
+        self.stalled_until_ms = 0;
     }
 
     /// It drops what it holds for a user.
@@ -103,6 +134,15 @@ impl MainRegistrar {
         if !self.is_up {
             return;
         }
+        if now_ms < self.stalled_until_ms {
+            if self.waited.len() < SOCKET {
+                self.arrivals += 1;
+                let at_ms = self.stalled_until_ms + self.random.below(self.spread_ms + 1);
+                self.waited.insert((at_ms, self.arrivals), packet);
+                out.wakes.push((at_ms, Wake::Main));
+            }
+            return;
+        }
         let Some(branch) = text::parse(&packet.bytes).map(|request| text::branch(&request)) else { return };
         if let Some((ready_ms, answer)) = self.answers.get(&branch) {
             if *ready_ms <= now_ms {
@@ -122,17 +162,32 @@ impl MainRegistrar {
 
     /// Serves what is due.
     pub fn work(&mut self, now_ms: u64, out: &mut Outbox) {
+        if now_ms < self.stalled_until_ms {
+            return out.wakes.push((self.stalled_until_ms, Wake::Main));
+        }
+        while let Some(entry) = self.waited.first_entry().filter(|entry| entry.key().0 <= now_ms) {
+            let packet = entry.remove();
+            self.work_on(now_ms, packet, out);
+        }
         while self.queue.front().is_some_and(|(at_ms, _)| *at_ms <= now_ms) {
             let Some((_, packet)) = self.queue.pop_front() else { return };
-            let Some(request) = text::parse(&packet.bytes) else { continue };
-            let branch = text::branch(&request);
-            let (status, lines) = self.serve(now_ms, &request);
+            self.work_on(now_ms, packet, out);
+        }
+    }
+
+    fn work_on(&mut self, now_ms: u64, packet: Packet, out: &mut Outbox) {
+        let Some(request) = text::parse(&packet.bytes) else { return };
+        let branch = text::branch(&request);
+        // A copy is refused as the first one was, or accepted, though chance decides about others.
+        let is_accepted = |(_, answer): &(u64, Packet)| answer.bytes.starts_with(b"SIP/2.0 2");
+        let before = self.answers.get(&branch).map(is_accepted);
+        if before != Some(false) {
+            let (status, lines) = self.serve(now_ms, &request, before.is_some());
             let bytes = text::answer(&request, status, &lines);
             let answer = Packet { from: packet.to, to: packet.from, bytes };
-            let ready_ms = now_ms + self.conduct.answers_after_ms;
-            self.answers.insert(branch, (ready_ms, answer));
-            out.wakes.push((ready_ms, Wake::Answer(branch)));
+            self.answers.insert(branch, (now_ms + self.conduct.answers_after_ms, answer));
         }
+        out.wakes.push((now_ms + self.conduct.answers_after_ms, Wake::Answer(branch)));
     }
 
     /// Sends an answer that was held back.
@@ -151,15 +206,16 @@ impl MainRegistrar {
     }
 
     /// RFC 3261 §10.3, steps 3 to 8.
-    fn serve(&mut self, now_ms: u64, request: &Message) -> (u16, String) {
+    fn serve(&mut self, now_ms: u64, request: &Message, is_copy: bool) -> (u16, String) {
         let user = text::user(request);
         let asked = text::listed(request);
         let registers = asked.as_ref().is_some_and(|asked| asked.iter().any(|(_, expires_s)| *expires_s > 0));
-        if self.conduct.authenticates && request.header(Name::Authorization).is_none() {
+        if self.conduct.authenticates && !is_copy && request.header(Name::Authorization).is_none() {
             return (401, "WWW-Authenticate: Digest realm=\"example.com\", nonce=\"1\"\r\n".to_owned());
         }
         if let Some((status, per_mille)) = self.conduct.refuses
             && registers
+            && !is_copy
             && !self.has_served(&user, request)
             && self.random.chance(per_mille)
         {
@@ -170,39 +226,49 @@ impl MainRegistrar {
             return (status, String::new());
         }
         let least_s = self.conduct.least_s.unwrap_or(0);
-        let is_brief = |(_, expires_s): &(Vec<u8>, u32)| *expires_s > 0 && *expires_s < least_s;
+        let is_brief = |(_, expires_s): &(Vec<u8>, u32)| !is_copy && *expires_s > 0 && *expires_s < least_s;
         if asked.as_ref().is_some_and(|asked| asked.iter().any(is_brief)) {
             self.denied.insert(user);
             return (423, format!("Min-Expires: {least_s}\r\n"));
         }
         let callid = request.value(Name::CallId).unwrap_or_default();
         let number = cseq::CSeq::of(request).map_or(0, |cseq| cseq.number);
+        let branch = text::branch(request);
         let all = self.bindings.entry(user.clone()).or_default();
         all.retain(|held| held.ends_ms > now_ms);
         let mut next = all.clone();
         // The same number again is a repetition that outlived the transactions of a registrar that was restarted.
         let is_late =
             |held: &Held| held.callid == callid && (held.cseq > number || held.cseq == number && !registers);
+        // What Seawall has sent in an earlier life nobody knows in this one.
+        let mut lost = Vec::new();
+        let takes_away = |held: &Held| held.epoch > epoch(branch);
         match asked {
             None if all.iter().any(is_late) => return (400, String::new()),
-            None => next.clear(),
+            None => lost.extend(next.drain(..).filter(takes_away)),
             Some(asked) => {
                 for (uri, asked_s) in asked {
                     let position = next.iter().position(|held| is_same(&held.uri, &uri));
                     if position.and_then(|at| next.get(at)).is_some_and(is_late) {
                         return (400, String::new());
                     }
-                    let old_ms = position.map(|at| next.remove(at).ends_ms);
+                    let old = position.map(|at| next.remove(at));
+                    let old_ms = old.as_ref().map(|old| old.ends_ms);
+                    lost.extend(old.filter(|old| asked_s == 0 && takes_away(old)));
                     if asked_s > 0 {
                         let granted_s = asked_s.min(self.conduct.longest_s.unwrap_or(asked_s));
-                        let epoch = epoch(text::branch(request));
+                        let epoch = epoch(branch);
                         let ends_ms = now_ms + u64::from(granted_s) * 1000;
                         let was_lost = self.lost.remove(&(user.clone(), uri.clone()));
-                        self.denied.remove(&user);
+                        // That a copy of something old is served again says nothing about what was refused since.
+                        if !is_copy {
+                            self.denied.remove(&user);
+                        }
                         if was_lost || old_ms.is_some_and(|old_ms| old_ms > ends_ms) {
-                            self.cut.insert(user.clone(), text::branch(request));
-                        } else {
-                            self.cut.remove(&user);
+                            self.cut.insert((user.clone(), uri.clone()), branch);
+                        } else if self.cut.get(&(user.clone(), uri.clone())) != Some(&branch) {
+                            // A copy of what has shortened it makes it no longer known.
+                            self.cut.remove(&(user.clone(), uri.clone()));
                         }
                         next.push(Held { uri, ends_ms, epoch, callid: callid.to_vec(), cseq: number });
                     }
@@ -216,6 +282,7 @@ impl MainRegistrar {
         };
         let lines = next.iter().map(line).collect();
         *all = next;
+        self.lost.extend(lost.into_iter().map(|held| (user.clone(), held.uri)));
         (200, lines)
     }
 }

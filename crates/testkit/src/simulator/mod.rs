@@ -40,7 +40,7 @@ use std::fmt;
 
 pub use self::front::Counts;
 pub use self::invariants::{Kind, Violation};
-pub use self::main_registrar::Conduct;
+pub use self::main_registrar::{Conduct, Stall};
 pub use self::script::{Deed, Script};
 pub use self::world::Summary;
 
@@ -62,6 +62,8 @@ pub enum Fault {
     NeverTakesAway,
     /// A request without an answer is taken for one that was never served.
     ForgetsSilence,
+    /// Nobody notices that a request was repeated while its answer was waited for.
+    ForgetsCopies,
     /// Forwarded requests are not counted.
     CountsForwardsBadly,
 }

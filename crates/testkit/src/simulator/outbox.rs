@@ -32,6 +32,9 @@ pub struct Outbox {
     pub wakes: Vec<(u64, Wake)>,
 }
 
+/// How long a request waits for its answer (timer F).
+const GIVES_UP_MS: u64 = 32_000;
+
 /// The timer that sends a request again over UDP (RFC 3261 §17.1.2: T1, T2, timer F), and when it gives up.
 #[derive(Clone, Copy, Debug)]
 pub struct Retry {
@@ -54,7 +57,12 @@ pub enum Ring {
 impl Retry {
     /// A request is sent for the first time.
     pub fn new(now_ms: u64) -> Retry {
-        Retry { next_ms: now_ms + 500, pause_ms: 500, ends_ms: now_ms + 32_000 }
+        Retry { next_ms: now_ms + 500, pause_ms: 500, ends_ms: now_ms + GIVES_UP_MS }
+    }
+
+    /// How long the request waits for its answer.
+    pub fn age_ms(&self, now_ms: u64) -> u64 {
+        (now_ms + GIVES_UP_MS).saturating_sub(self.ends_ms)
     }
 
     /// When it is to be looked at.

@@ -4,7 +4,7 @@ use std::fmt;
 
 use seawall_registrar::mid::{Insertion, Mode, OnReject, Settings, Trust, UpstreamDown};
 
-use super::main_registrar::Conduct;
+use super::main_registrar::{Conduct, Stall};
 use crate::network::Faults;
 use crate::random::Random;
 
@@ -43,6 +43,8 @@ pub enum Deed {
     MainForgets,
     /// It behaves so from now on.
     MainTurns(Conduct),
+    /// It stands still for a while.
+    MainStalls(Stall),
     /// `mid_reg_resync`.
     Resync,
     /// Seawall loses its memory.
@@ -150,10 +152,17 @@ fn conduct(random: &mut Random) -> Conduct {
     conduct
 }
 
+fn stall(random: &mut Random) -> Stall {
+    // A second that a machine was busy elsewhere, or nearly the time after which nobody waits for an answer.
+    let longest_ms = if random.chance(500) { 4_000 } else { 40_000 };
+    let spread_ms = if random.chance(600) { random.below(4_000) } else { 0 };
+    Stall { for_ms: 300 + random.below(longest_ms), spread_ms }
+}
+
 fn deed(random: &mut Random, phones: usize, aors: usize) -> Deed {
     let phone = random.below(phones as u64) as usize;
     let aor = random.below(aors as u64) as usize;
-    match random.below(24) {
+    match random.below(27) {
         0..=2 => Deed::Register(phone),
         3..=5 => Deed::Unregister(phone),
         6 => Deed::Star(phone),
@@ -168,6 +177,7 @@ fn deed(random: &mut Random, phones: usize, aors: usize) -> Deed {
         18..=20 => Deed::MainTurns(conduct(random)),
         21 => Deed::Resync,
         22 => Deed::Crash,
+        23..=25 => Deed::MainStalls(stall(random)),
         _ => Deed::Network(faults(random)),
     }
 }

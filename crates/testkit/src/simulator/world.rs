@@ -159,8 +159,8 @@ impl World<'_> {
                 let Some(response) = text::parse(&packet.bytes) else { return };
                 let branch = text::branch(&response);
                 // From now on Seawall knows what was shortened.
-                if self.front.awaits(branch) && self.main.cut.get(&text::user(&response)) == Some(&branch) {
-                    self.main.cut.remove(&text::user(&response));
+                if self.front.awaits(branch) {
+                    self.main.cut.retain(|_, told| *told != branch);
                 }
                 self.front.response(self.now_ms, &response, out);
             } else {
@@ -248,6 +248,7 @@ impl World<'_> {
             Deed::MainStarts => self.main.is_up = true,
             Deed::MainForgets => self.main.forget(),
             Deed::MainTurns(conduct) => self.main.conduct = conduct.clone(),
+            Deed::MainStalls(stall) => self.main.stall(now_ms, *stall),
             Deed::Resync => self.front.resync(now_ms),
             Deed::Crash => {
                 self.retire();

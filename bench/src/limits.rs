@@ -68,6 +68,9 @@ pub const DUMP_TIMEOUT_MS: u64 = 20_000;
 /// The longest table that is read, bytes: a million contacts take some 800 each.
 pub const MAX_DUMP_BYTES: usize = 1 << 30;
 
+/// Phones whose failure is explained: the first ones say why, and each costs a question to the server under test.
+pub const BROKEN_EXPLAINED: usize = 20;
+
 /// How long a server may take to write a million bindings at its end, or to read them at its start, milliseconds: there
 /// are some that need more than a minute.
 pub const LONGEST_STOP_MS: u64 = 300_000;

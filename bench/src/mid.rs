@@ -21,15 +21,16 @@ pub mod shares;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use self::check::{Found, Sample};
 use self::crowd::{Counts, Crowd, Habits, now_ms};
 use self::front::{Front, FrontSetup, Statistics};
-use self::main_registrar::{MainRegistrar, Reader};
+use self::main_registrar::{Contact, MainRegistrar, Reader};
 use self::shares::Measured;
 use crate::error::Error;
-use crate::socket;
+use crate::{limits, socket};
 
 /// How a Seawall registers at its main registrar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -168,6 +169,16 @@ struct Orders {
     stop: AtomicBool,
     /// The table can be read, and what is in it can be relied on.
     compare: AtomicBool,
+    /// Held by whoever reads the table: there is one FIFO for the answer.
+    reading: Mutex<()>,
+}
+
+impl Orders {
+    fn read(&self, reader: &Reader) -> Result<Vec<Contact>, Error> {
+        // Nothing is behind the lock that a panic could have left half done.
+        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        reader.read()
+    }
 }
 
 /// Runs the measurement.
@@ -226,7 +237,7 @@ fn watch(
         second += 1;
         if second % sample_s.max(1) == 0 && orders.compare.load(Ordering::Relaxed) {
             let begun_ms = now_ms();
-            let table = reader.read();
+            let table = orders.read(reader);
             let sample = |contacts| Sample { begun_ms, ended_ms: now_ms(), contacts };
             // What was read while the main registrar went away says nothing.
             if orders.compare.load(Ordering::Relaxed) {
@@ -272,11 +283,16 @@ fn drive(
     let until_ms = from_ms + args.duration_s * 1000;
     let mut outcome = Outcome { span_ms: (from_ms, until_ms), ..Outcome::default() };
     let mut troubles = Troubles::new(args, from_ms);
+    let mut explained = 0;
     let mut began: Option<Began> = None;
     let mut second_ms = start_ms;
     while now_ms() < until_ms {
         crowd.step();
-        troubles.act(args, front, main, orders)?;
+        if troubles.is_due() {
+            troubles
+                .act(args, front, main, orders, &mut |sample| outcome.compare(args, &sample, &mut crowd))?;
+        }
+        explain(front, &mut crowd, &mut explained);
         while let Ok(seen) = seen.try_recv() {
             outcome.take(args, seen, &mut crowd)?;
         }
@@ -324,14 +340,28 @@ impl Outcome {
         match seen {
             Seen::Statistics(at_ms, statistics) => self.readings.push((at_ms, statistics)),
             Seen::Failed(error) => return Err(error),
-            Seen::Table(sample) => {
-                let (each, slack_ms) = (args.phones_each, args.slack_ms);
-                let found = check::compare(args.mode, each, crowd.agents_mut(), &sample, slack_ms);
-                eprintln!("{} s: {found}", (sample.begun_ms.saturating_sub(self.span_ms.0)) as i64 / 1000);
-                self.found.push(found);
-            }
+            Seen::Table(sample) => self.compare(args, &sample, crowd),
         }
         Ok(())
+    }
+
+    /// Compares a reading of the main registrar's table with the phones.
+    fn compare(&mut self, args: &MidArgs, sample: &Sample, crowd: &mut Crowd) {
+        let (each, slack_ms) = (args.phones_each, args.slack_ms);
+        let found = check::compare(args.mode, each, crowd.agents_mut(), sample, slack_ms);
+        eprintln!("{} s: {found}", (sample.begun_ms as i64 - self.span_ms.0 as i64) / 1000);
+        self.found.push(found);
+    }
+}
+
+/// Says what the front knows of the first phones that failed while they were registered at the main registrar.
+fn explain(front: &Front, crowd: &mut Crowd, explained: &mut usize) {
+    for (user, what) in crowd.take_broken() {
+        *explained += 1;
+        if *explained <= limits::BROKEN_EXPLAINED {
+            let shown = front::show(front.management(), &format!("u{user:08}@mid.example"));
+            eprintln!("{what}; the front: {}", shown.unwrap_or_else(|error| error.to_string()));
+        }
     }
 }
 
@@ -349,19 +379,26 @@ impl Troubles {
         Troubles { steps: [goes_ms, comes_ms, comes_ms, comes_ms + SETTLES_S * 1000], done }
     }
 
+    fn is_due(&self) -> bool {
+        self.steps.get(self.done).is_some_and(|due_ms| now_ms() >= *due_ms)
+    }
+
+    /// Takes the next step. `compare` is given the main registrar's table as it was just before it went.
     fn act(
         &mut self,
         args: &MidArgs,
         front: &Front,
         main: &mut MainRegistrar,
         orders: &Orders,
+        compare: &mut dyn FnMut(Sample),
     ) -> Result<(), Error> {
-        if self.steps.get(self.done).is_none_or(|due_ms| now_ms() < *due_ms) {
-            return Ok(());
-        }
         match (self.done, args.trouble) {
             (0, trouble) => {
                 orders.compare.store(false, Ordering::Relaxed);
+                // Until when each phone is registered there is what its failures are judged by.
+                let begun_ms = now_ms();
+                let contacts = orders.read(&main.reader())?;
+                compare(Sample { begun_ms, ended_ms: now_ms(), contacts });
                 if trouble == Trouble::Loss {
                     main.kill()
                 } else {

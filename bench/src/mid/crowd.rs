@@ -100,6 +100,8 @@ pub struct Crowd {
     /// Timers: when, whose, and which of his.
     timers: BinaryHeap<Reverse<(u64, u32, u32)>>,
     counts: Counts,
+    /// Users of phones that have failed while they were registered, and how; nobody has asked for these yet.
+    broken: Vec<(u32, String)>,
     random: u64,
 }
 
@@ -131,6 +133,7 @@ impl Crowd {
             incoming: ReceiveBatch::default(),
             timers: BinaryHeap::new(),
             counts: Counts::default(),
+            broken: Vec::new(),
             random: habits.seed | 1,
             habits,
         };
@@ -157,6 +160,11 @@ impl Crowd {
     /// What was seen so far.
     pub fn counts(&self) -> &Counts {
         &self.counts
+    }
+
+    /// Takes what is known of phones that have failed while they were registered: user, and what has happened.
+    pub fn take_broken(&mut self) -> Vec<(u32, String)> {
+        std::mem::take(&mut self.broken)
     }
 
     /// Phones that hold a registration, and users of whom one does.
@@ -364,7 +372,20 @@ impl Crowd {
         let asked_ms = ask.map_or(0, |ask| ask.first_ms);
         let was_held = matches!(agent.standing, Standing::Held { until_ms, .. } if until_ms > asked_ms);
         let is_broken = was_held && agent.upstream_until_ms > now_ms + 2_000;
-        self.counts.broken_promises += u64::from(is_broken);
+        if is_broken {
+            self.counts.broken_promises += 1;
+            let left_ms = agent.upstream_until_ms - now_ms;
+            if self.broken.len() < limits::BROKEN_EXPLAINED {
+                let user = number / self.habits.phones_each.max(1);
+                let took_ms = now_ms - asked_ms;
+                let what = format!(
+                    "phone {number}, life {}, failed with {status} after {took_ms} ms; registered for {left_ms} ms more, by \
+                     its last 200 {:?}",
+                    agent.life, agent.standing
+                );
+                self.broken.push((user, what));
+            }
+        }
         if ask.is_some_and(|ask| ask.wish == Wish::Goodbye) {
             // Nobody knows: it goes as if it had vanished.
             agent.vanish(now_ms, self.habits.expires_s);

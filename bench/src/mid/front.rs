@@ -178,6 +178,18 @@ pub fn resync(management: SocketAddr) -> Result<String, Error> {
     management::call(management, "{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"mid_reg_resync\"}")
 }
 
+/// What a Seawall knows of an address of record at the main registrar.
+///
+/// # Errors
+/// [`Error::System`] when it does not answer.
+pub fn show(management: SocketAddr, aor: &str) -> Result<String, Error> {
+    let body = format!(
+        "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"mid_reg_show\",\"params\":{{\"aor\":\"{aor}\"}}}}"
+    );
+    let answer = management::call(management, &body)?;
+    Ok(answer.rsplit("\r\n\r\n").next().unwrap_or_default().to_owned())
+}
+
 /// Whether a program is there at all.
 pub fn is_there(program: &Path) -> bool {
     program.exists()

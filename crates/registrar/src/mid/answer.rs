@@ -73,8 +73,9 @@ impl Mid<'_> {
             account.registrations.iter_mut().for_each(|registration| registration.rely_until(now_s));
             unsure.extend(account.registrations.iter().map(|registration| registration.key));
         }
-        let given = pending.given_aor.as_deref();
-        let Ok(register) = Register::read(message, given, self.policy, &pending.flags) else { return };
+        let Ok(register) = Register::read_again(message, pending.known(), self.policy, &pending.flags) else {
+            return;
+        };
         if let Some(account) = shard.account_mut(pending.hash, &pending.aor) {
             for registration in &mut account.registrations {
                 registration.count_cseq(register.callid, register.cseq);
@@ -213,8 +214,7 @@ impl Mid<'_> {
         if let Some(granted_s) = held.min() {
             shard.grants(&flight, flight.departed_s.saturating_add(granted_s));
         }
-        let given = pending.given_aor.as_deref();
-        let register = match Register::read(message, given, self.policy, &pending.flags) {
+        let register = match Register::read_again(message, pending.known(), self.policy, &pending.flags) {
             Ok(mut register) => {
                 save.note_flow(&mut register);
                 register
@@ -359,19 +359,8 @@ impl Mid<'_> {
             // What a later request has decided stays. If that has removed it, the main registrar holds it all the same
             // by this answer: it has to be taken away once more.
             if flight.is_overtaken(granted.key) && (old.is_some() || granted.granted_s == 0) {
-                // It may have been served last all the same, unless its CSeq number would have been refused then.
-                let is_ordered = |known: &Registration| {
-                    known.texts.callid() == register.callid && known.cseq > register.cseq
-                };
-                if let Some(known) = account.registration_mut(granted.key)
-                    && granted.granted_s > 0
-                {
-                    // Whatever was decided, the main registrar holds it by this answer, if it came last.
-                    let possible_s = self.second().saturating_add(granted.granted_s);
-                    known.possible_s = known.possible_s.max(possible_s);
-                    if !is_ordered(known) {
-                        known.rely_until(flight.departed_s.saturating_add(granted.granted_s));
-                    }
+                if let Some(known) = account.registration_mut(granted.key).filter(|_| granted.granted_s > 0) {
+                    self.note_overtaken(known, register, granted.granted_s, flight);
                 }
                 continue;
             }
@@ -410,14 +399,23 @@ impl Mid<'_> {
             }
         }
         if matches!(answer.pending.form, Form::Whole { .. }) {
-            let cseq = register.cseq;
-            let is_bound = |id: u64| entry.valid().any(|(_, binding)| binding.numbers.contact_id == id);
-            account.flows.retain(|(id, _)| is_bound(*id));
-            for (_, binding) in entry.valid() {
-                if binding.callid == register.callid && binding.numbers.cseq == cseq {
-                    account.set_flow(binding.numbers.contact_id, answer.pending.flow);
-                }
-            }
+            note_flows(account, register, answer.pending.flow, entry);
+        }
+    }
+
+    /// Something was granted about which a later request has decided already: the main registrar may hold it by this
+    /// answer, if it came last, unless its CSeq number would have been refused then.
+    fn note_overtaken(
+        &self,
+        known: &mut Registration,
+        register: &Register<'_>,
+        granted_s: u32,
+        flight: &Flight,
+    ) {
+        known.possible_s = known.possible_s.max(self.second().saturating_add(granted_s));
+        let is_ordered = known.texts.callid() == register.callid && known.cseq > register.cseq;
+        if !is_ordered {
+            known.rely_until(flight.departed_s.saturating_add(granted_s));
         }
     }
 
@@ -539,22 +537,38 @@ impl Mid<'_> {
 
     /// The interval that a 2xx lists for the contact that was sent as `value`.
     pub(super) fn find(&self, key: u64, value: &[u8], response: &Message) -> Option<Option<u32>> {
-        let sent = name_addr::NameAddr::parse(value).ok()?;
-        let sent = sent.parse_uri().ok()?;
+        let sent = match value {
+            // As we write nearly all: no URI has such a bracket in it.
+            [b'<', rest @ ..] => rest.split(|byte| *byte == b'>').next()?,
+            _ => name_addr::NameAddr::parse(value).ok()?.uri,
+        };
         let by_id = key != WHOLE_AOR && self.settings.insertion == Insertion::Parameter;
-        let is_it = |uri: &Uri<'_>| {
-            uri.equals(&sent) && (!by_id || contact::contact_id(self.settings, uri) == Some(key))
+        let equals = |listed: &[u8]| {
+            let (Ok(listed), Ok(sent)) = (Uri::parse(listed), Uri::parse(sent)) else { return false };
+            listed.equals(&sent) && (!by_id || contact::contact_id(self.settings, &listed) == Some(key))
         };
         let listed = contacts(response).take(MAX_LISTED).filter_map(|contact| match contact {
             Ok(Contact::Address(address)) => Some(address),
             _ => None,
         });
-        let mut ours = listed.filter(|address| address.parse_uri().is_ok_and(|uri| is_it(&uri)));
+        // Most main registrars list it byte for byte as it was sent.
+        let mut ours = listed.filter(|address| address.uri == sent || equals(address.uri));
         let param = |address: name_addr::NameAddr<'_>| {
             let value = address.param(b"expires").flatten()?;
             ascii::parse_u32(ascii::strip_quotes(value)).ok()
         };
         ours.next().map(param)
+    }
+}
+
+/// AoR mode: the contacts that this request has bound were accepted from its flow.
+fn note_flows(account: &mut Account, register: &Register<'_>, flow: u64, entry: &Entry<'_>) {
+    let is_bound = |id: u64| entry.valid().any(|(_, binding)| binding.numbers.contact_id == id);
+    account.flows.retain(|(id, _)| is_bound(*id));
+    for (_, binding) in entry.valid() {
+        if binding.callid == register.callid && binding.numbers.cseq == register.cseq {
+            account.set_flow(binding.numbers.contact_id, flow);
+        }
     }
 }
 

@@ -88,19 +88,39 @@ fn realm_prefix_and_case_sensitive_say_which_aors_are_the_same() {
 
 #[test]
 fn disable_gruu_and_gruu_secret_give_out_gruus() {
-    let with = "\"mode\", 1\n\"disable_gruu\", 0\n\"gruu_secret\", \"my_secret\"";
+    let with = "\"disable_gruu\", 0\n\"gruu_secret\", \"my_secret\"";
     let phone = format!("{PHONE};+sip.instance=\"<urn:uuid:7>\"");
-    for (parameters, gives) in [(with, true), ("\"mode\", 1", false)] {
-        let mut server = front(parameters, "");
-        let (_, told) = registered(&mut server, &register(1, &phone).header("Supported: gruu"));
-        let contact = told.only().header("Contact");
-        assert_eq!(contact.contains("pub-gruu=\"sip:bob@example.com;gr=urn:uuid:7\""), gives, "{contact}");
-        if gives {
-            assert_eq!(
-                found(&mut server, "sip:bob@example.com;gr=urn:uuid:7"),
-                "1 sip:bob@198.51.100.7:5070"
-            );
+    // Long enough for its answer to be (`max_reply_percent`).
+    let request = |cseq| {
+        let long = format!("User-Agent: {}", "x".repeat(400));
+        register(cseq, &phone).header("Supported: gruu").header(&long)
+    };
+    let public = "sip:bob@example.com;gr=urn:uuid:7";
+    let temporary = |contact: &str| {
+        contact.split("temp-gruu=\"").nth(1).and_then(|rest| rest.split('"').next()).map(str::to_owned)
+    };
+    for mode in 0..3 {
+        let mut server = front(&format!("\"mode\", {mode}"), "");
+        let contact = registered(&mut server, &request(1)).1.only().header("Contact");
+        assert!(!contact.contains("gruu"), "{mode} {contact}");
+
+        let mut server = front(&format!("\"mode\", {mode}\n{with}"), "");
+        let (sent, told) = registered(&mut server, &request(1));
+        assert!(!sent.header("Contact").contains("gruu"), "the main registrar gives out its own");
+        let first = told.only().header("Contact");
+        assert!(first.contains(&format!("pub-gruu=\"{public}\"")), "{mode} {first}");
+        // Each registration gets another temporary one, an absorbed one too, and all of them lead to the phone.
+        let second = if mode == 0 {
+            registered(&mut server, &request(2)).1.only().header("Contact")
+        } else {
+            server.receive(&request(2)).only().header("Contact")
+        };
+        let (first, second) = (temporary(&first).unwrap(), temporary(&second).unwrap());
+        assert_ne!(first, second, "{mode}");
+        for gruu in [public, &first, &second] {
+            assert_eq!(found(&mut server, gruu), "1 sip:bob@198.51.100.7:5070", "{mode} {gruu}");
         }
+        assert!(found(&mut server, "sip:bob@example.com;gr=urn:uuid:8").starts_with("-1 "), "{mode}");
     }
 }
 

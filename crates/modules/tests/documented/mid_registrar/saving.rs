@@ -126,28 +126,30 @@ fn the_flags_of_mid_registrar_save_do_what_they_do_for_save() {
 fn the_path_is_kept_here_and_not_shown_to_the_main_registrar() {
     let path = "<sip:edge@198.51.100.9;lr;received=sip:9.9.9.9:5099>";
     let request = |cseq| register(cseq, PHONE).header(&format!("Path: {path}"));
-    let with = |flags: &str, supported: bool| {
-        let mut server = front("\"mode\", 1", &format!(", \"{flags}\""));
-        let request = if supported { request(1).header("Supported: path") } else { request(1) };
-        let (sent, told) = registered(&mut server, &request);
-        assert_eq!(sent.header("Path"), "");
-        told.only().header("Path")
-    };
-    assert_eq!((with("path-off", true), with("p0", true)), (String::new(), String::new()));
-    assert_eq!((with("path-lazy", true), with("p1", false)), (path.to_owned(), String::new()));
-    assert_eq!(with("path-strict", true), path);
-    let run = front("\"mode\", 1", ", \"p2\"").receive(&request(1));
-    let told = run.only();
-    assert_eq!((told.start(), &*told.header("Unsupported")), ("SIP/2.0 420 Bad Extension", "path"));
-    assert_eq!(run.log, ["-1"]);
-    for flags in ["p0,path-received", "p0v"] {
-        let mut server = front("\"mode\", 1", &format!(", \"{flags}\""));
-        let (_, told) = registered(&mut server, &request(1));
-        assert_eq!(
-            told.only().header("Contact"),
-            format!("{PHONE};received=\"sip:9.9.9.9:5099\""),
-            "{flags}"
-        );
+    for mode in 0..3 {
+        let mode = format!("\"mode\", {mode}");
+        let with = |flags: &str, supported: bool| {
+            let mut server = front(&mode, &format!(", \"{flags}\""));
+            let request = if supported { request(1).header("Supported: path") } else { request(1) };
+            let (sent, told) = registered(&mut server, &request);
+            assert_eq!(sent.header("Path"), "", "{mode}");
+            // Calls reach the phone in each way of answering it.
+            assert_eq!(found(&mut server, &uri_of(&sent)), "1 sip:bob@198.51.100.7:5070", "{mode} {flags}");
+            told.only().header("Path")
+        };
+        assert_eq!((with("path-off", true), with("p0", true)), (String::new(), String::new()));
+        assert_eq!((with("path-lazy", true), with("p1", false)), (path.to_owned(), String::new()));
+        assert_eq!(with("path-strict", true), path, "{mode}");
+        let run = front(&mode, ", \"p2\"").receive(&request(1));
+        let told = run.only();
+        assert_eq!((told.start(), &*told.header("Unsupported")), ("SIP/2.0 420 Bad Extension", "path"));
+        assert_eq!(run.log, ["-1"], "{mode}");
+        for flags in ["p0,path-received", "p0v"] {
+            let mut server = front(&mode, &format!(", \"{flags}\""));
+            let (_, told) = registered(&mut server, &request(1));
+            let expected = format!("{PHONE};received=\"sip:9.9.9.9:5099\"");
+            assert_eq!(told.only().header("Contact"), expected, "{mode} {flags}");
+        }
     }
 }
 

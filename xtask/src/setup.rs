@@ -28,6 +28,9 @@ pub const FOR_TESTS: &[Tool] = &[
     Tool { program: "psql", package: "postgresql-client" },
     Tool { program: "mariadbd", package: "mariadb-server" },
     Tool { program: "setpriv", package: "util-linux" },
+    Tool { program: "unshare", package: "util-linux" },
+    Tool { program: "pgrep", package: "procps" },
+    Tool { program: "openssl", package: "openssl" },
 ];
 
 /// Debian asks this program before it starts a service that was installed.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use seawall_modules::acc;
-use seawall_modules::context::{Context, Failure, Packet, Target, nowhere};
+use seawall_modules::context::{Context, Failure, Target, nowhere};
 use seawall_modules::mid_registrar;
 use seawall_modules::originate::Ended;
 use seawall_modules::registrar::waking;
@@ -11,6 +11,7 @@ use seawall_modules::tm::relay;
 use seawall_modules::tm::state::TransactionState;
 use seawall_net::{Io, Transport};
 use seawall_script::RouteKind;
+use seawall_sip::Method;
 use seawall_transaction::{Effect, Request, TransactionId};
 
 use crate::limits::OWN_REQUESTS_AT_ONCE;
@@ -85,7 +86,7 @@ impl Worker {
         };
         let mut context = self.take_context(io, &state.origin, RouteKind::Failure);
         context.configuration = Arc::clone(&state.configuration);
-        context.packet = Packet::Shared(request);
+        context.packet.share(request);
         relay::restore(&mut context, id, state, failure);
         self.account_missed(&mut context, state, failure.code);
         let Some(route) = route else {
@@ -136,11 +137,14 @@ impl Worker {
         state: &Arc<TransactionState>,
     ) {
         waking::forget(&self.node, state);
-        if state.lock().journey.is_some() {
+        if mid_registrar::is_open(state) {
             self.registration_ended(io, (code, local), state);
         }
         let (accounting, to_tag, reason, avps) = {
-            let inner = state.lock();
+            let mut inner = state.lock();
+            if request.as_ref().is_none_or(|request| request.message.method_id() != Method::Invite) {
+                inner.let_go();
+            }
             if inner.accounting == acc::Accounting::default() {
                 return;
             }

@@ -17,8 +17,8 @@ impl Worker {
         if !context.launched.is_empty() {
             for launched in std::mem::take(&mut context.launched) {
                 let mut started = self.take_context(io, &context.origin, RouteKind::Request);
-                if let seawall_modules::context::Packet::Shared(_) = context.packet {
-                    started.packet = seawall_modules::context::Packet::Shared(context.share_packet());
+                if let Some(request) = context.packet.shared() {
+                    started.packet.share(std::sync::Arc::clone(request));
                 }
                 let mut frame = self.take_frame(launched.route);
                 frame.set_return_code(launched.code);

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use seawall_modules::context::{Context, Packet};
+use seawall_modules::context::Context;
 use seawall_modules::statistics::Stat;
 use seawall_modules::waiting::{Answer, Errand, Launch, Resume, Wait};
 use seawall_modules::{originate, reply};
@@ -120,8 +120,8 @@ impl Worker {
             let Some(frame_route) = route.or(self.configuration.routes.main) else { continue };
             let mut started = self.take_context(io, &context.origin, RouteKind::Request);
             started.configuration = Arc::clone(&context.configuration);
-            if let Packet::Shared(_) = context.packet {
-                started.packet = Packet::Shared(context.share_packet());
+            if let Some(request) = context.packet.shared() {
+                started.packet.share(Arc::clone(request));
             }
             let mut frame = self.take_frame(frame_route);
             parameter.into_iter().for_each(|parameter| frame.parameter(parameter));

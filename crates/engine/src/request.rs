@@ -185,9 +185,8 @@ impl Worker {
 /// Whether an ACK carries the To tag of a stateless reply of ours: it has the branch of its INVITE, from which the tag
 /// was made (RFC 3261 section 17.1.1.3).
 fn is_for_stateless_reply(context: &Context) -> bool {
-    let message = context.message();
-    let Some(key) = context.node.keys.server_key(message) else { return false };
-    let to = name_addr::address(message, Name::To);
+    let Some(key) = context.server_key() else { return false };
+    let to = name_addr::address(context.message(), Name::To);
     to.is_ok_and(|to| to.tag() == Some(context.node.keys.tag(&key).as_slice()))
 }
 

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use seawall_modules::context::{Context, Failure, Packet, Target};
+use seawall_modules::context::{Context, Failure, Target};
 use seawall_modules::mid_registrar::{self, Answered};
 use seawall_modules::statistics::Stat;
 use seawall_modules::tm::relay;
@@ -46,24 +46,24 @@ impl Worker {
             .and_then(|shard| shard.lock().match_response(token, context.message()));
         // RFC 6026 section 8.9: a response whose transaction is over is not forwarded.
         let Some(matched) = matched else { return self.discard(context) };
-        let message = Arc::new(context.message().clone());
-        let relay =
-            if matched.fresh { self.reply_routes(io, &mut context, &matched) } else { Relay::AsReceived };
-        let relay = if matched.fresh && message.status() >= 200 && matched.context.lock().journey.is_some() {
-            self.registration_answered(io, &mut context, &matched, relay)
-        } else {
-            relay
-        };
-        if relay == Relay::Drop && message.status() < 200 {
+        let status = context.message().status();
+        let mut relay = Relay::AsReceived;
+        if matched.fresh {
+            relay = self.reply_routes(io, &mut context, &matched);
+            if status >= 200 && matched.context.lock().journey.is_some() {
+                relay = self.registration_answered(io, &mut context, &matched, relay);
+            }
+        }
+        if relay == Relay::Drop && status < 200 {
             self.node.counters.bump(self.index, Stat::DropReplies);
         }
-        if message.status() >= 200 {
-            remember_final(&matched.context, &message);
+        if status >= 200 {
+            remember_final(&matched.context, context.message());
         } else if matched.fresh {
-            self.account_early_media(&context, &matched, &message);
+            self.account_early_media(&context, &matched);
         }
         if let Some(shard) = node.shard(token.id.shard) {
-            shard.lock().response(context.now_ms, token, message, relay, &mut self.effects);
+            shard.lock().response(context.now_ms, token, context.message(), relay, &mut self.effects);
         }
         self.finish_quietly(io, context);
     }
@@ -98,7 +98,7 @@ impl Worker {
         let Some(request) = request else { return };
         let mut context = self.take_context(io, &state.origin, RouteKind::Failure);
         context.configuration = Arc::clone(&state.configuration);
-        context.packet = Packet::Shared(request);
+        context.packet.share(request);
         let failure = Failure { code: 423, branch: matched.branch };
         relay::restore(&mut context, matched.id, state, failure);
         let _ = relay::again(&mut context);
@@ -107,12 +107,7 @@ impl Worker {
     }
 
     /// Logs early media where `acc` is asked to.
-    fn account_early_media(
-        &self,
-        context: &Context,
-        matched: &ResponseMatch<Arc<TransactionState>>,
-        reply: &Message,
-    ) {
+    fn account_early_media(&self, context: &Context, matched: &ResponseMatch<Arc<TransactionState>>) {
         if !matched.context.configuration.settings.acc.early_media {
             return;
         }
@@ -126,7 +121,7 @@ impl Worker {
             let (request, now_s) = (&request.message, context.now_s);
             let report =
                 seawall_modules::acc::Report { node, configuration, accounting, avps: &avps, request, now_s };
-            report.early_media(reply);
+            report.early_media(context.message());
         }
     }
 
@@ -142,12 +137,12 @@ impl Worker {
         let (armed, branch) = {
             let inner = state.lock();
             let sent = inner.branches.get(usize::from(matched.branch));
-            let own = sent.and_then(|sent| sent.reply_route);
-            (own.or(inner.armed.reply), sent.map(|sent| sent.branch.clone()))
+            let armed = sent.and_then(|sent| sent.reply_route).or(inner.armed.reply);
+            if general.is_none() && armed.is_none() {
+                return Relay::AsReceived;
+            }
+            (armed, sent.map(|sent| sent.branch.clone()))
         };
-        if general.is_none() && armed.is_none() {
-            return Relay::AsReceived;
-        }
         context.configuration = Arc::clone(&state.configuration);
         context.route = RouteKind::Reply;
         context.transaction = Some((matched.id, Arc::clone(state)));
@@ -231,11 +226,11 @@ impl Worker {
 
 /// The response with the route's changes and without our Via.
 fn edited(context: &mut Context) -> Vec<u8> {
-    let Packet::Owned(message) = &context.packet else { return Vec::new() };
+    let Some(message) = context.packet.own() else { return Vec::new() };
     if let Some(via) = reply::top_via_extent(message) {
         context.edits.delete(via);
     }
-    let mut out = Vec::with_capacity(message.bytes().len() + 256);
+    let mut out = Vec::new();
     context.edits.write(message, &mut out);
     out
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use seawall_modules::configuration::Configuration;
-use seawall_modules::context::{Context, EventParameters, Packet, Target};
+use seawall_modules::context::{Context, EventParameters, Target};
 use seawall_modules::nathelper::pinger::Pinger;
 use seawall_modules::node::Node;
 use seawall_modules::originate::OwnRequest;
@@ -182,8 +182,8 @@ impl Worker {
     /// Scans and handles one message. `bytes` is taken and another buffer left in its place.
     fn message(&mut self, io: &mut Io, origin: &Origin, bytes: &mut Vec<u8>, framing: Framing) {
         let mut context = self.take_context(io, origin, RouteKind::Request);
-        let scanned = match &mut context.packet {
-            Packet::Owned(message) => {
+        let scanned = match context.packet.own_mut() {
+            Some(message) => {
                 std::mem::swap(message.buffer_mut(), bytes);
                 if bytes.capacity() == 0
                     && let Some(buffer) = self.buffers.pop()
@@ -192,7 +192,7 @@ impl Worker {
                 }
                 message.scan_in_place(framing)
             }
-            Packet::Shared(_) => Err(ScanError::Empty),
+            None => Err(ScanError::Empty),
         };
         let counters = &self.node.counters;
         match scanned {

@@ -10,7 +10,7 @@ use seawall_net::{ConnectionId, Origin, SocketId, Transport};
 use seawall_script::RouteKind;
 use seawall_sip::Message;
 use seawall_sip::edit::Edits;
-use seawall_transaction::{Effects, Request, TransactionId};
+use seawall_transaction::{Effects, Request, ServerKey, TransactionId};
 
 use crate::avps::Avps;
 use crate::branch::Branch;
@@ -19,31 +19,53 @@ use crate::node::Node;
 use crate::outbox::Outbox;
 use crate::tm::state::{Armed, TransactionState};
 
-/// The message that a route works on.
-// The large variant is the usual one, and a context keeps its place: a box would only be another hop.
-#[allow(clippy::large_enum_variant)]
+/// The message that a route works on: the worker's own, or one that a transaction keeps too. The buffer of the own one stays
+/// where it is meanwhile, and goes on receiving after the route.
 #[derive(Debug)]
-pub enum Packet {
-    /// The worker's own: it goes back to the pool after the route.
-    Owned(Message),
-    /// Kept by a transaction too.
-    Shared(Arc<Request<Target>>),
+pub struct Packet {
+    own: Message,
+    shared: Option<Arc<Request<Target>>>,
 }
 
 impl Packet {
     /// The message itself.
     #[must_use]
     pub fn message(&self) -> &Message {
-        match self {
-            Packet::Owned(message) => message,
-            Packet::Shared(request) => &request.message,
-        }
+        self.shared.as_ref().map_or(&self.own, |request| &request.message)
+    }
+
+    /// The message as a transaction keeps it, if one does.
+    #[must_use]
+    pub fn shared(&self) -> Option<&Arc<Request<Target>>> {
+        self.shared.as_ref()
+    }
+
+    /// The message, if no transaction keeps it.
+    #[must_use]
+    pub fn own(&self) -> Option<&Message> {
+        self.shared.is_none().then_some(&self.own)
+    }
+
+    /// The same, to receive into.
+    pub fn own_mut(&mut self) -> Option<&mut Message> {
+        self.shared.is_none().then_some(&mut self.own)
+    }
+
+    /// Puts the message of a transaction in its place.
+    pub fn share(&mut self, request: Arc<Request<Target>>) {
+        self.shared = Some(request);
+    }
+}
+
+impl From<Message> for Packet {
+    fn from(own: Message) -> Self {
+        Packet { own, shared: None }
     }
 }
 
 impl Default for Packet {
     fn default() -> Self {
-        Packet::Owned(Message::empty())
+        Message::empty().into()
     }
 }
 
@@ -113,8 +135,8 @@ pub struct Context {
     pub route: RouteKind,
     /// The message.
     pub packet: Packet,
-    /// The receive buffer while the packet is shared.
-    spare: Message,
+    /// The key of the message's transaction, once somebody has asked for it.
+    server_key: std::cell::Cell<Option<ServerKey>>,
     /// Where it came from.
     pub origin: Origin,
     /// Changes to the message, applied when it is forwarded.
@@ -211,6 +233,8 @@ pub struct Context {
     pub outputs: Vec<(seawall_script::Output, seawall_script::Value)>,
     /// Scratch space for output, kept for its capacity.
     pub scratch: Vec<u8>,
+    /// What a forwarded message is made in, kept for its capacity.
+    pub workspace: crate::forward::Workspace,
 }
 
 impl Context {
@@ -227,7 +251,7 @@ impl Context {
             is_behind: false,
             route: RouteKind::Request,
             packet: Packet::default(),
-            spare: Message::empty(),
+            server_key: std::cell::Cell::new(None),
             origin: nowhere(),
             edits: Edits::default(),
             target: Branch::default(),
@@ -276,14 +300,14 @@ impl Context {
             waiting: None,
             outputs: Vec::new(),
             scratch: Vec::new(),
+            workspace: crate::forward::Workspace::default(),
         }
     }
 
     /// Forgets everything about the last message; allocations stay.
     pub fn reset(&mut self) {
-        if let Packet::Shared(_) = &self.packet {
-            self.packet = Packet::Owned(std::mem::take(&mut self.spare));
-        }
+        self.packet.shared = None;
+        self.server_key.set(None);
         self.edits.clear();
         self.target.clear();
         self.branches.clear();
@@ -347,6 +371,23 @@ impl Context {
         self.packet.message()
     }
 
+    /// The key by which the transaction of the message is found; nothing without a usable Via. It is worked out once.
+    #[must_use]
+    pub fn server_key(&self) -> Option<ServerKey> {
+        if let known @ Some(_) = self.server_key.get() {
+            return known;
+        }
+        let key = self.node.keys.server_key(self.message());
+        self.server_key.set(key);
+        key
+    }
+
+    /// Whether [`server_key`](Context::server_key) was worked out.
+    #[must_use]
+    pub fn knows_server_key(&self) -> bool {
+        self.server_key.get().is_some()
+    }
+
     /// The Request-URI as the script has set it, else as it came.
     #[must_use]
     pub fn request_uri(&self) -> &[u8] {
@@ -365,24 +406,23 @@ impl Context {
 
     /// Gives the message to a transaction: from now on it is shared with the transaction layer.
     pub fn share_packet(&mut self) -> Arc<Request<Target>> {
-        if let Packet::Shared(request) = &self.packet {
+        if let Some(request) = self.packet.shared() {
             return Arc::clone(request);
         }
         let (reply_to, via_fix) = crate::reply::way_back(self);
-        let request = Arc::new(Request { message: self.packet.message().clone(), reply_to, via_fix });
         // The copy has the size of the message; the buffer that it was received into goes on receiving.
-        if let Packet::Owned(message) =
-            std::mem::replace(&mut self.packet, Packet::Shared(Arc::clone(&request)))
-        {
-            self.spare = message;
-        }
+        let request = Arc::new(Request { message: self.packet.own.clone(), reply_to, via_fix });
+        self.packet.share(Arc::clone(&request));
         request
     }
 
     /// Takes away the receive buffer of a context whose packet is shared: many of them may wait, each with a buffer for the
     /// longest message otherwise. Without room when there is none.
     pub fn take_buffer(&mut self) -> Vec<u8> {
-        std::mem::take(self.spare.buffer_mut())
+        if self.packet.shared.is_none() {
+            return Vec::new();
+        }
+        std::mem::take(self.packet.own.buffer_mut())
     }
 }
 

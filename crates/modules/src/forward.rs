@@ -10,7 +10,7 @@ use seawall_transaction::proxy::forward::{Forward, MaxForwards, ViaLine};
 use seawall_transaction::proxy::record_route::{self, Extras, Side};
 
 use crate::branch::Branch;
-use crate::context::{Context, Packet, Target};
+use crate::context::{Context, Target};
 use crate::node::Socket;
 use crate::statistics::Stat;
 
@@ -96,16 +96,38 @@ pub(crate) fn is_forbidden(address: IpAddr) -> bool {
     }
 }
 
+/// What [`write_with`] works in. Whoever keeps it makes no allocations for it again.
+#[derive(Debug, Default)]
+pub struct Workspace {
+    edits: Edits,
+    first_headers: Vec<u8>,
+}
+
 /// Writes the request as it goes to one destination. `via_branch` is the branch parameter of our Via.
-pub fn write(context: &Context, branch: &Branch, target: &Target, via_branch: &[u8], out: &mut Vec<u8>) {
+pub fn write(context: &mut Context, branch: &Branch, target: &Target, via_branch: &[u8], out: &mut Vec<u8>) {
+    let mut workspace = std::mem::take(&mut context.workspace);
+    write_with(&mut workspace, context, branch, target, via_branch, out);
+    context.workspace = workspace;
+}
+
+/// As [`write`], in a workspace that the caller gives.
+pub fn write_with(
+    workspace: &mut Workspace,
+    context: &Context,
+    branch: &Branch,
+    target: &Target,
+    via_branch: &[u8],
+    out: &mut Vec<u8>,
+) {
     let Some(socket) = context.node.socket(target.socket) else { return };
+    let Workspace { edits, first_headers } = workspace;
+    edits.clone_from(&context.edits);
+    first_headers.clear();
     let message = context.message();
-    let mut edits: Edits = context.edits.clone();
-    let mut first_headers = Vec::new();
-    write_record_route(context, socket, &mut first_headers);
-    crate::path::write_header(context, socket, &mut first_headers);
+    write_record_route(context, socket, first_headers);
+    crate::path::write_header(context, socket, first_headers);
     if !branch.path.is_empty() {
-        write_path(message, &branch.path, &mut edits);
+        write_path(message, &branch.path, edits);
     }
     if let Some(hops) = context.max_forwards
         && let Some(header) = message.header(Name::MaxForwards)
@@ -122,12 +144,12 @@ pub fn write(context: &Context, branch: &Branch, target: &Target, via_branch: &[
         }
     }
     if let Some(journey) = &context.journey {
-        journey.edit(message, socket, &mut edits);
+        journey.edit(message, socket, edits);
     }
     // A transaction has worked out already what the Via of the previous hop gets.
-    let via_fix = match &context.packet {
-        Packet::Shared(request) => request.via_fix,
-        Packet::Owned(_) => crate::reply::way_back(context).1,
+    let via_fix = match context.packet.shared() {
+        Some(request) => request.via_fix,
+        None => crate::reply::way_back(context).1,
     };
     let transport: &[u8] = match socket.transport {
         Transport::Udp => b"UDP",
@@ -145,9 +167,9 @@ pub fn write(context: &Context, branch: &Branch, target: &Target, via_branch: &[
         request_uri: (!request_uri.is_empty()).then_some(request_uri),
         via_fix,
         max_forwards: MaxForwards::Keep,
-        first_headers: &first_headers,
+        first_headers,
     }
-    .write(message, &mut edits, out);
+    .write(message, edits, out);
 }
 
 /// Puts the Path of a binding in front of the Route headers (RFC 3327 section 5.1).
@@ -213,7 +235,7 @@ pub fn stateless_to_target(context: &mut Context) -> Flow {
         }
         Err(_) => return Flow::FALSE,
     };
-    let Some(key) = context.node.keys.server_key(context.message()) else { return Flow::FALSE };
+    let Some(key) = context.server_key() else { return Flow::FALSE };
     let path = context.node.keys.path_hash(context.message());
     let mut via_branch = Vec::with_capacity(80);
     context.node.keys.write_stateless_branch(&key, 0, path, &mut via_branch);

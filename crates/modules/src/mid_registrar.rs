@@ -19,9 +19,9 @@ use seawall_script::{
 use seawall_sip::{Method, Uri};
 use seawall_transaction::RequestMatch;
 
-use crate::context::Context;
+use crate::context::{Context, EventParameters};
 use crate::events::Gather;
-use crate::node::Socket;
+use crate::node::{Node, Socket};
 use crate::registrar::{self, Keeping, LookupPlan, Place, Table, flags, waking};
 use crate::reply;
 use crate::statistics::Stat;
@@ -29,7 +29,7 @@ use crate::store::{self, Drafted, Refused, Saved};
 use crate::tm::relay;
 
 pub use fronts::{Front, Fronts, gauges, tick};
-pub use journey::{Answered, Journey, abandoned, answered, completed, fell_silent, survive};
+pub use journey::{Answered, Journey, abandoned, answered, completed, fell_silent, is_open, survive};
 pub use parameters::MidSettings;
 
 const DOMAIN: Argument = Argument::new("domain", ArgumentKind::StaticStr, "The name of the location table.");
@@ -299,17 +299,16 @@ fn decide(
     asked: &Asked<'_>,
     headers: &mut Vec<u8>,
 ) -> (Decision, Option<Drafted>) {
-    let node = Arc::clone(&context.node);
-    let (listens, now_s, random) =
-        (context.configuration.routes.location_events, context.now_s, context.random());
-    let (origin, target_flags) = (context.origin, context.target.flags);
+    let random = context.random();
     let authenticated = context.authentication.header(context.message()).is_some();
-    let now_ms = context.now_ms;
     let unproven = if asked.flags.no_reply { None } else { registrar::unproven(context) };
-    let packet = std::mem::take(&mut context.packet);
-    let waits = node.store.is_through();
-    let (decision, drafted) = with_waiting_sink(context, listens, asked.connection, waits, |sink| {
-        front.with(&node, settings, now_s, |mid| {
+    let Context { node, packet, configuration, events, keep_connection, origin, target, .. } = context;
+    let (now_s, now_ms) = (context.now_s, context.now_ms);
+    let node: &Node = node;
+    let (listens, waits) = (configuration.routes.location_events, node.store.is_through());
+    let changes = Changes { node, events, leases: keep_connection };
+    changes.gather_waiting(listens, asked.connection, waits, |sink| {
+        front.with(node, settings, now_s, |mid| {
             let request = Request {
                 message: packet.message(),
                 aor: asked.aor,
@@ -319,7 +318,7 @@ fn decide(
                     peer: (origin.peer, registrar::transport_name(origin.transport)),
                     socket: node.socket_name(origin.socket),
                     host_port: node.socket(origin.socket).map_or(b"", |socket| &socket.sent_by),
-                    flags: target_flags,
+                    flags: target.flags,
                     cflags: 0,
                     attr: &asked.values.attribute,
                     ownership_tag: asked.tag,
@@ -334,9 +333,7 @@ fn decide(
             };
             mid.request(&request, headers, sink)
         })
-    });
-    context.packet = packet;
-    (decision, drafted)
+    })
 }
 
 /// Answers what was absorbed or refused, and gives the value of the function.
@@ -414,37 +411,46 @@ impl Values {
 }
 
 /// Lets event routes, subscribers and the main registrars know what changes, and a connection live as long as its
-/// contacts.
-fn with_sink<R>(
-    context: &mut Context,
-    listens: bool,
-    connection: Option<ConnectionId>,
-    act: impl FnOnce(&mut dyn Sink) -> R,
-) -> R {
-    with_waiting_sink(context, listens, connection, false, act).0
+/// contacts. These parts of a context are all that it takes, so that the others can be lent out meanwhile.
+struct Changes<'a> {
+    node: &'a Node,
+    events: &'a mut Vec<EventParameters>,
+    leases: &'a mut Vec<registrar::Lease>,
 }
 
-/// The same; if it `waits` for the store, what changes is given, and is taken back when the store fails.
-fn with_waiting_sink<R>(
-    context: &mut Context,
-    listens: bool,
-    connection: Option<ConnectionId>,
-    waits: bool,
-    act: impl FnOnce(&mut dyn Sink) -> R,
-) -> (R, Option<Drafted>) {
-    let node = Arc::clone(&context.node);
-    let mut gather = Gather::new(&node, listens, &mut context.events);
-    if waits {
-        gather.wait_for();
+impl<'a> Changes<'a> {
+    fn of(context: &'a mut Context) -> Changes<'a> {
+        let Context { node, events, keep_connection, .. } = context;
+        Changes { node, events, leases: keep_connection }
     }
-    let result = match connection {
-        None => act(&mut gather),
-        Some(connection) => {
-            let leases = &mut context.keep_connection;
-            act(&mut Keeping { gather: &mut gather, connection, leases })
+
+    fn gather<R>(
+        self,
+        listens: bool,
+        connection: Option<ConnectionId>,
+        act: impl FnOnce(&mut dyn Sink) -> R,
+    ) -> R {
+        self.gather_waiting(listens, connection, false, act).0
+    }
+
+    /// The same; if it `waits` for the store, what changes is given, and is taken back when the store fails.
+    fn gather_waiting<R>(
+        self,
+        listens: bool,
+        connection: Option<ConnectionId>,
+        waits: bool,
+        act: impl FnOnce(&mut dyn Sink) -> R,
+    ) -> (R, Option<Drafted>) {
+        let mut gather = Gather::new(self.node, listens, self.events);
+        if waits {
+            gather.wait_for();
         }
-    };
-    (result, gather.finish())
+        let result = match connection {
+            None => act(&mut gather),
+            Some(connection) => act(&mut Keeping { gather: &mut gather, connection, leases: self.leases }),
+        };
+        (result, gather.finish())
+    }
 }
 
 /// The transport of a socket as a URI names it, nothing where a URI without means it.

@@ -15,9 +15,10 @@ use seawall_script::Flow;
 use seawall_sip::build::Request;
 use seawall_sip::{Framing, Message, Method, ascii};
 use seawall_transaction::BranchToken;
+use smallvec::smallvec;
 
 use crate::branch::Branch;
-use crate::context::{Context, Packet, nowhere};
+use crate::context::{Context, nowhere};
 use crate::forward::{self, NoTarget};
 use crate::tm::relay::{keep, run_branch_route};
 use crate::tm::state::{Inner, SentBranch, TransactionState};
@@ -132,7 +133,7 @@ fn write(context: &mut Context, request: &OwnRequest) -> bool {
     let configuration = Arc::clone(&context.configuration);
     let agent = configuration.settings.user_agent_header.as_deref().unwrap_or_default();
     let headers = [agent, &request.headers].concat();
-    let Packet::Owned(message) = &mut context.packet else { return false };
+    let Some(message) = context.packet.own_mut() else { return false };
     let buffer = message.buffer_mut();
     buffer.clear();
     Request {
@@ -198,7 +199,7 @@ fn give_to_layer(context: &mut Context, branch: &Branch, target: crate::context:
         on_answer,
         own_request: holds.then(|| context.share_packet()),
         is_own: true,
-        branches: vec![SentBranch { branch: Branch { uri, ..branch.clone() }, reply_route: None }],
+        branches: smallvec![SentBranch { branch: Branch { uri, ..branch.clone() }, reply_route: None }],
         ..Inner::default()
     };
     let state = Arc::new(TransactionState::new(Arc::clone(&context.configuration), context.origin, inner));
@@ -210,12 +211,13 @@ fn give_to_layer(context: &mut Context, branch: &Branch, target: crate::context:
     let Some(shard) = own_shards.into_iter().nth(pick) else { return false };
     let path = node.keys.path_hash(context.message());
     let mut effects = std::mem::take(&mut context.effects);
+    let mut workspace = std::mem::take(&mut context.workspace);
     let seen: &Context = context;
     let message = |token: BranchToken| {
         let mut via_branch = Vec::with_capacity(96);
         node.keys.write_branch(token, path, &mut via_branch);
-        let mut bytes = Vec::with_capacity(seen.message().bytes().len() + 256);
-        forward::write(seen, branch, &target, &via_branch, &mut bytes);
+        let mut bytes = Vec::new();
+        forward::write_with(&mut workspace, seen, branch, &target, &via_branch, &mut bytes);
         bytes
     };
     let mut layer = shard.lock();
@@ -225,6 +227,7 @@ fn give_to_layer(context: &mut Context, branch: &Branch, target: crate::context:
     }
     drop(layer);
     context.effects = effects;
+    context.workspace = workspace;
     match made {
         Ok(_) => context.own = None,
         Err(_) => {

@@ -116,15 +116,15 @@ pub(crate) fn tag_of(context: &Context) -> Option<[u8; 16]> {
     if name_addr::address(message, Name::To).ok()?.tag().is_some() {
         return None;
     }
-    let keys = &context.node.keys;
     // Nobody looks for the transaction of a REGISTER as a rule, so that its key is not known yet.
     if message.method_id() == Method::Register
-        && let tag @ Some(_) = keys.stateless_tag(message)
+        && !context.knows_server_key()
+        && let tag @ Some(_) = context.node.keys.stateless_tag(message)
     {
         return tag;
     }
-    let key = keys.server_key(message)?;
-    Some(keys.tag(&key))
+    let key = context.server_key()?;
+    Some(context.node.keys.tag(&key))
 }
 
 /// A reply header line for a text that must not end the line.

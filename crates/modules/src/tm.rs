@@ -501,7 +501,7 @@ fn local_replied(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     let layer = shard.lock();
     let Some(status) = layer.status(*id) else { return Flow::FALSE };
     // A branch whose code was made here (408 after a timeout) has no received reply.
-    let local = |branch: u16| layer.branch(*id, branch).is_some_and(|branch| branch.reply.is_none());
+    let local = |branch: u16| layer.branch(*id, branch).is_some_and(|branch| !branch.is_received);
     let answer = match call.str(0) {
         Some(b"all") => (0..status.branches).all(local),
         Some(b"branch") => local(context.branch_index),

@@ -91,6 +91,22 @@ pub struct Register<'m> {
     pub(crate) place: Option<Place>,
 }
 
+/// Whose bindings a REGISTER is about.
+enum Whose<'a> {
+    /// Those of the URI in To.
+    To,
+    /// Those of this URI.
+    Given(&'a [u8]),
+    /// Those of this address of record; it allows these methods.
+    Known(&'a Aor, u32),
+}
+
+impl<'a> Whose<'a> {
+    fn of(aor: Option<&'a [u8]>) -> Whose<'a> {
+        aor.map_or(Whose::To, Whose::Given)
+    }
+}
+
 impl<'m> Register<'m> {
     /// Reads and checks a REGISTER. `aor` is the address of record as a URI, or `None` to take it from To.
     ///
@@ -102,7 +118,7 @@ impl<'m> Register<'m> {
         policy: &Policy,
         flags: &SaveFlags,
     ) -> Result<Register<'m>, Reject> {
-        Register::read_as(message, aor, policy, flags, false, None)
+        Register::read_as(message, Whose::of(aor), policy, flags, false, None)
     }
 
     /// As [`Register::read`], for a table that will be asked next: memory is asked for what stands there meanwhile.
@@ -114,7 +130,7 @@ impl<'m> Register<'m> {
         flags: &SaveFlags,
         domain: &Domain,
     ) -> Result<Register<'m>, Reject> {
-        Register::read_as(message, aor, policy, flags, false, Some(domain))
+        Register::read_as(message, Whose::of(aor), policy, flags, false, Some(domain))
     }
 
     /// Reads a REGISTER that another registrar has accepted. What the request insists on was for that one to judge.
@@ -124,13 +140,23 @@ impl<'m> Register<'m> {
         policy: &Policy,
         flags: &SaveFlags,
     ) -> Result<Register<'m>, Reject> {
-        Register::read_as(message, aor, policy, flags, true, None)
+        Register::read_as(message, Whose::of(aor), policy, flags, true, None)
+    }
+
+    /// Reads a REGISTER again. Its address of record and the methods of Allow are what was found when it was read first.
+    pub(crate) fn read_again(
+        message: &'m Message,
+        (aor, methods): (&Aor, u32),
+        policy: &Policy,
+        flags: &SaveFlags,
+    ) -> Result<Register<'m>, Reject> {
+        Register::read_as(message, Whose::Known(aor, methods), policy, flags, false, None)
     }
 
     #[inline]
     fn read_as(
         message: &'m Message,
-        aor: Option<&[u8]>,
+        whose: Whose<'_>,
         policy: &Policy,
         flags: &SaveFlags,
         is_granted: bool,
@@ -171,16 +197,22 @@ impl<'m> Register<'m> {
             is_granted,
             place: None,
         };
-        let given = match aor {
-            Some(given) => given,
-            None => name_addr::address(message, Name::To).map_err(|_| Reject::AorParse)?.uri,
-        };
-        aor::canonical_text(given, policy, &mut register.aor)?;
+        match whose {
+            Whose::To => {
+                let to = name_addr::address(message, Name::To).map_err(|_| Reject::AorParse)?;
+                aor::canonical_text(to.uri, policy, &mut register.aor)?;
+            }
+            Whose::Given(uri) => aor::canonical_text(uri, policy, &mut register.aor)?,
+            Whose::Known(aor, _) => register.aor.extend_from_slice(aor),
+        }
         register.place = domain.map(|domain| domain.place(&register.aor));
         if let (Some(domain), Some(place)) = (domain, register.place) {
             domain.expect(place);
         }
-        register.methods = methods::allowed(message);
+        register.methods = match whose {
+            Whose::Known(_, methods) => methods,
+            Whose::To | Whose::Given(_) => methods::allowed(message),
+        };
         if let (Some(domain), Some(place)) = (domain, register.place) {
             domain.expect_record(place);
         }

@@ -39,10 +39,22 @@ impl Edit {
 /// - Edits outside the message proper (see [`Message::extent`]) are not written.
 ///
 /// Bytes are written as they are given. That they hold no stray line break is for the caller to see to.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Edits {
     edits: Vec<Edit>,
     text: Vec<u8>,
+}
+
+impl Clone for Edits {
+    fn clone(&self) -> Edits {
+        Edits { edits: self.edits.clone(), text: self.text.clone() }
+    }
+
+    /// Keeps the memory: who forwards one message after the other makes no allocation for the edits.
+    fn clone_from(&mut self, source: &Edits) {
+        self.edits.clone_from(&source.edits);
+        self.text.clone_from(&source.text);
+    }
 }
 
 impl Edits {
@@ -72,6 +84,11 @@ impl Edits {
     /// Puts `bytes` in the place of a span. An empty span makes it an insertion.
     pub fn replace(&mut self, span: Span, bytes: &[u8]) {
         let text = self.keep(bytes);
+        self.replace_by(span, text);
+    }
+
+    /// Puts what stands at `text` in the place of a span.
+    fn replace_by(&mut self, span: Span, text: Span) {
         let edit = Edit { start: span.start, end: span.end(), inserts: span.is_empty(), text };
         let same = |known: &&mut Edit| !known.inserts && (known.start, known.end) == (edit.start, edit.end);
         if !edit.inserts
@@ -101,13 +118,24 @@ impl Edits {
 
     /// Replaces the value of a header field.
     pub fn replace_value(&mut self, header: &Header<'_>, value: &[u8]) {
-        if header.value_span.is_empty() {
+        self.replace_value_with(header, |text| text.extend_from_slice(value));
+    }
+
+    /// As [`replace_value`](Edits::replace_value), with a value that `write` appends: it is made where it stays.
+    pub fn replace_value_with(&mut self, header: &Header<'_>, write: impl FnOnce(&mut Vec<u8>)) {
+        let start = self.text.len();
+        let is_absent = header.value_span.is_empty();
+        if is_absent {
             // Directly after a colon a blank is customary, and "Name:value" trips some parsers.
-            let text = self.keep_parts(&[b" ", value]);
+            self.text.push(b' ');
+        }
+        write(&mut self.text);
+        let text = Span::between(start, self.text.len());
+        if is_absent {
             let start = header.value_span.start;
             self.record(Edit { start, end: start, inserts: true, text });
         } else {
-            self.replace(header.value_span, value);
+            self.replace_by(header.value_span, text);
         }
     }
 
@@ -140,10 +168,28 @@ impl Edits {
         self.insert_line(message.head_end(), line);
     }
 
+    /// Appends complete header lines, each with its line break, after the last one.
+    pub fn append_lines(&mut self, message: &Message, lines: &[u8]) {
+        if !lines.is_empty() {
+            let text = self.keep(lines);
+            let position = message.head_end();
+            self.record(Edit { start: position, end: position, inserts: true, text });
+        }
+    }
+
     /// Inserts a header field, given as `Name: value`, before the first one: where Via and Record-Route go.
     pub fn insert_header_first(&mut self, message: &Message, line: &[u8]) {
         let position = message.header_at(0).map_or(message.head_end(), |header| header.span.start);
         self.insert_line(position, line);
+    }
+
+    /// Inserts complete header lines before the first one. `write` appends them, so that they are made where they stay.
+    pub fn write_first_headers(&mut self, message: &Message, write: impl FnOnce(&mut Vec<u8>)) {
+        let position = message.header_at(0).map_or(message.head_end(), |header| header.span.start);
+        let start = self.text.len();
+        write(&mut self.text);
+        let text = Span::between(start, self.text.len());
+        self.record(Edit { start: position, end: position, inserts: true, text });
     }
 
     /// Inserts a header field, given as `Name: value`, before another.
@@ -204,8 +250,7 @@ impl Edits {
         let Some(span) = message.span_of(via.raw) else { return };
         let start = self.text.len();
         fix.write(&via, &mut self.text);
-        let fixed = self.text.split_off(start);
-        self.replace(span, &fixed);
+        self.replace_by(span, Span::between(start, self.text.len()));
     }
 
     /// Appends the edited message to `out`.

@@ -343,13 +343,32 @@ pub fn host_ip(host: &[u8]) -> Option<IpAddr> {
     if let [b'[', inner @ .., b']'] = host {
         return parse_ipv6(inner).map(IpAddr::V6);
     }
-    let text = std::str::from_utf8(host).ok()?;
-    if host.first()?.is_ascii_digit()
-        && let Ok(address) = text.parse::<Ipv4Addr>()
-    {
+    if let Some(address) = parse_ipv4(host) {
         return Some(IpAddr::V4(address));
     }
     swar::find(host, b':').and_then(|_| parse_ipv6(host)).map(IpAddr::V6)
+}
+
+/// Four numbers without leading zeros, as the standard library reads them; but it takes text and some five times as long.
+fn parse_ipv4(text: &[u8]) -> Option<Ipv4Addr> {
+    let (mut address, mut number, mut digits, mut dots) = (0u32, 0u32, 0u32, 0u32);
+    for &byte in text {
+        match byte {
+            b'0'..=b'9' if digits == 0 || number > 0 => {
+                number = number * 10 + u32::from(byte - b'0');
+                digits += 1;
+                if number > 255 {
+                    return None;
+                }
+            }
+            b'.' if digits > 0 && dots < 3 => {
+                address = address << 8 | number;
+                (number, digits, dots) = (0, 0, dots + 1);
+            }
+            _ => return None,
+        }
+    }
+    (dots == 3 && digits > 0).then(|| Ipv4Addr::from(address << 8 | number))
 }
 
 fn parse_ipv6(inner: &[u8]) -> Option<Ipv6Addr> {

@@ -189,6 +189,20 @@ proptest! {
     }
 
     #[test]
+    fn an_ipv4_address_is_read_as_the_standard_library_does(text in "[0-9]{0,4}([.:a][0-9]{0,4}){2,4}") {
+        let expected = text.parse::<std::net::Ipv4Addr>().ok();
+        let found = seawall_sip::uri::host_ip(text.as_bytes()).filter(std::net::IpAddr::is_ipv4);
+        prop_assert_eq!(found, expected.map(std::net::IpAddr::V4));
+    }
+
+    #[test]
+    fn every_ipv4_address_is_read(number: u32) {
+        let address = std::net::Ipv4Addr::from(number);
+        let found = seawall_sip::uri::host_ip(address.to_string().as_bytes());
+        prop_assert_eq!(found, Some(std::net::IpAddr::V4(address)));
+    }
+
+    #[test]
     fn a_stream_is_cut_the_same_however_it_arrives(bytes in message_bytes(), sizes in vec(1_usize..40, 1..40)) {
         let whole = cut(&bytes, &[bytes.len().max(1)]);
         let pieces = cut(&bytes, &sizes);

@@ -84,6 +84,49 @@ fn header_fields_are_added_replaced_and_removed() {
         },
         &[("To: <sip:b@example.com>\r\n", "X-Before: 1\r\nTo: <sip:b@example.com>\r\nX-After: 1\r\n")],
     );
+    check(
+        |message, edits| edits.append_lines(message, b"X: y\r\nX: z\r\n"),
+        &[("Content-Length: 4\r\n", "Content-Length: 4\r\nX: y\r\nX: z\r\n")],
+    );
+    check(|message, edits| edits.append_lines(message, b""), &[]);
+}
+
+#[test]
+fn what_is_made_where_it_stays_reads_like_what_is_given() {
+    check(
+        |message, edits| {
+            edits.write_first_headers(message, |text| {
+                text.extend_from_slice(b"Via: SIP/2.0/UDP proxy\r\nX: y\r\n")
+            });
+        },
+        &[("SIP/2.0\r\nVia", "SIP/2.0\r\nVia: SIP/2.0/UDP proxy\r\nX: y\r\nVia")],
+    );
+    check(
+        |message, edits| {
+            for (name, value) in
+                [(Name::CallId, b"first"), (Name::CallId, b"other"), (Name::Subject, b"empty")]
+            {
+                let header = message.header(name).unwrap();
+                edits.replace_value_with(&header, |text| text.extend_from_slice(value));
+            }
+        },
+        &[("Call-ID: id", "Call-ID: other"), ("Subject:", "Subject: empty")],
+    );
+}
+
+#[test]
+fn edits_taken_over_from_others_are_theirs_alone() {
+    let message = parse(INVITE);
+    let (mut from, mut to) = (Edits::new(), Edits::new());
+    from.set_request_uri(&message, b"sip:c");
+    to.replace_body(&message, b"x");
+    to.clone_from(&from);
+    to.append_header(&message, b"X: y");
+    from.clear();
+    let expected =
+        INVITE.replace("sip:b@example.com SIP", "sip:c SIP").replace("4\r\n\r\n", "4\r\nX: y\r\n\r\n");
+    assert_eq!(written(&message, &to), expected);
+    assert_eq!(written(&message, &from), INVITE);
 }
 
 #[test]

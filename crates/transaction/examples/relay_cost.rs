@@ -71,7 +71,7 @@ fn main() {
         let mut bytes = Vec::with_capacity(512);
         response_into(&mut bytes, &forwarded, 200, b"OK", Some(b"tag"), None, b"");
         let Ok(response) = Message::parse(bytes) else { return };
-        answer(&mut layer, &keys, now_ms, response, &mut out);
+        answer(&mut layer, &keys, now_ms, &response, &mut out);
         out.clear();
         layer.timeout(now_ms, &mut out);
         out.clear();
@@ -84,11 +84,11 @@ fn answer(
     layer: &mut Layer<Arc<()>, Udp>,
     keys: &Keys,
     now_ms: u64,
-    response: Message,
+    response: &Message,
     out: &mut Effects<Arc<()>, Udp>,
 ) {
-    let Some(OwnBranch::Transaction(token)) = keys.response_branch(&response) else { return };
-    if layer.match_response(token, &response).is_some() {
-        layer.response(now_ms, token, Arc::new(response), Relay::AsReceived, out);
+    let Some(OwnBranch::Transaction(token)) = keys.response_branch(response) else { return };
+    if layer.match_response(token, response).is_some() {
+        layer.response(now_ms, token, response, Relay::AsReceived, out);
     }
 }

@@ -26,6 +26,7 @@ impl<U: Clone, T: Target> Transaction<U, T> {
             request: Some(request),
             state: BranchState::Calling,
             status: 0,
+            is_received: false,
             reply: None,
             edited: None,
             ack: None,
@@ -38,17 +39,11 @@ impl<U: Clone, T: Target> Transaction<U, T> {
     }
 
     /// A response has come for a branch.
-    pub(crate) fn receive(
-        &mut self,
-        step: &mut Step<'_, U, T>,
-        index: u16,
-        message: Arc<Message>,
-        relay: Relay,
-    ) {
+    pub(crate) fn receive(&mut self, step: &mut Step<'_, U, T>, index: u16, message: &Message, relay: Relay) {
         step.counters.received_replies += 1;
         let invite = self.invite;
         let Some(branch) = self.branches.get_mut(usize::from(index)) else { return };
-        if invite && is_for_cancel(&message) {
+        if invite && is_for_cancel(message) {
             branch.cancel_answered(step, self.timers.t2_ms, message.status());
             return;
         }
@@ -67,12 +62,12 @@ impl<U: Clone, T: Target> Transaction<U, T> {
                 if branch.state != BranchState::Accepted {
                     branch.enter(step, BranchState::Accepted, self.timers.m_ms);
                 }
-                let bytes = upstream_bytes(&message, relay);
-                branch.reply = Some(message);
+                branch.is_received = true;
+                let bytes = upstream_bytes(message, relay);
                 self.relay_2xx(step, status, bytes);
             }
             (BranchState::Completed | BranchState::Terminated, 300..) if invite => {
-                branch.acknowledge(step, index, &message);
+                branch.acknowledge(step, index, message);
             }
             _ => {}
         }
@@ -82,7 +77,7 @@ impl<U: Clone, T: Target> Transaction<U, T> {
         &mut self,
         step: &mut Step<'_, U, T>,
         index: u16,
-        message: Arc<Message>,
+        message: &Message,
         relay: Relay,
     ) {
         let (invite, timers) = (self.invite, self.timers);
@@ -102,23 +97,26 @@ impl<U: Clone, T: Target> Transaction<U, T> {
             branch.retransmit_ms = step.after(timers.t2_ms);
         }
         branch.status = status;
-        branch.reply = Some(message.clone());
+        branch.is_received = true;
         if matches!(branch.cancel, Cancel::Wanted) {
             self.send_cancel(step, index);
         }
         // 100 (Trying) is hop by hop (RFC 3261 §16.7 step 5).
         if status > 100 && relay != Relay::Drop && !self.is_answered() {
-            let bytes = upstream_bytes(&message, relay);
+            let bytes = upstream_bytes(message, relay);
             self.send_provisional(step, status, bytes, false);
         }
     }
 
-    fn receive_final(&mut self, step: &mut Step<'_, U, T>, index: u16, message: Arc<Message>, relay: Relay) {
+    fn receive_final(&mut self, step: &mut Step<'_, U, T>, index: u16, message: &Message, relay: Relay) {
         let (invite, timers) = (self.invite, self.timers);
+        let is_own = self.received.is_none();
         let Some(branch) = self.branches.get_mut(usize::from(index)) else { return };
         let status = message.status();
         branch.status = status;
-        branch.reply = Some(message.clone());
+        branch.is_received = true;
+        // A 2xx goes upstream at once; any other may be chosen later, and whoever made the request reads all of them.
+        branch.reply = (status >= 300 || is_own).then(|| Arc::new(message.clone()));
         if matches!(branch.cancel, Cancel::Wanted) {
             branch.cancel = Cancel::Ended;
         }
@@ -128,11 +126,11 @@ impl<U: Clone, T: Target> Transaction<U, T> {
         } else if status < 300 {
             branch.enter(step, BranchState::Accepted, timers.m_ms);
         } else {
-            branch.acknowledge(step, index, &message);
+            branch.acknowledge(step, index, message);
             branch.enter(step, BranchState::Completed, unless_reliable(&branch.target, timers.d_ms));
         }
         if status < 300 {
-            let bytes = upstream_bytes(&message, relay);
+            let bytes = upstream_bytes(message, relay);
             self.relay_2xx(step, status, bytes);
         } else {
             if let Relay::Edited(bytes) = relay {
@@ -150,6 +148,7 @@ impl<U: Clone, T: Target> Transaction<U, T> {
             return;
         }
         branch.status = status;
+        branch.is_received = false;
         branch.reply = None;
         branch.edited = None;
         if matches!(branch.cancel, Cancel::Wanted) {

@@ -1,7 +1,5 @@
 //! The server side: responses, their retransmission, ACK (RFC 3261 §17.2, RFC 6026 §7.1).
 
-use std::sync::Arc;
-
 use seawall_sip::build;
 
 use crate::{
@@ -23,7 +21,7 @@ impl<U: Clone, T: Target> Transaction<U, T> {
         if self.is_answered() {
             return;
         }
-        step.send(received.request.reply_to, bytes.clone(), None);
+        step.send(received.reply_to, bytes.clone(), None);
         self.server.reply = Some(bytes);
         self.note_sent(step, status, local);
     }
@@ -34,7 +32,7 @@ impl<U: Clone, T: Target> Transaction<U, T> {
         if self.is_answered() {
             return;
         }
-        let to = received.request.reply_to;
+        let to = received.reply_to;
         step.send(to, bytes.clone(), None);
         self.note_sent(step, status, local);
         self.enter_final_state(step, &to, status, bytes);
@@ -45,7 +43,7 @@ impl<U: Clone, T: Target> Transaction<U, T> {
     /// (RFC 3261 §16.7 step 5). It is passed on, the state stays as it is.
     pub(crate) fn send_further_2xx(&mut self, step: &mut Step<'_, U, T>, bytes: Bytes) {
         let Some(received) = &self.received else { return };
-        step.send(received.request.reply_to, bytes, None);
+        step.send(received.reply_to, bytes, None);
         step.counters.relayed_replies += 1;
     }
 
@@ -62,7 +60,7 @@ impl<U: Clone, T: Target> Transaction<U, T> {
     /// Makes and sends a response of our own.
     pub(crate) fn send_local(&mut self, step: &mut Step<'_, U, T>, status: u16, reason: &[u8]) {
         let Some(received) = &self.received else { return };
-        let request = &received.request;
+        let Some(request) = &received.request else { return };
         let mut tag = Vec::with_capacity(16);
         step.keys.write_tag(&received.key, &mut tag);
         // 100 (Trying) is hop by hop and creates no dialog, so it has no tag of its own (RFC 3261 §8.2.6.2).
@@ -91,7 +89,7 @@ impl<U: Clone, T: Target> Transaction<U, T> {
         if let (ServerState::Proceeding | ServerState::Completed, Some(bytes)) =
             (self.server.state, &self.server.reply)
         {
-            step.send(received.request.reply_to, bytes.clone(), None);
+            step.send(received.reply_to, bytes.clone(), None);
             step.counters.retransmissions += 1;
         }
     }
@@ -105,7 +103,7 @@ impl<U: Clone, T: Target> Transaction<U, T> {
         self.server.state = ServerState::Confirmed;
         self.server.retransmit_ms = NEVER;
         self.server.reply = None;
-        self.end_server_after(step, unless_reliable(&received.request.reply_to, self.timers.i_ms));
+        self.end_server_after(step, unless_reliable(&received.reply_to, self.timers.i_ms));
     }
 
     /// Timers G, H, I, J and L.
@@ -121,7 +119,7 @@ impl<U: Clone, T: Target> Transaction<U, T> {
         if self.server.retransmit_ms <= step.now_ms
             && let Some(bytes) = &self.server.reply
         {
-            step.send(received.request.reply_to, bytes.clone(), None);
+            step.send(received.reply_to, bytes.clone(), None);
             step.counters.retransmissions += 1;
             self.server.interval_ms = (self.server.interval_ms * 2).min(self.timers.t2_ms);
             self.server.retransmit_ms = step.after(self.server.interval_ms);
@@ -165,7 +163,12 @@ impl<U: Clone, T: Target> Transaction<U, T> {
         self.flags.waiting = false;
         step.counters.count_completed(status);
         let (id, local, context) = (step.id, self.server.local, self.context.clone());
-        let request = self.received.as_ref().map(|received| Arc::clone(&received.request));
+        let is_invite = self.invite;
+        let request = self.received.as_mut().and_then(|received| match is_invite {
+            true => received.request.clone(),
+            // What it is absorbed by is the key, for seconds; nobody reads the message any more.
+            false => received.request.take(),
+        });
         step.out.push(Effect::Completed { id, code: status, local, request, context });
     }
 

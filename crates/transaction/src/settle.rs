@@ -78,7 +78,7 @@ impl<U: Clone, T: Target> Transaction<U, T> {
         best::choose(candidates.filter(|(_, branch)| !branch.is_pending()).map(|(index, branch)| Candidate {
             branch: index as u16,
             status: branch.status,
-            received: branch.reply.is_some(),
+            received: branch.is_received,
         }))
     }
 

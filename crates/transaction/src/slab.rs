@@ -11,6 +11,10 @@ pub(crate) struct Slab<U, T> {
     free: Vec<u32>,
 }
 
+/// Room that is asked for at once when the first transaction comes, because transactions would have to be moved when it
+/// grows. Memory that nobody has written to costs nothing.
+const FIRST_SLOTS: usize = 256;
+
 #[derive(Debug)]
 struct Slot<U, T> {
     generation: u32,
@@ -28,6 +32,9 @@ impl<U, T> Slab<U, T> {
 
     pub fn insert(&mut self, transaction: Transaction<U, T>) -> TransactionId {
         let slot = self.free.pop().unwrap_or_else(|| {
+            if self.slots.capacity() == 0 {
+                self.slots.reserve(FIRST_SLOTS);
+            }
             self.slots.push(Slot { generation: 0, transaction: None });
             self.slots.len() as u32 - 1
         });

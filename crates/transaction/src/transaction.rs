@@ -66,7 +66,10 @@ pub(crate) struct Transaction<U, T> {
 #[derive(Debug)]
 pub(crate) struct Received<T> {
     pub key: ServerKey,
-    pub request: Arc<Request<T>>,
+    /// Where responses go.
+    pub reply_to: T,
+    /// The message. Let go of with the final response, unless it is an INVITE.
+    pub request: Option<Arc<Request<T>>>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -115,7 +118,9 @@ pub(crate) struct Branch<T> {
     pub state: BranchState,
     /// Status of the last response; 0 before the first.
     pub status: u16,
-    /// The last response, unless the status was made here.
+    /// Whether that response came from the network; else the status was made here.
+    pub is_received: bool,
+    /// The final response, while it may still be chosen, and for a request that was made here.
     pub reply: Option<Arc<Message>>,
     /// What goes upstream if the final response is chosen, when it differs from `reply` less our Via.
     pub edited: Option<Bytes>,

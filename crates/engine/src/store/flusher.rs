@@ -103,12 +103,13 @@ impl Flusher {
         is_last: bool,
         under_way: &mut Option<UnderWay>,
     ) -> Result<(), StorageError> {
+        let most = if is_last { limits::LAST_FLUSH } else { limits::FLUSH };
         let mut ids = Vec::new();
         for part in 0..table.dirty.parts() {
             loop {
                 let before = ids.len();
-                table.dirty.take(part, limits::FLUSH - before, &mut ids);
-                if ids.len() < limits::FLUSH {
+                table.dirty.take(part, most - before, &mut ids);
+                if ids.len() < most {
                     break;
                 }
                 self.write(table, std::mem::take(&mut ids), is_last, under_way).await?;

@@ -1,5 +1,7 @@
 //! The writer and the loader over a table that is slow, fails, or says nothing.
 
+mod flusher;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -24,7 +26,7 @@ loadmodule "sl.so"
 loadmodule "usrloc.so"
 loadmodule "registrar.so"
 loadmodule "db_sqlite.so"
-modparam("usrloc", "working_mode_preset", "single-instance-sql-write-through")
+modparam("usrloc", "working_mode_preset", "@PRESET@")
 modparam("usrloc", "db_url", "sqlite:///nowhere/location.db")
 route { exit; }
 "#;
@@ -137,7 +139,12 @@ struct Bench {
 
 impl Bench {
     fn new(loading: Loading) -> Bench {
-        let source = Source::Text { name: "test".to_owned(), text: SCRIPT.to_owned() };
+        Bench::with("single-instance-sql-write-through", loading)
+    }
+
+    fn with(preset: &str, loading: Loading) -> Bench {
+        let text = SCRIPT.replace("@PRESET@", preset);
+        let source = Source::Text { name: "test".to_owned(), text };
         let configuration = Configuration::new(load_script(&source, false).unwrap().program);
         let node = crate::start::node(configuration, Vec::new(), 1, Storage::default(), None).unwrap();
         let (node, table) = (Arc::new(node), Arc::new(Fake::default()));

@@ -12,12 +12,13 @@ use seawall_registrar::mid::{Main, Pending, Place, UpstreamDown};
 use seawall_sip::edit::Edits;
 use seawall_sip::{Message, Name, ascii, cseq};
 use seawall_transaction::Request;
+use smallvec::SmallVec;
 
+use super::Changes;
 use super::fronts::Front;
 use super::parameters::MidSettings;
-use super::with_sink;
 use crate::branch::Branch;
-use crate::context::{Context, Packet, Target};
+use crate::context::{Context, Target};
 use crate::node::Socket;
 use crate::reply;
 use crate::statistics::Stat;
@@ -37,7 +38,7 @@ struct State {
     /// The request as it came, once it was sent. Its transaction may be gone before its end is told.
     request: Option<Arc<Request<Target>>>,
     /// Where each branch went, by its number.
-    sent: Vec<(u16, Main)>,
+    sent: SmallVec<[(u16, Main); 1]>,
     sent_ms: u64,
     /// Whether a branch ended without any answer, so that nobody knows what came of it.
     is_silent: bool,
@@ -63,7 +64,7 @@ impl Journey {
         let state = State {
             pending,
             request: None,
-            sent: Vec::new(),
+            sent: SmallVec::new(),
             sent_ms: 0,
             is_silent: false,
             is_heard: false,
@@ -87,7 +88,7 @@ impl Journey {
     /// A branch is about to be sent.
     pub fn departs(&self, context: &Context, index: u16, branch: &Branch, target: &Target) {
         let mut state = self.state.lock();
-        if let Packet::Shared(request) = &context.packet {
+        if let Some(request) = context.packet.shared() {
             state.request = Some(Arc::clone(request));
         }
         let uri = if branch.uri.is_empty() { context.message().request_uri() } else { &branch.uri };
@@ -146,36 +147,34 @@ pub fn answered(context: &mut Context, branch: u16, transaction: &TransactionSta
 
 /// A 2xx: what it grants holds here too, and the client is told what holds.
 fn accept(context: &mut Context, journey: &Journey, branch: u16, transaction: &TransactionState) {
-    let node = Arc::clone(&context.node);
-    let response = context.message().clone();
+    let Context { node, packet, edits, events, keep_connection, scratch, worker, now_s, .. } = context;
+    let response = packet.message();
     let state = journey.state.lock();
     let Some((_, main)) = state.sent.iter().find(|(index, _)| *index == branch) else { return };
     let Some(request) = &state.request else { return };
     let Some(socket) = node.socket_by_name(main.socket).and_then(|id| node.socket(id)) else { return };
-    let mut lines = Vec::new();
+    scratch.clear();
     let listens = transaction.configuration.routes.location_events;
-    let now_s = context.now_s;
-    with_sink(context, listens, journey.connection, |sink| {
-        journey.front.with(&node, &journey.settings, now_s, |mid| {
-            mid.accepted(&request.message, &state.pending, &response, main, place(socket), &mut lines, sink)
+    let changes = Changes { node, events, leases: keep_connection };
+    changes.gather(listens, journey.connection, |sink| {
+        journey.front.with(node, &journey.settings, *now_s, |mid| {
+            mid.accepted(&request.message, &state.pending, response, main, place(socket), scratch, sink)
         })
     });
     drop(state);
-    node.counters.bump(context.worker, Stat::AcceptedForwards);
+    node.counters.bump(*worker, Stat::AcceptedForwards);
     // What the main registrar says about contacts is about ours, not about the client's.
     for name in [Name::Contact, Name::Expires, Name::Path] {
         for header in response.header_all(name) {
-            context.edits.remove_header(&header);
+            edits.remove_header(&header);
         }
     }
     for header in response.header_all(Name::Require) {
         if ascii::eq_ignore_case(header.value, b"outbound") {
-            context.edits.remove_header(&header);
+            edits.remove_header(&header);
         }
     }
-    for line in lines.split_inclusive(|byte| *byte == b'\n') {
-        context.edits.append_header(&response, line);
-    }
+    edits.append_lines(response, scratch);
 }
 
 /// All destinations have failed with `code`, or none could be used: answers the client from what is known here if
@@ -198,7 +197,7 @@ pub fn survive(context: &mut Context, code: u16) -> bool {
         state.is_silent |= code == 408;
         unanswered(&node, &journey, &state, now_s);
         state.is_over = true;
-        with_sink(context, listens, journey.connection, |sink| {
+        Changes::of(context).gather(listens, journey.connection, |sink| {
             journey.front.with(&node, &journey.settings, now_s, |mid| {
                 mid.survive(&message, &state.pending, &mut lines, sink)
             })
@@ -216,6 +215,19 @@ pub fn survive(context: &mut Context, code: u16) -> bool {
     } else {
         reply::stateless(context, outcome.status, outcome.reason.as_bytes(), &lines)
     }
+}
+
+/// Whether a transaction that has its final reply is that of a forwarded REGISTER whose answer was not dealt with, so that
+/// [`completed`] has to be called. It lets go of one that was.
+#[must_use]
+pub fn is_open(transaction: &TransactionState) -> bool {
+    let mut inner = transaction.lock();
+    let Some(journey) = &inner.journey else { return false };
+    let is_over = journey.state.lock().is_over;
+    if is_over {
+        inner.journey = None;
+    }
+    !is_over
 }
 
 /// The transaction of a forwarded REGISTER has its final reply: with `code`, made here (`local`) or received. The context
@@ -236,7 +248,7 @@ pub fn completed(context: &mut Context, transaction: &TransactionState, code: u1
     let Some(request) = state.request.clone() else { return };
     let listens = transaction.configuration.routes.location_events;
     let now_s = context.now_s;
-    with_sink(context, listens, None, |sink| {
+    Changes::of(context).gather(listens, None, |sink| {
         journey.front.with(&node, &journey.settings, now_s, |mid| {
             mid.rejected(&request.message, &state.pending, code, sink);
         });

@@ -22,8 +22,12 @@ pub const DIRTY: usize = 2_000_000;
 /// say so themselves, and are swept out when it is back.
 pub const DIRTY_AT_MOST: usize = 4_000_000;
 
-/// Rows that share a commit when write-back writes. Reading a row out of memory takes a microsecond under a lock.
-pub const FLUSH: usize = 4_096;
+/// Rows that share a commit when write-back writes beside requests: half a millisecond of work at a time, after which a
+/// worker that shares its processor has its turn.
+pub const FLUSH: usize = 512;
+
+/// The same when the server stops and nobody is served any more.
+pub const LAST_FLUSH: usize = 4_096;
 
 /// Rows that the loader reads at a time: large enough to be quick, small enough that nobody else waits for the
 /// database longer than some milliseconds.

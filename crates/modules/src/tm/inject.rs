@@ -14,7 +14,7 @@ use super::relay::{self, Options};
 use super::state::TransactionState;
 use crate::branch::{Branch, NO_Q};
 use crate::configuration::Configuration;
-use crate::context::{Context, EventParameters, Failure, Packet};
+use crate::context::{Context, EventParameters, Failure};
 use crate::core::MAX_BRANCHES;
 use crate::forward::{self, NoTarget};
 use crate::node::{Node, Socket};
@@ -227,7 +227,7 @@ fn inject(context: &mut Context, subject: Subject, injection: Injection) -> Flow
     other.configuration = Arc::clone(&state.configuration);
     (other.now_ms, other.now_s, other.route) = (context.now_ms, context.now_s, context.route);
     other.origin = state.origin;
-    other.packet = Packet::Shared(request);
+    other.packet.share(request);
     other.resolved.clone_from(&context.resolved);
     for branch in &injection.branches {
         if let Err(NoTarget::Resolve(host)) = forward::target(&other, branch) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use seawall_script::{Flow, Frame, Outcome, RouteKind};
 use seawall_transaction::proxy::check;
 use seawall_transaction::{CreateError, NewBranch, RequestMatch, TransactionId};
+use smallvec::SmallVec;
 
 use super::state::{Inner, Kept, SentBranch, TransactionState};
 use crate::branch::Branch;
@@ -34,16 +35,16 @@ pub enum Created {
 
 /// Matches the request against the transactions; retransmissions are answered again.
 pub fn matching(context: &mut Context) -> RequestMatch {
-    let node = Arc::clone(&context.node);
-    let Some(key) = node.keys.server_key(context.packet.message()) else { return RequestMatch::New };
+    let Some(key) = context.server_key() else { return RequestMatch::New };
+    let node = &context.node;
     let Some(shard) = node.shard(key.shard(node.shards())) else { return RequestMatch::New };
     shard.lock().request(context.now_ms, &key, context.packet.message(), &mut context.effects)
 }
 
 /// Makes the transaction of the context's request.
 pub fn create(context: &mut Context) -> Created {
+    let Some(key) = context.server_key() else { return Created::Failed };
     let node = Arc::clone(&context.node);
-    let Some(key) = node.keys.server_key(context.message()) else { return Created::Failed };
     let Some(shard) = node.shard(key.shard(node.shards())) else { return Created::Failed };
     let request = context.share_packet();
     let inner = Inner {
@@ -126,18 +127,22 @@ pub fn relay(context: &mut Context, options: Options) -> Flow {
         reply::send(context, objection.status(), objection.reason(), &lines);
         return Flow::Exit;
     }
-    let mut branches = Vec::with_capacity(1 + context.branches.len());
+    let mut branches = SmallVec::<[Branch; 1]>::new();
     // Every branch knows its Request-URI from here on, so that later routes can ask for it.
     branches.push(Branch { uri: context.request_uri().to_vec(), ..context.target.clone() });
-    branches.append(&mut context.branches.clone());
+    branches.extend(context.branches.iter().cloned());
     if let Some(proxy) = &options.proxy {
         for branch in branches.iter_mut().filter(|branch| branch.destination.is_empty()) {
             branch.destination = forward::as_uri(proxy);
         }
     }
+    let mut targets = SmallVec::new();
     for branch in &branches {
-        if let Err(NoTarget::Resolve(host)) = forward::target(context, branch) {
-            return context.wait_for_host(host, |context| relay(context, options));
+        match forward::target(context, branch) {
+            Err(NoTarget::Resolve(host)) => {
+                return context.wait_for_host(host, |context| relay(context, options));
+            }
+            found => targets.push(found.ok()),
         }
     }
     if context.transaction.is_none() {
@@ -147,13 +152,27 @@ pub fn relay(context: &mut Context, options: Options) -> Flow {
             Created::Failed => return Flow::Value(-2),
         }
     }
-    send_branches(context, branches, path, &options)
+    send_to(context, branches, &targets, path, &options)
 }
+
+/// The next hop of each branch, as far as it is known.
+type Targets = SmallVec<[Option<Target>; 2]>;
 
 /// Prepares every branch and gives those that are left to the transaction layer.
 pub(super) fn send_branches(
     context: &mut Context,
-    branches: Vec<Branch>,
+    branches: impl IntoIterator<Item = Branch>,
+    path: u64,
+    options: &Options,
+) -> Flow {
+    send_to(context, branches, &Targets::new(), path, options)
+}
+
+/// As [`send_branches`], for branches of which the next hops were found already.
+fn send_to(
+    context: &mut Context,
+    branches: impl IntoIterator<Item = Branch>,
+    targets: &Targets,
     path: u64,
     options: &Options,
 ) -> Flow {
@@ -163,10 +182,10 @@ pub(super) fn send_branches(
     let Ok(first) = shard.lock().next_branch(id) else { return Flow::FALSE };
     keep(context, &state);
     let mut unusable = None;
-    let mut new = Vec::with_capacity(branches.len());
-    for branch in branches {
+    let mut new = SmallVec::<[NewBranch<Target>; 2]>::new();
+    for (place, branch) in branches.into_iter().enumerate() {
         let index = first.saturating_add(u16::try_from(new.len()).unwrap_or(u16::MAX));
-        match prepare(context, branch, index, path) {
+        match prepare(context, branch, targets.get(place).copied().flatten(), index, path) {
             Ok((branch, sent)) => {
                 let mut inner = state.lock();
                 inner.branches.truncate(usize::from(index));
@@ -239,7 +258,7 @@ fn may_survive(context: &Context) -> bool {
 pub fn again(context: &mut Context) -> Flow {
     let path = context.node.keys.path_hash(context.message());
     let branch = context.target.clone();
-    send_branches(context, vec![branch], path, &Options { auto_477: false, proxy: None })
+    send_branches(context, [branch], path, &Options { auto_477: false, proxy: None })
 }
 
 /// Leaves with the transaction what its failure route will find.
@@ -267,16 +286,21 @@ pub fn keep(context: &Context, state: &TransactionState) {
 fn prepare(
     context: &mut Context,
     branch: Branch,
+    target: Option<Target>,
     index: u16,
     path: u64,
 ) -> Result<(NewBranch<Target>, SentBranch), Option<NoTarget>> {
     let Some((id, _)) = context.transaction else { return Err(None) };
+    let Some(route) = context.armed.branch else {
+        let (new, branch) = written(context, branch, target, id, index, path)?;
+        return Ok((new, SentBranch { branch, reply_route: None }));
+    };
     let edits = context.edits.clone();
     let armed = context.armed;
     let main = std::mem::replace(&mut context.target, branch);
-    let kept = context.armed.branch.is_none_or(|route| run_branch_route(context, route, index));
+    let kept = run_branch_route(context, route, index);
     let branch = std::mem::replace(&mut context.target, main);
-    let result = if kept { written(context, branch, id, index, path) } else { Err(None) };
+    let result = if kept { written(context, branch, None, id, index, path) } else { Err(None) };
     let reply_route = (context.armed.reply != armed.reply).then_some(context.armed.reply).flatten();
     context.edits = edits;
     context.armed = armed;
@@ -286,18 +310,24 @@ fn prepare(
 fn written(
     context: &mut Context,
     branch: Branch,
+    target: Option<Target>,
     id: TransactionId,
     index: u16,
     path: u64,
 ) -> Result<(NewBranch<Target>, Branch), Option<NoTarget>> {
-    let target = forward::target(context, &branch).map_err(Some)?;
+    let target = match target {
+        Some(known) => known,
+        None => forward::target(context, &branch).map_err(Some)?,
+    };
     if let Some(journey) = &context.journey {
         journey.departs(context, index, &branch, &target);
     }
-    let mut via_branch = Vec::with_capacity(96);
+    let mut via_branch = std::mem::take(&mut context.scratch);
+    via_branch.clear();
     context.node.keys.write_branch(id.branch(index), path, &mut via_branch);
-    let mut bytes = Vec::with_capacity(context.message().bytes().len() + 512);
+    let mut bytes = Vec::new();
     forward::write(context, &branch, &target, &via_branch, &mut bytes);
+    context.scratch = via_branch;
     Ok((NewBranch { index, target, bytes, timeouts_ms: None }, branch))
 }
 

@@ -7,6 +7,7 @@ use seawall_net::Origin;
 use seawall_script::RouteId;
 use seawall_sip::Edits;
 use seawall_transaction::Request;
+use smallvec::SmallVec;
 
 use crate::acc::Accounting;
 use crate::avps::Avps;
@@ -68,7 +69,7 @@ pub struct Inner {
     /// Message flags.
     pub flags: u32,
     /// Branches, in the order of their numbers in the transaction layer.
-    pub branches: Vec<SentBranch>,
+    pub branches: SmallVec<[SentBranch; 1]>,
     /// What `do_accounting` asked for.
     pub accounting: Accounting,
     /// Header lines for local replies.
@@ -98,6 +99,17 @@ pub struct Inner {
     pub expects: Option<Option<usize>>,
     /// The phones that are being woken for it.
     pub waits: Vec<Arc<crate::registrar::waking::Wait>>,
+}
+
+impl Inner {
+    /// Lets go of what no route asks for any more, because the final reply to a request other than INVITE was sent: the
+    /// transaction itself stays for seconds, to absorb repetitions. Not while one of its routes has not ended.
+    pub fn let_go(&mut self) {
+        if !self.is_busy {
+            self.branches = SmallVec::new();
+            self.kept = Kept::default();
+        }
+    }
 }
 
 /// A transaction's state, shared between the transaction layer and the routes that run for it.

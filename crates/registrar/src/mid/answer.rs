@@ -73,8 +73,9 @@ impl Mid<'_> {
             account.registrations.iter_mut().for_each(|registration| registration.rely_until(now_s));
             unsure.extend(account.registrations.iter().map(|registration| registration.key));
         }
-        let given = pending.given_aor.as_deref();
-        let Ok(register) = Register::read(message, given, self.policy, &pending.flags) else { return };
+        let Ok(register) = Register::read_again(message, pending.known(), self.policy, &pending.flags) else {
+            return;
+        };
         if let Some(account) = shard.account_mut(pending.hash, &pending.aor) {
             for registration in &mut account.registrations {
                 registration.count_cseq(register.callid, register.cseq);
@@ -213,8 +214,7 @@ impl Mid<'_> {
         if let Some(granted_s) = held.min() {
             shard.grants(&flight, flight.departed_s.saturating_add(granted_s));
         }
-        let given = pending.given_aor.as_deref();
-        let register = match Register::read(message, given, self.policy, &pending.flags) {
+        let register = match Register::read_again(message, pending.known(), self.policy, &pending.flags) {
             Ok(mut register) => {
                 save.note_flow(&mut register);
                 register
@@ -537,17 +537,22 @@ impl Mid<'_> {
 
     /// The interval that a 2xx lists for the contact that was sent as `value`.
     pub(super) fn find(&self, key: u64, value: &[u8], response: &Message) -> Option<Option<u32>> {
-        let sent = name_addr::NameAddr::parse(value).ok()?;
-        let sent = sent.parse_uri().ok()?;
+        let sent = match value {
+            // As we write nearly all: no URI has such a bracket in it.
+            [b'<', rest @ ..] => rest.split(|byte| *byte == b'>').next()?,
+            _ => name_addr::NameAddr::parse(value).ok()?.uri,
+        };
         let by_id = key != WHOLE_AOR && self.settings.insertion == Insertion::Parameter;
-        let is_it = |uri: &Uri<'_>| {
-            uri.equals(&sent) && (!by_id || contact::contact_id(self.settings, uri) == Some(key))
+        let equals = |listed: &[u8]| {
+            let (Ok(listed), Ok(sent)) = (Uri::parse(listed), Uri::parse(sent)) else { return false };
+            listed.equals(&sent) && (!by_id || contact::contact_id(self.settings, &listed) == Some(key))
         };
         let listed = contacts(response).take(MAX_LISTED).filter_map(|contact| match contact {
             Ok(Contact::Address(address)) => Some(address),
             _ => None,
         });
-        let mut ours = listed.filter(|address| address.parse_uri().is_ok_and(|uri| is_it(&uri)));
+        // Most main registrars list it byte for byte as it was sent.
+        let mut ours = listed.filter(|address| address.uri == sent || equals(address.uri));
         let param = |address: name_addr::NameAddr<'_>| {
             let value = address.param(b"expires").flatten()?;
             ascii::parse_u32(ascii::strip_quotes(value)).ok()

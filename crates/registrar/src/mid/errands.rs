@@ -134,18 +134,20 @@ impl Mid<'_> {
     /// The requests of our own that are due in one shard, at most `most`; each is to be sent, and its end told by
     /// [`done`](Mid::done).
     pub fn due(&self, shard: usize, most: usize, out: &mut Vec<Errand>) {
-        if self.upstream.waiting() == 0 {
+        let number = shard;
+        if self.upstream.waiting() == 0 || self.upstream.due_from_s(number) > self.second() {
             return;
         }
-        let mut shard = self.upstream.shard_at(shard);
+        let mut shard = self.upstream.shard_at(number);
         for _ in 0..most.min(ERRANDS_PER_CALL) {
             let Some(first) = shard.jobs.first_entry().filter(|first| first.key().0 <= self.second()) else {
-                return;
+                break;
             };
             let ((_, ticket), Job { aor, key }) = first.remove_entry();
             self.upstream.count_waiting(false);
             out.extend(self.take_up(&mut shard, &aor, key, ticket));
         }
+        self.upstream.set_due_from(number, shard.jobs.keys().next().map_or(u32::MAX, |(due_s, _)| *due_s));
     }
 
     /// Makes the request that is due, unless it is not wanted any more or has to wait for a client's.
@@ -203,6 +205,7 @@ impl Mid<'_> {
                 };
                 shard.jobs.insert((at_s, ticket), job);
             }
+            self.upstream.set_due_from(number, 0);
         }
     }
 
@@ -413,6 +416,7 @@ impl Mid<'_> {
             self.upstream.count_waiting(true);
         }
         shard.jobs.insert((due_s, ticket), Job { aor: aor.into(), key });
+        self.upstream.note_due(hash, due_s);
     }
 
     /// Drops a registration, and what was due for it.

@@ -34,6 +34,7 @@ mod request;
 mod settings;
 mod show;
 mod upstream;
+mod written;
 
 use seawall_location::Domain;
 use seawall_sip::{Message, Uri};

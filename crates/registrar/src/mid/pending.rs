@@ -1,5 +1,6 @@
 //! A REGISTER on its way to the main registrar: how it looks there, and what has to be known when its answer comes.
 
+use std::cell::OnceCell;
 use std::net::SocketAddr;
 
 use seawall_location::NameId;
@@ -11,8 +12,9 @@ use smallvec::SmallVec;
 use super::contact::{self, Place};
 use super::limits::{MAX_CONTACT_VALUE_LEN, REPEATED_MS};
 use super::registration::WHOLE_AOR;
-use super::settings::{Mode, Settings};
+use super::settings::{Insertion, Mode, Settings};
 use super::upstream::{Flight, Touch};
+use super::written::Written;
 use crate::aor::Aor;
 use crate::flags::SaveFlags;
 use crate::policy::Policy;
@@ -26,8 +28,8 @@ pub struct Pending {
     pub(super) order: u64,
     pub(super) hash: u64,
     pub(super) aor: Aor,
-    /// The `aor` argument, when there was one.
-    pub(super) given_aor: Option<Box<[u8]>>,
+    /// The methods of Allow as a bit mask.
+    pub(super) methods: u32,
     pub(super) flags: SaveFlags,
     pub(super) source: KeptSource,
     /// What the script adds to Contact URIs.
@@ -43,6 +45,8 @@ pub struct Pending {
     pub(super) is_late: bool,
     /// Header lines that tell which pushes are sent from here; empty for none.
     pub(super) push: Box<[u8]>,
+    /// The Contact values as they were sent first.
+    pub(super) written: OnceCell<Written>,
 }
 
 /// [`Source`], owned.
@@ -51,7 +55,7 @@ pub(super) struct KeptSource {
     received: Box<[u8]>,
     peer: (SocketAddr, &'static [u8]),
     socket: NameId,
-    host_port: Box<[u8]>,
+    host_port: SmallVec<[u8; 32]>,
     flags: u32,
     cflags: u32,
     attr: Box<[u8]>,
@@ -88,13 +92,38 @@ pub(super) struct Sent {
     pub(super) removes: bool,
 }
 
+/// Whether parameters can be copied as they stand: there are some, none of them can be ours to say, and nothing is to be left
+/// out. Both names of ours have a pair of letters that hardly any other has. Neither loop has a way out, so that each looks at
+/// many bytes at a time.
+fn is_copied(params: &[u8]) -> bool {
+    let is_plain = params.iter().fold(!params.is_empty(), |plain, byte| plain & (*byte > b' '));
+    let pairs = params.iter().zip(params.get(1..).unwrap_or_default());
+    let is_suspect = pairs.fold(params.ends_with(b";"), |found, (one, next)| {
+        let (one, next) = (one | 0x20, next | 0x20);
+        let (expires, received) = ((one == b'x') & (next == b'p'), (one == b'e') & (next == b'i'));
+        found | expires | received | ((one == b';') & (next == b';'))
+    });
+    is_plain && !is_suspect
+}
+
+/// Appends a part of a header field that may be folded, on one line.
+fn push_line(line: &mut Vec<u8>, part: &[u8]) {
+    // Without a way out of the loop it looks at many bytes at a time; hardly any value is folded.
+    let is_folded = part.iter().fold(false, |found, byte| found | matches!(byte, b'\r' | b'\n'));
+    if is_folded {
+        line.extend(part.iter().filter(|byte| !matches!(byte, b'\r' | b'\n')));
+    } else {
+        line.extend_from_slice(part);
+    }
+}
+
 impl KeptSource {
     pub(super) fn new(source: &Source<'_>) -> KeptSource {
         KeptSource {
             received: source.received.into(),
             peer: source.peer,
             socket: source.socket,
-            host_port: source.host_port.into(),
+            host_port: SmallVec::from_slice(source.host_port),
             flags: source.flags,
             cflags: source.cflags,
             attr: source.attr.into(),
@@ -134,6 +163,11 @@ impl Pending {
         &self.aor
     }
 
+    /// What need not be read again.
+    pub(super) fn known(&self) -> (&Aor, u32) {
+        (&self.aor, self.methods)
+    }
+
     /// Tells how long the main registrar has let wait for its answer. To be called before that is dealt with; a request
     /// that is not answered at all counts as late by itself.
     pub fn waited(&mut self, milliseconds: u64) {
@@ -156,31 +190,21 @@ impl Pending {
         for line in self.push.split_inclusive(|byte| *byte == b'\n') {
             edits.append_header(message, line);
         }
-        let mut line = Vec::new();
-        let has_expires = message.header(Name::Expires).is_some();
-        self.values(message, settings, policy, place, |value, expires_s| {
-            line.extend_from_slice(if line.is_empty() { b"" } else { b", " });
-            line.extend_from_slice(value);
-            let in_header = matches!(self.form, Form::Whole { .. }) && has_expires;
-            if let Some(expires_s) = expires_s.filter(|_| !in_header) {
-                line.extend_from_slice(b";expires=");
-                ascii::write_u32(&mut line, expires_s);
-            }
-        });
-        if !line.is_empty() {
+        let written = self.write(message, settings, policy, place);
+        if !written.line().is_empty() {
             let mut headers = message.header_all(Name::Contact);
             if let Some(first) = headers.next() {
-                edits.replace_value(&first, &line);
+                edits.replace_value(&first, written.line());
             }
             for other in headers {
                 edits.remove_header(&other);
             }
         }
+        // The values stay the same, whatever becomes of the intervals.
+        let _ = self.written.set(written);
         if let Some(expires_s) = self.header_expires_s() {
-            let mut digits = Vec::with_capacity(10);
-            ascii::write_u32(&mut digits, expires_s);
             for header in message.header_all(Name::Expires) {
-                edits.replace_value(&header, &digits);
+                edits.replace_value_with(&header, |text| ascii::write_u32(text, expires_s));
             }
         }
     }
@@ -244,14 +268,49 @@ impl Pending {
         place: Place<'_>,
         mut each: impl FnMut(&[u8], Option<u32>),
     ) {
-        let mut value = Vec::new();
+        let made;
+        let written = match self.written.get().filter(|written| written.is_for(place)) {
+            Some(known) => known,
+            None => {
+                made = self.write(message, settings, policy, place);
+                &made
+            }
+        };
+        for (value, expires_s) in written.values().zip(self.intervals()) {
+            each(value, expires_s);
+        }
+    }
+
+    /// The interval of each Contact value that is sent.
+    fn intervals(&self) -> SmallVec<[Option<u32>; 2]> {
+        match &self.form {
+            Form::All => SmallVec::new(),
+            Form::Whole { expires_s, .. } => [Some(*expires_s)].into_iter().collect(),
+            Form::Contacts(all) => {
+                all.iter().filter(|sent| sent.written).map(|sent| sent.expires_s).collect()
+            }
+        }
+    }
+
+    /// Makes the Contact values, and the header field of them.
+    fn write(&self, message: &Message, settings: &Settings, policy: &Policy, place: Place<'_>) -> Written {
+        let mut written = Written::new();
+        let in_header = message.header(Name::Expires).is_some();
+        let interval = |expires_s: Option<u32>, text: &mut Vec<u8>| {
+            if let Some(expires_s) = expires_s {
+                text.extend_from_slice(b";expires=");
+                ascii::write_u32(text, expires_s);
+            }
+        };
         match &self.form {
             Form::All => {}
             Form::Whole { expires_s, .. } => {
-                value.push(b'<');
-                contact::write_aor(settings, policy, &self.aor, place, &self.extra, &mut value);
-                value.push(b'>');
-                each(&value, Some(*expires_s));
+                let value = |text: &mut Vec<u8>| {
+                    text.push(b'<');
+                    contact::write_aor(settings, policy, &self.aor, place, &self.extra, text);
+                    text.push(b'>');
+                };
+                written.push(value, |text| interval(Some(*expires_s).filter(|_| !in_header), text));
             }
             Form::Contacts(all) => {
                 let addresses = contacts(message).filter_map(|contact| match contact {
@@ -259,12 +318,13 @@ impl Pending {
                     _ => None,
                 });
                 for (sent, address) in all.iter().zip(addresses).filter(|(sent, _)| sent.written) {
-                    value.clear();
-                    self.write_value(&address, sent.id, settings, place, &mut value);
-                    each(&value, sent.expires_s);
+                    let value =
+                        |text: &mut Vec<u8>| self.write_value(&address, sent.id, settings, place, text);
+                    written.push(value, |text| interval(sent.expires_s, text));
                 }
             }
         }
+        written.finish(place)
     }
 
     /// `display <uri>;params`: as the client wrote it but for the URI, on one line, and without what is ours to say.
@@ -276,21 +336,31 @@ impl Pending {
         place: Place<'_>,
         value: &mut Vec<u8>,
     ) {
-        let push_line = |value: &mut Vec<u8>, part: &[u8]| {
-            value.extend(part.iter().copied().filter(|byte| !matches!(byte, b'\r' | b'\n')));
-        };
+        let start = value.len();
         if !address.display.is_empty() {
             push_line(value, address.display);
             value.push(b' ');
         }
         value.push(b'<');
-        let user = address.parse_uri().ok().and_then(|uri| uri.user);
+        let user = match settings.insertion {
+            Insertion::Parameter => address.parse_uri().ok().and_then(|uri| uri.user),
+            Insertion::Username => None,
+        };
         contact::write_contact(settings, user, id, place, &self.extra, value);
         value.push(b'>');
+        let params = address.params.as_bytes();
+        if is_copied(params) && value.len() - start + params.len() <= MAX_CONTACT_VALUE_LEN {
+            value.push(b';');
+            value.extend_from_slice(params);
+            return;
+        }
         for param in address.params.iter() {
-            let is_ours =
-                [&b"expires"[..], b"received"].iter().any(|name| param.name.eq_ignore_ascii_case(name));
-            if !is_ours && value.len() + param.raw.len() <= MAX_CONTACT_VALUE_LEN {
+            let is_ours = match param.name.len() {
+                7 => param.name.eq_ignore_ascii_case(b"expires"),
+                8 => param.name.eq_ignore_ascii_case(b"received"),
+                _ => false,
+            };
+            if !is_ours && value.len() - start + param.raw.len() <= MAX_CONTACT_VALUE_LEN {
                 value.push(b';');
                 push_line(value, param.raw);
             }
@@ -306,6 +376,28 @@ impl Pending {
             Form::Contacts(sent) => {
                 sent.iter().filter(|sent| sent.written).filter_map(|sent| sent.expires_s).max()
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_copied_as_they_stand_only_where_nothing_is_ours_or_left_out() {
+        let check = |params: &str, expected| assert_eq!(is_copied(params.as_bytes()), expected, "{params}");
+        let instance =
+            "rinstance=0123456789abcdef;q=0.5;+sip.instance=\"<urn:uuid:f81d4fae-7dec-11d0-a765>\"";
+        check(instance, true);
+        check("x", true);
+        check("", false);
+        for name in ["expires", "EXPIRES", "ExPires", "received", "RECEIVED", "receIved"] {
+            check(&format!("{name}=1"), false);
+            check(&format!("{instance};{name}=1;reg-id=1"), false);
+        }
+        for odd in ["a ;b", "a;\r\n b", "a;", "a;;b", ";a;;", "a\tb"] {
+            check(odd, false);
         }
     }
 }

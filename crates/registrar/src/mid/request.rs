@@ -1,5 +1,7 @@
 //! `mid_registrar_save()`: what becomes of a REGISTER that a client sent (behaviour §7; mid_registrar 1.6.1).
 
+use std::cell::OnceCell;
+
 use seawall_location::{Entry, Sink};
 use seawall_sip::{Message, Name};
 use smallvec::SmallVec;
@@ -52,16 +54,16 @@ impl Mid<'_> {
                 verdict = self.serve(&save, &register, who, Bound::Outage, outgoing_s, reply, sink)?;
             }
             let push = self.policy.push.as_deref().map(|push| push.forwarded(&register)).unwrap_or_default();
-            Ok((verdict, register.aor, push))
+            Ok((verdict, (register.aor, register.methods), push))
         });
         match served {
             Err(reject) => Decision::Answered(save.refuse(request.message, reject, reply)),
             Ok((Verdict::Answered(outcome), ..)) => Decision::Answered(outcome),
-            Ok((Verdict::Forward(form), aor, push)) => Decision::Forward(Box::new(Pending {
+            Ok((Verdict::Forward(form), (aor, methods), push)) => Decision::Forward(Box::new(Pending {
                 order: 0,
                 hash: self.upstream.hash(&aor),
                 aor,
-                given_aor: request.aor.map(Box::from),
+                methods,
                 flags: request.flags.clone(),
                 source: KeptSource::new(&request.source),
                 extra: request.extra.into(),
@@ -72,6 +74,7 @@ impl Mid<'_> {
                 raised: false,
                 is_late: false,
                 push,
+                written: OnceCell::new(),
             })),
         }
     }
@@ -90,8 +93,8 @@ impl Mid<'_> {
             return None;
         }
         let save = self.save(&pending.flags, pending.source.source(self.is_own));
-        let given = pending.given_aor.as_deref();
-        let mut register = Register::read(message, given, self.policy, &pending.flags).ok()?;
+        let mut register =
+            Register::read_again(message, pending.known(), self.policy, &pending.flags).ok()?;
         save.note_flow(&mut register);
         let who = Who { flow: pending.flow, authenticated: pending.authenticated };
         match self.serve(&save, &register, who, Bound::Outage, None, reply, sink) {

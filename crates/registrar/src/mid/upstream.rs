@@ -40,6 +40,9 @@ pub struct Upstream {
     shards: Box<[Mutex<Shard>]>,
     /// Never used, since the shard index is masked by the number of shards; it saves an unchecked index.
     spare: Mutex<Shard>,
+    /// For each shard the second before which nothing of it is due, so that nobody locks it to find nothing. It is
+    /// written under the lock of the shard, and may be too early.
+    due_from_s: Box<[AtomicU32]>,
     tickets: AtomicU64,
     mains: Mutex<Vec<Arc<Main>>>,
     /// Own requests that wait to be sent, so that nobody locks shards to find none.
@@ -166,6 +169,7 @@ impl Upstream {
             key: (both as u64, (both >> 64) as u64),
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
             spare: Mutex::default(),
+            due_from_s: (0..SHARDS).map(|_| AtomicU32::new(u32::MAX)).collect(),
             tickets: AtomicU64::new(0),
             mains: Mutex::default(),
             waiting: AtomicUsize::new(0),
@@ -219,15 +223,36 @@ impl Upstream {
             IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
             IpAddr::V6(v6) => v6.octets(),
         };
-        let mut bytes = SmallVec::<[u8; 32]>::new();
-        bytes.extend_from_slice(&ip);
-        bytes.extend_from_slice(&peer.port().to_be_bytes());
-        bytes.extend_from_slice(transport);
-        self.hash(&bytes)
+        // The names of transports have eight letters at most, so that each is a number of its own.
+        let transport = transport.iter().fold(0u64, |name, byte| name << 8 | u64::from(*byte));
+        let words = [u128::from_be_bytes(ip), u128::from(transport) << 16 | u128::from(peer.port())];
+        self.hash(words.map(u128::to_le_bytes).as_flattened())
     }
 
     pub(super) fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
-        self.shard_at((hash >> 48) as usize & (self.shards.len().wrapping_sub(1)))
+        self.shard_at(self.number_of(hash))
+    }
+
+    fn number_of(&self, hash: u64) -> usize {
+        (hash >> 48) as usize & (self.shards.len().wrapping_sub(1))
+    }
+
+    /// The second before which nothing of a shard is due.
+    pub(super) fn due_from_s(&self, number: usize) -> u32 {
+        self.due_from_s.get(number).map_or(0, |due_s| due_s.load(Ordering::Relaxed))
+    }
+
+    /// Says what [`due_from_s`](Upstream::due_from_s) gives. The shard is locked.
+    pub(super) fn set_due_from(&self, number: usize, due_s: u32) {
+        if let Some(place) = self.due_from_s.get(number) {
+            place.store(due_s, Ordering::Relaxed);
+        }
+    }
+
+    /// Something of the shard of this hash, which is locked, is due at `due_s`.
+    pub(super) fn note_due(&self, hash: u64, due_s: u32) {
+        let number = self.number_of(hash);
+        self.set_due_from(number, self.due_from_s(number).min(due_s));
     }
 
     pub(super) fn shard_at(&self, number: usize) -> MutexGuard<'_, Shard> {

@@ -7,7 +7,11 @@ use crate::harness::{Phone, Server, mi};
 use crate::store::{Folder, kill};
 
 fn start(url: &str) -> Server {
-    Server::start(&format!(
+    Server::start(&script(url))
+}
+
+fn script(url: &str) -> String {
+    format!(
         r#"{MODULES}
 loadmodule "db_postgres.so"
 loadmodule "db_mysql.so"
@@ -18,7 +22,7 @@ route {{
 	send_reply(404, "Not Found");
 }}
 "#
-    ))
+    )
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -82,4 +86,55 @@ fn db_init_makes_a_file_and_changes_none_that_has_tables() {
     assert!(!wrong.status.success());
     assert!(text(&wrong.stderr).contains("no oracle databases") && !text(&wrong.stderr).contains("secret"));
     assert!(!run(&["ctl", "db-init", &url, "x"]).status.success());
+}
+
+/// The server does not start with this URL, and says why in these words.
+fn check_refused(url: &str, words: &[&str]) {
+    let folder = Folder::new();
+    let cfg = folder.file().with_extension("cfg");
+    std::fs::write(&cfg, script(url)).unwrap();
+    let output = run(&["run", "-f", &cfg.display().to_string(), "-l", "udp:127.0.0.1:0"]);
+    let said = text(&output.stderr);
+    assert!(!output.status.success() && words.iter().all(|word| said.contains(word)), "{said}");
+    assert!(!said.contains("p%40ss") && !said.contains("p@ss"), "{said}");
+}
+
+/// The connection to a database is encrypted where the URL says so, and a certificate is looked at.
+fn check_tls(kind: Kind) {
+    let database = servers::Server::start_with_tls(kind);
+    let url = database.url();
+    assert!(run(&["ctl", "db-init", &url]).status.success());
+    let encrypted = format!("{url}?sslmode=require");
+    let server = start(&encrypted);
+    Phone::udp(&server, "alice").register();
+    match kind {
+        Kind::Postgres => {
+            let seen = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+                        WHERE application_name = 'seawall' AND ssl";
+            assert_ne!(database.sql(seen), "0");
+        }
+        Kind::Mysql => {
+            // Whoever comes without TLS is not let in from now on.
+            database.sql("ALTER USER seawall@'%' REQUIRE SSL");
+            kill(server);
+            check_refused(&format!("{url}?sslmode=disable"), &["cannot be reached"]);
+            let server = start(&encrypted);
+            server.wait_for_log("1 bindings loaded");
+            kill(server);
+        }
+    }
+    // Nobody whom the system trusts has signed it.
+    check_refused(&format!("{url}?sslmode=verify-full"), &["cannot be reached"]);
+    let named = run(&["ctl", "db-init", &format!("{url}?tls_domain=dom1")]);
+    assert!(!named.status.success() && text(&named.stderr).contains("no parameter \"tls_domain\""));
+}
+
+#[test]
+fn connections_to_postgresql_can_be_encrypted() {
+    check_tls(Kind::Postgres);
+}
+
+#[test]
+fn connections_to_mariadb_can_be_encrypted() {
+    check_tls(Kind::Mysql);
 }

@@ -53,13 +53,18 @@ pub(super) async fn make(database: &Database, statements: &Statements) -> Result
         .map_err(|_| StorageError::Schema("the name of a table is no name".to_owned()))?;
     let mut steps = schema::create_location(database.url().kind(), &name, &[]);
     steps.push(schema::set_version(&statements.table, VERSION));
+    let mut failed = None;
     for sql in steps {
         // Another server may make it at the same time; whether it is right in the end is asked below.
         if let Err(error) = database.execute(&sql, &[]).await {
-            tracing::debug!("{}: {error}", statements.table);
+            failed.get_or_insert(error);
         }
     }
-    prepare(database, statements).await
+    // Whoever may not make tables is told so, and not that one is missing.
+    prepare(database, statements).await.map_err(|error| match failed {
+        Some(why) => StorageError::Schema(format!("the table `{}` cannot be made: {why}", statements.table)),
+        None => error,
+    })
 }
 
 /// The last change of each row, by primary key: those that are written and those that are deleted. Every change says

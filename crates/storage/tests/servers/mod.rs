@@ -33,6 +33,8 @@ pub struct Server {
     folder: PathBuf,
     port: u16,
     child: Option<Child>,
+    /// Whether it has a certificate.
+    has_tls: bool,
 }
 
 impl Server {
@@ -42,6 +44,20 @@ impl Server {
     /// It is not installed (`cargo xtask setup` does it), or does not start.
     #[must_use]
     pub fn start(kind: Kind) -> Server {
+        Server::start_with(kind, false)
+    }
+
+    /// A server with a certificate that it has signed itself.
+    ///
+    /// # Panics
+    /// As [`start`](Server::start).
+    #[must_use]
+    #[allow(dead_code, reason = "not every test program has one")]
+    pub fn start_with_tls(kind: Kind) -> Server {
+        Server::start_with(kind, true)
+    }
+
+    fn start_with(kind: Kind, has_tls: bool) -> Server {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("seawall-db-{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
@@ -54,8 +70,30 @@ impl Server {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port = listener.local_addr().expect("a port").port();
         drop(listener);
-        let mut server = Server { kind, folder, port, child: None };
+        let mut server = Server { kind, folder, port, child: None, has_tls };
         server.make();
+        if has_tls {
+            let mut certificate = server.unprivileged(Path::new("openssl"));
+            certificate.args([
+                "req",
+                "-x509",
+                "-newkey",
+                "rsa:2048",
+                "-nodes",
+                "-days",
+                "2",
+                "-subj",
+                "/CN=localhost",
+            ]);
+            output(certificate.args([
+                "-addext",
+                "subjectAltName=IP:127.0.0.1",
+                "-keyout",
+                "key.pem",
+                "-out",
+                "cert.pem",
+            ]));
+        }
         server.run();
         server.create_database();
         server
@@ -255,6 +293,19 @@ impl Server {
                 server
             }
         };
+        let file = |name: &str| self.folder.join(name).display().to_string();
+        match self.kind {
+            _ if !self.has_tls => {}
+            Kind::Postgres => {
+                let (certificate, key) = (file("cert.pem"), file("key.pem"));
+                server.args(["-c", "ssl=on", "-c", &format!("ssl_cert_file={certificate}")]);
+                server.args(["-c", &format!("ssl_key_file={key}")]);
+            }
+            Kind::Mysql => {
+                server.arg(format!("--ssl-cert={}", file("cert.pem")));
+                server.arg(format!("--ssl-key={}", file("key.pem")));
+            }
+        }
         let log = File::create(self.folder.join("log")).expect("a log");
         let copy = log.try_clone().expect("a log");
         server.stdin(Stdio::null()).stdout(log).stderr(copy);

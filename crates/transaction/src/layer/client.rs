@@ -1,7 +1,5 @@
 //! The calls about requests that are sent, and their responses.
 
-use std::sync::Arc;
-
 use seawall_sip::message::Message;
 
 use super::Layer;
@@ -114,12 +112,12 @@ impl<U: Clone, T: Target> Layer<U, T> {
     }
 
     /// A response has come, and routing logic has seen it: moves the branch on, acknowledges, passes it upstream or
-    /// keeps it for the choice of the best (RFC 3261 §16.7).
+    /// keeps a copy for the choice of the best (RFC 3261 §16.7).
     pub fn response(
         &mut self,
         now_ms: u64,
         token: BranchToken,
-        message: Arc<Message>,
+        message: &Message,
         relay: Relay,
         out: &mut Effects<U, T>,
     ) {

@@ -81,7 +81,7 @@ impl<U: Clone, T: Target> Layer<U, T> {
             self.with(now_ms, id, out, |transaction, step| transaction.repeat_reply(step));
             return Err(CreateError::Exists(id));
         }
-        let received = Received { key: *key, request };
+        let received = Received { key: *key, reply_to: request.reply_to, request: Some(request) };
         let id = self.insert(now_ms, Some(received), key.kind == RequestKind::Invite, context)?;
         self.insert_key(key.value, id.slot);
         self.counters.uas_transactions += 1;

@@ -35,7 +35,9 @@ pub struct Status {
 pub struct BranchStatus<T> {
     /// Status of the last response; 0 before the first.
     pub code: u16,
-    /// The last response; `None` before the first, and when the status was made here (timeout, not sent).
+    /// Whether that response was received; false before the first, and when the status was made here (timeout, not sent).
+    pub is_received: bool,
+    /// The final response, unless it was a 2xx, which has gone upstream at once.
     pub reply: Option<Arc<Message>>,
     /// Whether the final response is still to come.
     pub pending: bool,
@@ -50,10 +52,11 @@ impl<U: Clone, T: Target> Layer<U, T> {
         self.slab.get(id).map(|transaction| transaction.context.clone())
     }
 
-    /// The request that created the transaction; `None` for one that was made here.
+    /// The request that created the transaction; `None` for one that was made here, and for another than INVITE once its
+    /// final response was sent.
     #[must_use]
     pub fn request_of(&self, id: TransactionId) -> Option<Arc<Request<T>>> {
-        Some(self.slab.get(id)?.received.as_ref()?.request.clone())
+        self.slab.get(id)?.received.as_ref()?.request.clone()
     }
 
     /// How a transaction stands; `None` if it has ended.
@@ -79,6 +82,7 @@ impl<U: Clone, T: Target> Layer<U, T> {
         let branch = self.slab.get(id)?.branches.get(usize::from(branch))?;
         Some(BranchStatus {
             code: branch.status,
+            is_received: branch.is_received,
             reply: branch.reply.clone(),
             pending: branch.is_pending(),
             target: branch.target,

@@ -1,6 +1,6 @@
 //! The checks before a request is forwarded (RFC 3261 §16.3), as far as they depend on the proxy.
 
-use seawall_sip::{Message, Name, cseq, validate, via};
+use seawall_sip::{Message, Name, Via, cseq, validate, via};
 
 use crate::{keys::Keys, limits::MAX_VIAS};
 
@@ -69,11 +69,16 @@ pub fn check(request: &Message, keys: &Keys, path: u64, supported: &[&[u8]]) -> 
 /// comes by again but goes elsewhere is a spiral and no loop.
 #[must_use]
 pub fn is_loop(request: &Message, keys: &Keys, path: u64) -> bool {
-    via::vias(request)
-        .take(MAX_VIAS)
-        .filter_map(Result::ok)
-        .filter_map(|via| via.branch())
-        .any(|branch| keys.branch_path(branch) == Some(path))
+    let is_ours = |branch: &[u8]| keys.branch_path(branch) == Some(path);
+    // What comes from a client has one Via, which was taken apart when the message was scanned.
+    if let (Ok(top), Some(value), false) =
+        (Via::top(request), request.value(Name::Via), request.is_repeated(Name::Via))
+        && top.raw.len() == value.len()
+    {
+        return top.branch().is_some_and(is_ours);
+    }
+    let vias = via::vias(request).take(MAX_VIAS).filter_map(Result::ok);
+    vias.filter_map(|via| via.branch()).any(is_ours)
 }
 
 /// Whether everything that Proxy-Require lists is supported.

@@ -44,12 +44,10 @@ impl Forward<'_> {
     /// function are added to it, so that a caller with several branches gives each a copy. Content-Length is not
     /// touched.
     pub fn write(&self, request: &Message, edits: &mut Edits, out: &mut Vec<u8>) {
-        let start = out.len();
-        self.write_via(out);
-        out.extend_from_slice(self.first_headers);
-        // The lines are made where the message will stand, and then moved into the edit list: no other buffer.
-        edits.insert_header_first(request, out.get(start..).unwrap_or_default());
-        out.truncate(start);
+        edits.write_first_headers(request, |text| {
+            self.write_via(text);
+            text.extend_from_slice(self.first_headers);
+        });
         if let Some(uri) = self.request_uri {
             edits.set_request_uri(request, uri);
         }

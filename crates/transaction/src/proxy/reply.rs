@@ -21,6 +21,10 @@ pub fn strip_via(response: &Message, out: &mut Vec<u8>) {
 #[must_use]
 pub fn top_via_extent(message: &Message) -> Option<Span> {
     let header = message.header(Name::Via)?;
+    // As nearly all are: one value in its line, which was taken apart when the message was scanned.
+    if Via::top(message).is_ok_and(|via| via.raw.len() == header.value.len()) {
+        return Some(header.span);
+    }
     match Items::new(header.value).nth(1).and_then(|second| message.span_of(second)) {
         None => Some(header.span),
         Some(second) => Some(Span::between(header.value_span.start as usize, second.start as usize)),

@@ -233,7 +233,7 @@ impl Bench {
             None => self.note("dropped"),
             Some(found) => {
                 assert_eq!(found.branch, branch);
-                self.layer.response(self.now_ms, token, Arc::new(message), Relay::AsReceived, out);
+                self.layer.response(self.now_ms, token, &message, Relay::AsReceived, out);
             }
         }
     }

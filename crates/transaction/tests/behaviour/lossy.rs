@@ -119,7 +119,7 @@ impl Proxy {
     fn response(&mut self, now_ms: u64, message: Message) {
         let Some(OwnBranch::Transaction(token)) = self.keys.response_branch(&message) else { return };
         if self.layer.match_response(token, &message).is_some() {
-            self.layer.response(now_ms, token, Arc::new(message), Relay::AsReceived, &mut self.effects);
+            self.layer.response(now_ms, token, &message, Relay::AsReceived, &mut self.effects);
         }
     }
 

@@ -29,7 +29,7 @@ fn check(responses: &[(u64, u16)], expected: &[&str]) {
         seawall_sip::response_into(&mut bytes, &sent, status, b"Text", Some(b"t"), None, b"");
         let message = Message::parse(bytes).expect("a response");
         let Some(OwnBranch::Transaction(token)) = keys.response_branch(&message) else { panic!("not ours") };
-        layer.response(at_ms, token, message.into(), Relay::AsReceived, &mut out);
+        layer.response(at_ms, token, &message, Relay::AsReceived, &mut out);
         note(at_ms, &mut out);
     }
     while let Some(now_ms) = layer.poll_timeout() {

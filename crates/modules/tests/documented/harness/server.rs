@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use seawall_location::{Location, Settings};
 use seawall_modules::acc;
 use seawall_modules::configuration::Configuration;
-use seawall_modules::context::{Context, EventParameters, Failure, Packet as Message, Target};
+use seawall_modules::context::{Context, EventParameters, Failure, Target};
 use seawall_modules::event_routing::{self, Delivery, Subscription, Then};
 use seawall_modules::events::Gather;
 use seawall_modules::mid_registrar::{self, Answered, Fronts};
@@ -234,7 +234,7 @@ impl Server {
         self.watch(|server| {
             let is_request = message.is_request();
             let mut context = server.context(RouteKind::Request, origin);
-            context.packet = Message::Owned(message);
+            context.packet = message.into();
             if is_request { server.request(context) } else { server.response(context) }
         })
     }
@@ -279,7 +279,7 @@ impl Server {
         let route = self.node.configuration.load().routes.error.expect("an error_route");
         self.watch(|server| {
             let mut context = server.context(RouteKind::Error, seawall_modules::context::nowhere());
-            context.packet = Message::Owned(message);
+            context.packet = message.into();
             context.error = Some((code, text));
             server.go(context, Frame::new(route));
         })
@@ -530,7 +530,7 @@ impl Server {
         let node = Arc::clone(&self.node);
         let shard = node.shard(token.id.shard).unwrap();
         let Some(matched) = shard.lock().match_response(token, context.message()) else { return };
-        let message = Arc::new(context.message().clone());
+        let message = context.message().clone();
         let relayed = if matched.fresh {
             self.reply_routes(&mut context, token, &matched.context)
         } else {
@@ -547,7 +547,7 @@ impl Server {
         } else {
             relayed
         };
-        shard.lock().response(self.now_ms, token, message, relayed, &mut self.effects);
+        shard.lock().response(self.now_ms, token, &message, relayed, &mut self.effects);
         context.transaction = None;
         self.leave(context);
     }
@@ -566,7 +566,7 @@ impl Server {
             Answered::Again => {
                 let request = self.node.shard(token.id.shard).unwrap().lock().request_of(token.id).unwrap();
                 let mut again = self.context(RouteKind::Failure, state.origin);
-                again.packet = Message::Shared(request);
+                again.packet.share(request);
                 relay::restore(&mut again, token.id, state, Failure { code: 423, branch: token.branch });
                 assert_eq!(relay::again(&mut again), Flow::TRUE);
                 self.leave(again);
@@ -681,7 +681,7 @@ impl Server {
         state.lock().is_busy = true;
         let route = state.lock().armed.failure.take();
         let mut context = self.context(RouteKind::Failure, state.origin);
-        context.packet = Message::Shared(request);
+        context.packet.share(request);
         relay::restore(&mut context, id, state, failure);
         match route {
             Some(route) => self.go(context, Frame::new(route)),
@@ -744,7 +744,7 @@ impl Server {
 
 /// The response with the edits of the context and without our Via.
 fn edited(context: &mut Context) -> Vec<u8> {
-    let Message::Owned(message) = &context.packet else { return Vec::new() };
+    let Some(message) = context.packet.own() else { return Vec::new() };
     if let Some(via) = top_via_extent(message) {
         context.edits.delete(via);
     }

@@ -12,7 +12,7 @@ use crate::server::{Contender, Programs, Server, Setup};
 const ON: &str = "loadmodule \"event_routing.so\"\nmodparam(\"registrar\", \"pn_enable\", 1)\n\
                   modparam(\"registrar\", \"pn_providers\", \"apns, fcm\")\n";
 
-/// The parameters of a phone that is woken by FCM: a token of 152 characters, as FCM gives them.
+/// The parameters of a phone that is woken by FCM: a token of 130 characters, about as long as those of FCM.
 const PARAMS: &str = ";pn-provider=fcm;pn-param=my-project;pn-prid=fcmtoken-{user}\
                       -APA91bHun4MxP5egoKMwt2KZFBaFUH-1RYqxTW2SIqPFMFhZNHyTiBXv3ZyHfs8AbuYxNzTKYfVhJ9Xc\
                       -3wMDbV1Kz0T7dQGgUYi4vW2aNcRkLm5";

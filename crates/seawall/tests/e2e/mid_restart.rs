@@ -41,7 +41,7 @@ fn absorbing_goes_on_and_calls_arrive_after_a_kill_in_each_mode() {
         alice.register();
         registered(&mut bob, 600);
         // A phone that goes away without a word while nobody is there to notice.
-        registered(&mut Phone::udp(&front, "dave"), 2);
+        registered(&mut Phone::udp(&front, "dave"), 5);
         assert_eq!(mi::contacts(&main, "dave@127.0.0.1").len(), 1, "mode {mode}");
         mi::result(&front, "ul_flush", json!({}));
         let served = mi::statistic(&main, "registrar:accepted_regs");

@@ -167,11 +167,16 @@ impl Phone {
         match &mut self.wire {
             Wire::Udp(socket, _) => {
                 let mut buffer = vec![0; 65536];
-                socket.set_read_timeout(Some(time.max(Duration::from_millis(1)))).unwrap();
-                match socket.recv(&mut buffer) {
-                    Ok(length) => Some(Message::parse(&buffer[..length])),
-                    Err(error) if is_timeout(&error) => None,
-                    Err(error) => panic!("{error}"),
+                loop {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    socket.set_read_timeout(Some(left.max(Duration::from_millis(1)))).unwrap();
+                    match socket.recv(&mut buffer) {
+                        Ok(length) => return Some(Message::parse(&buffer[..length])),
+                        Err(error) if is_timeout(&error) => return None,
+                        // A wait with a limit is not taken up again by itself when the process was stopped meanwhile.
+                        Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                        Err(error) => panic!("{error}"),
+                    }
                 }
             }
             Wire::Tcp(stream, buffered) => loop {
@@ -187,6 +192,7 @@ impl Phone {
                     Ok(length) => buffered.extend_from_slice(&part[..length]),
                     Err(error) if is_timeout(&error) => return None,
                     Err(error) if error.kind() == ErrorKind::ConnectionReset => return None,
+                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
                     Err(error) => panic!("{error}"),
                 }
             },

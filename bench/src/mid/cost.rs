@@ -18,6 +18,8 @@ const TIMES: u32 = 20;
 const FEWER: u64 = 1_000;
 /// Requests of the longer run.
 const MORE: u64 = 3_000;
+/// Operations in flight at most, where a rate is given.
+const MOST_IN_FLIGHT: usize = 1024;
 /// How long a slow server is waited for under callgrind: nothing should be sent twice.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -33,6 +35,10 @@ pub struct CostArgs {
     /// Refreshes in each round.
     #[arg(long, default_value_t = 50_000)]
     pub count: u64,
+    /// Refreshes a second, the same for all: a server that is not busy wakes up for each request, which costs it more than
+    /// the request does. Without it each kind goes as fast as it can, which is slower where a main registrar is waited for.
+    #[arg(long)]
+    pub rate: Option<f64>,
     /// Also count instructions under callgrind.
     #[arg(long)]
     pub instructions: bool,
@@ -146,13 +152,17 @@ fn processor_us(args: &CostArgs, fate: Fate, main: &MainRegistrar) -> Result<f64
         pace: Pace::Closed { window: 32 },
         ..Work::once(Operation::Register, args.users)
     };
+    let pace = match args.rate {
+        Some(rate_per_s) => Pace::Open { rate_per_s, most_in_flight: MOST_IN_FLIGHT },
+        None => Pace::Closed { window: 32 },
+    };
     let mut used_ns = 0;
     drive(args, &front, &mut |generator| {
         settle(generator, &work(args.users.into()))?;
         // Once more, so that everything has grown to its size.
         settle(generator, &work(args.users.into()))?;
         let before_ns = front.cpu_ns()?;
-        settle(generator, &work(args.count))?;
+        settle(generator, &Work { pace, ..work(args.count) })?;
         used_ns = front.cpu_ns()?.saturating_sub(before_ns);
         Ok(())
     })?;

@@ -205,15 +205,16 @@ impl<'m> Register<'m> {
             Whose::Given(uri) => aor::canonical_text(uri, policy, &mut register.aor)?,
             Whose::Known(aor, _) => register.aor.extend_from_slice(aor),
         }
-        register.place = domain.map(|domain| domain.place(&register.aor));
-        if let (Some(domain), Some(place)) = (domain, register.place) {
+        let expected = domain.map(|domain| (domain, domain.place(&register.aor)));
+        if let Some((domain, place)) = expected {
             domain.expect(place);
+            register.place = Some(place);
         }
         register.methods = match whose {
             Whose::Known(_, methods) => methods,
             Whose::To | Whose::Given(_) => methods::allowed(message),
         };
-        if let (Some(domain), Some(place)) = (domain, register.place) {
+        if let Some((domain, place)) = expected {
             domain.expect_record(place);
         }
         if flags.path != PathMode::Ignore {

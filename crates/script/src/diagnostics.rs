@@ -213,7 +213,7 @@ impl Shown {
             text.extend(chunk.invalid().iter().map(|_| '?'));
         }
         // A tab would make the caret's column depend on the terminal.
-        Shown { text: text.replace(['\t', '\r'], " ") }
+        Shown { text: without_passwords(&text.replace(['\t', '\r'], " ")) }
     }
 
     fn floor(&self, mut at: usize) -> usize {
@@ -223,6 +223,31 @@ impl Shown {
         }
         at
     }
+}
+
+/// The text with the passwords of URLs (`scheme://user:password@host`) as stars, one for a byte: a report is copied to people
+/// who must not know them.
+fn without_passwords(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("://") {
+        shown.push_str(before);
+        shown.push_str("://");
+        rest = after;
+        let end = after.find(|next: char| next.is_whitespace() || matches!(next, '"' | '\''));
+        let url = after.get(..end.unwrap_or(after.len())).unwrap_or_default();
+        // A password may contain any of the delimiters, an address none of them.
+        if let Some((user, more)) = url.split_once(':')
+            && let Some((password, _)) = more.rsplit_once('@')
+        {
+            shown.push_str(user);
+            shown.push(':');
+            shown.extend(password.bytes().map(|_| '*'));
+            rest = after.get(user.len() + 1 + password.len()..).unwrap_or_default();
+        }
+    }
+    shown.push_str(rest);
+    shown
 }
 
 fn render_one(renderer: &Renderer, diagnostic: &Diagnostic, name: &str, shown: Option<&Shown>) -> String {
@@ -248,4 +273,26 @@ fn render_one(renderer: &Renderer, diagnostic: &Diagnostic, name: &str, shown: O
         group = group.element(Level::HELP.message(help.as_str()));
     }
     renderer.render(&[group])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expected: &str) {
+        let shown = without_passwords(text);
+        assert_eq!(shown, expected);
+        assert_eq!(shown.len(), text.len(), "carets stay where they are");
+    }
+
+    #[test]
+    fn passwords_in_urls_are_not_shown() {
+        check("\"mysql://u:s\u{e9}cret@h/db\")", "\"mysql://u:*******@h/db\")");
+        check("a://u:p@:/x@h b://u@h:1 'c://:x@h'", "a://u:*****@h b://u@h:1 'c://:*@h'");
+        check(
+            "\"sqlite:///var/x.db\" \"http://h:80/a\" \"x@y\"",
+            "\"sqlite:///var/x.db\" \"http://h:80/a\" \"x@y\"",
+        );
+        check("://", "://");
+    }
 }

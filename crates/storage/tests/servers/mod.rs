@@ -328,6 +328,10 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        // After a test that has failed, processes that stand still would not notice that their server is gone.
+        if let Some(child) = &self.child {
+            let _ = Command::new("pkill").args(["-CONT", "-P", &child.id().to_string()]).status();
+        }
         self.kill();
         let _ = std::fs::remove_dir_all(&self.folder);
     }

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use seawall_location::{Domain, Location, NameId, Settings};
+use seawall_registrar::methods::Memo;
 use seawall_registrar::{Added, Policy, Save, SaveFlags, Source};
 use seawall_sip::build::Response;
 use seawall_sip::{Framing, Message, Uri, ViaFix, validate};
@@ -63,6 +64,7 @@ pub(crate) struct Registrar<'a> {
     domain: &'a Domain,
     policy: Policy,
     flags: SaveFlags,
+    allow: Memo,
     socket: NameId,
     message: Message,
     headers: Vec<u8>,
@@ -75,6 +77,7 @@ impl<'a> Registrar<'a> {
             domain,
             policy: Policy::default(),
             flags: SaveFlags::default(),
+            allow: Memo::default(),
             socket: domain.names().intern(b"udp:127.0.0.1:5060").unwrap_or(NameId::NONE),
             message: Message::empty(),
             headers: Vec::new(),
@@ -107,8 +110,14 @@ impl<'a> Registrar<'a> {
             random: 0,
             unproven: Some(Added { needed: 0, optional: 70 }),
         };
-        let save =
-            Save { now_s: NOW_S, policy: &self.policy, flags: &self.flags, domain: self.domain, source };
+        let save = Save {
+            now_s: NOW_S,
+            policy: &self.policy,
+            flags: &self.flags,
+            domain: self.domain,
+            source,
+            allow: Some(&self.allow),
+        };
         self.headers.clear();
         self.reply.clear();
         let outcome = save.handle(&self.message, None, &mut self.headers, &mut ());

@@ -233,6 +233,8 @@ pub struct Context {
     pub outputs: Vec<(seawall_script::Output, seawall_script::Value)>,
     /// Scratch space for output, kept for its capacity.
     pub scratch: Vec<u8>,
+    /// The lists of methods that phones sent lately.
+    pub allow: seawall_registrar::methods::Memo,
     /// What a forwarded message is made in, kept for its capacity.
     pub workspace: crate::forward::Workspace,
 }
@@ -300,6 +302,7 @@ impl Context {
             waiting: None,
             outputs: Vec::new(),
             scratch: Vec::new(),
+            allow: seawall_registrar::methods::Memo::default(),
             workspace: crate::forward::Workspace::default(),
         }
     }

@@ -44,6 +44,7 @@ const PURE_LIBRARIES: &[&str] = &[
     "smallvec",
     "subtle",
     "thiserror",
+    "wide",
 ];
 
 /// Not in the house, and free to use it: the load generator, what is counted of the pure crates, and the chores.

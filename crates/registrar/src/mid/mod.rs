@@ -98,7 +98,7 @@ impl<'a> Mid<'a> {
     where
         'a: 'b,
     {
-        Save { now_s: self.now_s, policy: self.policy, flags, domain: self.domain, source }
+        Save { now_s: self.now_s, policy: self.policy, flags, domain: self.domain, source, allow: None }
     }
 
     /// The present second in 32 bits.

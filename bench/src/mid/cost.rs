@@ -51,6 +51,15 @@ pub struct CostArgs {
     /// CPU of the generator.
     #[arg(long, default_value_t = 1)]
     pub generator_cpu: usize,
+    /// CPU of the Kamailio behind it: that of the generator if left out, so that Seawall has its own for itself.
+    #[arg(long)]
+    pub main_cpu: Option<usize>,
+    /// The generator never sleeps: otherwise Seawall has to wake it for its answers, which costs as much as half a refresh.
+    #[arg(long)]
+    pub busy_poll: bool,
+    /// Only these lines of the table, counted from 0, and the first one.
+    #[arg(long, value_delimiter = ',')]
+    pub only: Vec<usize>,
     /// The Seawall to measure.
     #[arg(long, default_value = "target/release/seawall")]
     pub seawall: PathBuf,
@@ -111,18 +120,21 @@ impl Fate {
 /// [`Error::Server`] when a server does not start or requests were lost, [`Error::System`] when the machine refuses
 /// something.
 pub fn cli(args: &CostArgs) -> Result<(), Error> {
-    let main = MainRegistrar::start(&args.kamailio)?;
+    let is_wanted = |place: &usize| args.only.is_empty() || *place == 0 || args.only.contains(place);
+    let wanted: Vec<Fate> =
+        (0..ALL.len()).filter(is_wanted).filter_map(|place| ALL.get(place)).copied().collect();
+    let main = MainRegistrar::start(&args.kamailio, Some(args.main_cpu.unwrap_or(args.generator_cpu)))?;
     if !args.only_instructions {
-        let mut rounds: Vec<Vec<f64>> = vec![Vec::new(); ALL.len()];
+        let mut rounds: Vec<Vec<f64>> = vec![Vec::new(); wanted.len()];
         for repetition in 0..args.repetitions.max(1) {
             eprintln!("round {} of {}", repetition + 1, args.repetitions);
-            for (fate, all) in ALL.iter().zip(&mut rounds) {
+            for (fate, all) in wanted.iter().zip(&mut rounds) {
                 all.push(processor_us(args, *fate, &main)?);
             }
         }
         println!("| REGISTER | CPU us (user and system) | against a registrar |\n|---|--:|--:|");
         let plain = rounds.first().cloned().unwrap_or_default();
-        for (fate, all) in ALL.iter().zip(&rounds) {
+        for (fate, all) in wanted.iter().zip(&rounds) {
             let ratios = all.iter().zip(&plain).map(|(each, plain)| each / plain).collect();
             println!("| {} | {:.2} | {:.2} |", fate.name(), median(all.clone()), median(ratios));
         }
@@ -130,7 +142,7 @@ pub fn cli(args: &CostArgs) -> Result<(), Error> {
     if args.instructions {
         println!("\n| REGISTER | instructions | against a registrar |\n|---|--:|--:|");
         let mut plain = 0.0;
-        for fate in ALL {
+        for fate in wanted {
             eprintln!("instructions: {}", fate.name());
             let (fewer, more) =
                 (instructions(args, fate, &main, FEWER)?, instructions(args, fate, &main, MORE)?);
@@ -192,7 +204,8 @@ fn drive(
     front: &Front,
     act: &mut (dyn FnMut(&mut Generator) -> Result<(), Error> + Send),
 ) -> Result<(), Error> {
-    let options = Options { cpu: Some(args.generator_cpu), ..Options::new(front.address()) };
+    let options =
+        Options { cpu: Some(args.generator_cpu), busy_poll: args.busy_poll, ..Options::new(front.address()) };
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| act(&mut Generator::open(options)?));
         thread.join().unwrap_or_else(|_| {

@@ -1,6 +1,9 @@
 //! The deadlines of a shard.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+};
 
 /// A point in time that never comes.
 pub(crate) const NEVER: u64 = u64::MAX;
@@ -11,6 +14,8 @@ pub(crate) const NEVER: u64 = u64::MAX;
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     heap: BinaryHeap<Reverse<Deadline>>,
+    /// Deadlines in their order; what would not keep it is in the heap.
+    line: VecDeque<Deadline>,
 }
 
 /// When a slot wants to be looked at. Ordered by time first.
@@ -26,15 +31,31 @@ impl Queue {
         self.heap.push(Reverse(deadline));
     }
 
+    /// As [`push`](Queue::push), for one of many that are all as far ahead, so that each comes behind those before it: that
+    /// costs no search.
+    pub fn push_behind(&mut self, deadline: Deadline) {
+        if self.line.back().is_some_and(|last| last.at_ms > deadline.at_ms) {
+            self.push(deadline);
+        } else {
+            self.line.push_back(deadline);
+        }
+    }
+
     /// The earliest deadline; it may turn out to be void.
     pub fn next_ms(&self) -> Option<u64> {
-        self.heap.peek().map(|Reverse(deadline)| deadline.at_ms)
+        let first = self.heap.peek().map(|Reverse(deadline)| deadline.at_ms);
+        let line = self.line.front().map(|deadline| deadline.at_ms);
+        first.into_iter().chain(line).min()
     }
 
     /// Takes a deadline that has come, earliest first.
     pub fn pop_due(&mut self, now_ms: u64) -> Option<Deadline> {
         if self.next_ms()? > now_ms {
             return None;
+        }
+        let line = self.line.front().map_or(NEVER, |deadline| deadline.at_ms);
+        if self.heap.peek().is_none_or(|Reverse(deadline)| deadline.at_ms > line) {
+            return self.line.pop_front();
         }
         self.heap.pop().map(|Reverse(deadline)| deadline)
     }

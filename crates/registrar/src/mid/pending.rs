@@ -28,6 +28,8 @@ pub struct Pending {
     pub(super) order: u64,
     pub(super) hash: u64,
     pub(super) aor: Aor,
+    /// Where that is in the table of bindings.
+    pub(super) seat: Option<seawall_location::Place>,
     /// The methods of Allow as a bit mask.
     pub(super) methods: u32,
     pub(super) flags: SaveFlags,

@@ -42,7 +42,7 @@ impl Mid<'_> {
         let save = self.save(request.flags, request.source);
         let flow = self.upstream.flow(request.source.peer);
         let who = Who { flow, authenticated: request.authenticated };
-        let read = Register::read(request.message, request.aor, self.policy, request.flags);
+        let read = Register::read_for(request.message, request.aor, self.policy, request.flags, self.domain);
         let served = read.and_then(|mut register| {
             save.note_flow(&mut register);
             let outgoing_s = request.outgoing_expires_s;
@@ -54,28 +54,31 @@ impl Mid<'_> {
                 verdict = self.serve(&save, &register, who, Bound::Outage, outgoing_s, reply, sink)?;
             }
             let push = self.policy.push.as_deref().map(|push| push.forwarded(&register)).unwrap_or_default();
-            Ok((verdict, (register.aor, register.methods), push))
+            Ok((verdict, (register.aor, register.place, register.methods), push))
         });
         match served {
             Err(reject) => Decision::Answered(save.refuse(request.message, reject, reply)),
             Ok((Verdict::Answered(outcome), ..)) => Decision::Answered(outcome),
-            Ok((Verdict::Forward(form), (aor, methods), push)) => Decision::Forward(Box::new(Pending {
-                order: 0,
-                hash: self.upstream.hash(&aor),
-                aor,
-                methods,
-                flags: request.flags.clone(),
-                source: KeptSource::new(&request.source),
-                extra: request.extra.into(),
-                flow,
-                authenticated: request.authenticated,
-                mode: self.settings.mode,
-                form,
-                raised: false,
-                is_late: false,
-                push,
-                written: OnceCell::new(),
-            })),
+            Ok((Verdict::Forward(form), (aor, seat, methods), push)) => {
+                Decision::Forward(Box::new(Pending {
+                    order: 0,
+                    hash: self.upstream.hash(&aor),
+                    aor,
+                    seat,
+                    methods,
+                    flags: request.flags.clone(),
+                    source: KeptSource::new(&request.source),
+                    extra: request.extra.into(),
+                    flow,
+                    authenticated: request.authenticated,
+                    mode: self.settings.mode,
+                    form,
+                    raised: false,
+                    is_late: false,
+                    push,
+                    written: OnceCell::new(),
+                }))
+            }
         }
     }
 
@@ -116,8 +119,9 @@ impl Mid<'_> {
         sink: &mut dyn Sink,
     ) -> Result<Verdict, Reject> {
         let hash = self.upstream.hash(&register.aor);
-        let mut shard = self.upstream.shard(hash);
-        let mut entry = self.domain.lock(&register.aor, self.now_s);
+        let mut shard = self.upstream.shard_expecting(hash);
+        let place = register.place.unwrap_or_else(|| self.domain.place(&register.aor));
+        let mut entry = self.domain.lock_at(place, &register.aor, self.now_s);
         // Expired bindings that the wheel has not come to yet must neither match nor count.
         if entry.has_expired() {
             entry.purge(sink);

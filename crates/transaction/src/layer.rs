@@ -16,7 +16,7 @@ use crate::{
     keys::{Keys, ServerKey},
     limits::MAX_TRANSACTIONS_PER_SHARD,
     marks::{Mark, Marks},
-    queue::{Deadline, NEVER, Queue},
+    queue::{Ahead, Deadline, NEVER, Queue},
     shelf::Shelf,
     slab::Slab,
     timers::Timers,
@@ -195,7 +195,12 @@ impl<U: Clone, T: Target> Layer<U, T> {
         let at_ms = transaction.due_ms().min(now_ms + horizon_ms.max(1));
         if at_ms < transaction.armed_ms {
             transaction.armed_ms = at_ms;
-            self.queue.push(Deadline { at_ms, slot: id.slot, generation: id.generation });
+            let deadline = Deadline { at_ms, slot: id.slot, generation: id.generation };
+            if at_ms == now_ms + u64::from(transaction.timers.t1_ms) {
+                self.queue.push_behind(Ahead::T1, deadline);
+            } else {
+                self.queue.push(deadline);
+            }
         }
         Some(result)
     }

@@ -62,9 +62,7 @@ impl Mid<'_> {
             account.registrations.iter_mut().for_each(|registration| registration.rely_until(now_s));
             unsure.extend(account.registrations.iter().map(|registration| registration.key));
         }
-        let Ok(register) = Register::read_again(message, pending.known(), self.policy, &pending.flags) else {
-            return;
-        };
+        let Ok(register) = pending.register(message, self.policy) else { return };
         if let Some(account) = shard.account_mut(pending.hash, &pending.aor) {
             for registration in &mut account.registrations {
                 registration.count_cseq(register.callid, register.cseq);
@@ -203,7 +201,7 @@ impl Mid<'_> {
         if let Some(granted_s) = held.min() {
             shard.grants(&flight, flight.departed_s.saturating_add(granted_s));
         }
-        let register = match Register::read_again(message, pending.known(), self.policy, &pending.flags) {
+        let register = match pending.register(message, self.policy) {
             Ok(mut register) => {
                 save.note_flow(&mut register);
                 register

@@ -1,7 +1,7 @@
 //! What the 2xx of a main registrar lists, held against what was sent (behaviour §7, "Reply").
 
 use seawall_sip::name_addr::{self, Contact, contacts};
-use seawall_sip::{Message, Uri, ascii, cseq};
+use seawall_sip::{Message, Name, Params, Uri, ascii, cseq};
 use smallvec::SmallVec;
 
 use super::contact::{self, Place};
@@ -75,6 +75,9 @@ impl Mid<'_> {
             [b'<', rest @ ..] => rest.split(|byte| *byte == b'>').next()?,
             _ => name_addr::NameAddr::parse(value).ok()?.uri,
         };
+        if let Some(interval) = find_first(sent, response) {
+            return Some(interval);
+        }
         let by_id = key != WHOLE_AOR && self.settings.insertion == Insertion::Parameter;
         let equals = |listed: &[u8]| {
             let (Ok(listed), Ok(sent)) = (Uri::parse(listed), Uri::parse(sent)) else { return false };
@@ -91,5 +94,48 @@ impl Mid<'_> {
             ascii::parse_u32(ascii::strip_quotes(value)).ok()
         };
         ours.next().map(param)
+    }
+}
+
+/// The interval that a 2xx lists for a contact, when it lists that one alone in its first line, byte for byte as it was sent.
+fn find_first(sent: &[u8], response: &Message) -> Option<Option<u32>> {
+    let value = response.header(Name::Contact)?.value;
+    let params = value.strip_prefix(b"<")?.strip_prefix(sent)?.strip_prefix(b">")?;
+    // More contacts follow, or a quoted text holds what looks like that.
+    if params.contains(&b',') {
+        return None;
+    }
+    let expires = Params::after(params).ok()?.value(b"expires");
+    Some(expires.and_then(|value| ascii::parse_u32(ascii::strip_quotes(value)).ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_contact_that_is_listed_as_it_was_sent_is_found_without_reading_the_list() {
+        let check = |contact: &str, expected| {
+            let head = "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\n";
+            let response = Message::parse(format!("{head}{contact}\r\n").into_bytes()).unwrap();
+            assert_eq!(find_first(b"sip:u@h;ctid=1", &response), expected, "{contact}");
+        };
+        check("Contact: <sip:u@h;ctid=1>;expires=60\r\n", Some(Some(60)));
+        check("Contact: <sip:u@h;ctid=1> ; q=1 ; Expires = 60\r\n", Some(Some(60)));
+        check("Contact: <sip:u@h;ctid=1>;x=\";expires=9\";expires=\"60\"\r\n", Some(Some(60)));
+        check("Contact: <sip:u@h;ctid=1>\r\nContact: <sip:u@h;ctid=2>;expires=70\r\n", Some(None));
+        check("Contact: <sip:u@h;ctid=1>;expires=none\r\n", Some(None));
+        // These are for who reads the whole list.
+        for other in [
+            "",
+            "Contact: <sip:u@h;ctid=1>;expires=60, <sip:u@h;ctid=2>;expires=70\r\n",
+            "Contact: <sip:u@h;ctid=2>;expires=70, <sip:u@h;ctid=1>;expires=60\r\n",
+            "Contact: sip:u@h;ctid=1;expires=60\r\n",
+            "Contact: \"U\" <sip:u@h;ctid=1>;expires=60\r\n",
+            "Contact: <sip:u@h;ctid=1>;x=\",\";expires=60\r\n",
+            "Contact: <sip:u@h;ctid=1>junk\r\n",
+        ] {
+            check(other, None);
+        }
     }
 }

@@ -14,6 +14,7 @@ use super::upstream::{Shard, Touch};
 use super::{Mid, Request};
 use crate::plan::{Fate, Plan, Step};
 use crate::policy::MatchingMode;
+use crate::reading::Reading;
 use crate::reject::Reject;
 use crate::request::{Register, Wish};
 use crate::save::{Added, Outcome, Save, Source};
@@ -54,17 +55,20 @@ impl Mid<'_> {
                 verdict = self.serve(&save, &register, who, Bound::Outage, outgoing_s, reply, sink)?;
             }
             let push = self.policy.push.as_deref().map(|push| push.forwarded(&register)).unwrap_or_default();
-            Ok((verdict, (register.aor, register.place, register.methods), push))
+            let is_forwarded = matches!(verdict, Verdict::Forward(_));
+            let reading = if is_forwarded { Reading::of(&register) } else { None };
+            Ok((verdict, (register.aor, register.place, register.methods), reading, push))
         });
         match served {
             Err(reject) => Decision::Answered(save.refuse(request.message, reject, reply)),
             Ok((Verdict::Answered(outcome), ..)) => Decision::Answered(outcome),
-            Ok((Verdict::Forward(form), (aor, seat, methods), push)) => {
+            Ok((Verdict::Forward(form), (aor, seat, methods), reading, push)) => {
                 Decision::Forward(Box::new(Pending {
                     order: 0,
                     hash: self.upstream.hash(&aor),
                     aor,
                     seat,
+                    reading,
                     methods,
                     flags: request.flags.clone(),
                     source: KeptSource::new(&request.source),
@@ -96,8 +100,7 @@ impl Mid<'_> {
             return None;
         }
         let save = self.save(&pending.flags, pending.source.source(self.is_own));
-        let mut register =
-            Register::read_again(message, pending.known(), self.policy, &pending.flags).ok()?;
+        let mut register = pending.register(message, self.policy).ok()?;
         save.note_flow(&mut register);
         let who = Who { flow: pending.flow, authenticated: pending.authenticated };
         match self.serve(&save, &register, who, Bound::Outage, None, reply, sink) {

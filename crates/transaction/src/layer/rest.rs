@@ -10,7 +10,7 @@ use super::{Layer, Status};
 use crate::{
     effect::{Effect, Effects, Target, TransactionId},
     marks::Mark,
-    queue::{Deadline, NEVER},
+    queue::{Ahead, Deadline, NEVER},
     shelf::Shelved,
     transaction::{Cancel, ServerState, Transaction},
 };
@@ -83,7 +83,8 @@ impl<U: Clone, T: Target> Layer<U, T> {
             local: server.local,
             cancelled: transaction.flags.cancelled,
         };
-        self.queue.push_behind(Deadline { at_ms: ends_ms, slot: id.slot, generation: id.generation });
+        let deadline = Deadline { at_ms: ends_ms, slot: id.slot, generation: id.generation };
+        self.queue.push_behind(Ahead::Rest, deadline);
         if let Some(before) = self.slab.rest(id, rest) {
             out.push(Effect::Ended { id, context: before.context });
         }

@@ -182,7 +182,7 @@ pub fn measure(args: &MidArgs) -> Result<Outcome, Error> {
             return Err(Error::Usage(format!("there is no {}", program.display())));
         }
     }
-    let mut main = MainRegistrar::start(&args.kamailio)?;
+    let mut main = MainRegistrar::start(&args.kamailio, None)?;
     let setup = FrontSetup {
         seawall: args.seawall.clone(),
         mode: Some(args.mode),

@@ -385,12 +385,6 @@ impl Context {
         key
     }
 
-    /// Whether [`server_key`](Context::server_key) was worked out.
-    #[must_use]
-    pub fn knows_server_key(&self) -> bool {
-        self.server_key.get().is_some()
-    }
-
     /// The Request-URI as the script has set it, else as it came.
     #[must_use]
     pub fn request_uri(&self) -> &[u8] {

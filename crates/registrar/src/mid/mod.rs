@@ -24,6 +24,7 @@ mod answer;
 pub mod contact;
 mod echo;
 mod errands;
+mod granted;
 mod kept;
 pub mod limits;
 mod lookup;

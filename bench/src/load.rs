@@ -247,6 +247,11 @@ impl Generator {
         request
     }
 
+    /// What comes from now on is newer than what [`register_of`](Generator::register_of) has made.
+    pub fn skip_cseq(&mut self) {
+        self.next_cseq = self.next_cseq.saturating_add(1);
+    }
+
     /// An OPTIONS to a user.
     pub fn options_of(&self, user: u32, from: SocketAddr) -> Vec<u8> {
         self.identity.options(user, from)

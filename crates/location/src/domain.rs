@@ -234,6 +234,9 @@ impl Domain {
         let Some(shard) = self.shards.get(shard) else { return false };
         let mut shard = shard.lock();
         let now_s = clamp_s(now_s);
+        if shard.wheel.is_lost(now_s) {
+            self.rebuild_wheel(&mut shard, now_s);
+        }
         let mut steps = MAX_STEPS_PER_EXPIRE;
         for _ in 0..budget {
             match shard.wheel.pop(now_s, &mut steps) {

@@ -195,6 +195,8 @@ pub struct Context {
     pub own: Option<Box<crate::originate::Departure>>,
     /// The REGISTER as it goes to the main registrar, after `mid_registrar_save()`.
     pub journey: Option<Arc<crate::mid_registrar::Journey>>,
+    /// What the answer of another registrar has changed here, in the database: the answer passes when that is on disk.
+    pub drafted: Option<crate::store::Drafted>,
     /// Connections to keep, or to let go (`tcp_persistent_flag`).
     pub keep_connection: Vec<crate::registrar::Lease>,
     /// Whether the next reply leaves out Server, because it must not be long.
@@ -283,6 +285,7 @@ impl Context {
             own_requests: Vec::new(),
             own: None,
             journey: None,
+            drafted: None,
             keep_connection: Vec::new(),
             brief_reply: false,
             replied: 0,
@@ -334,6 +337,7 @@ impl Context {
         self.event = None;
         self.own = None;
         self.journey = None;
+        self.drafted = None;
         self.keep_connection.clear();
         self.brief_reply = false;
         self.replied = 0;

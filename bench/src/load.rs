@@ -81,6 +81,8 @@ pub struct Options {
     pub contact_params: String,
     /// Never sleep. Gives the finest latencies and takes a whole CPU.
     pub busy_poll: bool,
+    /// Where the callee's socket is to be, because the server relays REGISTERs there: it grants them as they ask.
+    pub registrar: Option<SocketAddr>,
 }
 
 impl Options {
@@ -95,6 +97,7 @@ impl Options {
             password: None,
             contact_params,
             busy_poll: false,
+            registrar: None,
         }
     }
 }
@@ -196,7 +199,12 @@ impl Generator {
         let local = local_address_for(options.target);
         let open = |peer| Endpoint::bind(local, peer).map_err(Error::system("cannot open a UDP socket"));
         let callers = (0..options.sockets).map(|_| open(Some(options.target))).collect::<Result<_, _>>()?;
-        let callee = open(None)?;
+        let callee = match options.registrar {
+            Some(address) => {
+                Endpoint::bind_to(address, None).map_err(Error::system("cannot open a UDP socket"))?
+            }
+            None => open(None)?,
+        };
         let domain = options.domain.clone().unwrap_or_else(|| host_of(options.target.ip()));
         let mut identity = message::Identity::new(domain, options.target, callee.address());
         identity.contact_params.clone_from(&options.contact_params);

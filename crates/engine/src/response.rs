@@ -40,13 +40,22 @@ impl Worker {
         self.recycle(context);
     }
 
+    /// Takes a response that none waits for: one that came again, or came too late.
+    fn take_repeated(&mut self, context: Box<Context>, token: BranchToken) {
+        let shard = self.node.shard(token.id.shard);
+        if shard.is_some_and(|shard| shard.lock().absorb_response(token)) {
+            return self.recycle(context);
+        }
+        // RFC 6026 section 8.9: a response whose transaction is over is not forwarded.
+        self.discard(context);
+    }
+
     fn transaction_response(&mut self, io: &mut Io, mut context: Box<Context>, token: BranchToken) {
         let node = Arc::clone(&self.node);
         let matched = node
             .shard(token.id.shard)
             .and_then(|shard| shard.lock().match_response(token, context.message()));
-        // RFC 6026 section 8.9: a response whose transaction is over is not forwarded.
-        let Some(matched) = matched else { return self.discard(context) };
+        let Some(matched) = matched else { return self.take_repeated(context, token) };
         let status = context.message().status();
         if matched.context.lock().holds_answer {
             // The one before it waits for the store.

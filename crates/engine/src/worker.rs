@@ -246,7 +246,7 @@ impl Worker {
         }
     }
 
-    /// Lets the timers of this worker's transaction shards run. Whether there are any transactions in them.
+    /// Lets the timers of this worker's transaction shards run. Whether there are transactions in them with short timers.
     fn run_transaction_timers(&mut self, io: &Io) -> bool {
         let now_ms = io.now_ms();
         let mut busy = false;
@@ -255,7 +255,8 @@ impl Worker {
             if layer.poll_timeout().is_some_and(|due_ms| due_ms <= now_ms) {
                 layer.timeout(now_ms, &mut self.effects);
             }
-            busy |= !layer.is_empty();
+            // The end of one that only waits for repetitions may come a little late.
+            busy |= !layer.is_resting();
         }
         busy
     }

@@ -150,6 +150,11 @@ impl Domain {
         &self.names
     }
 
+    /// What was given to [`Location::asking`], for a table that stands beside this one.
+    pub fn asker(&self) -> fn(*const u8) {
+        self.ask
+    }
+
     /// How many shards the domain has: the range of [`Domain::expire`] and [`Domain::snapshot`].
     pub fn shard_count(&self) -> usize {
         self.shards.len()

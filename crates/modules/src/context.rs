@@ -235,6 +235,8 @@ pub struct Context {
     pub outputs: Vec<(seawall_script::Output, seawall_script::Value)>,
     /// Scratch space for output, kept for its capacity.
     pub scratch: Vec<u8>,
+    /// The lists of methods that phones sent lately.
+    pub allow: seawall_registrar::methods::Memo,
     /// What a forwarded message is made in, kept for its capacity.
     pub workspace: crate::forward::Workspace,
 }
@@ -303,6 +305,7 @@ impl Context {
             waiting: None,
             outputs: Vec::new(),
             scratch: Vec::new(),
+            allow: seawall_registrar::methods::Memo::default(),
             workspace: crate::forward::Workspace::default(),
         }
     }
@@ -384,12 +387,6 @@ impl Context {
         let key = self.node.keys.server_key(self.message());
         self.server_key.set(key);
         key
-    }
-
-    /// Whether [`server_key`](Context::server_key) was worked out.
-    #[must_use]
-    pub fn knows_server_key(&self) -> bool {
-        self.server_key.get().is_some()
     }
 
     /// The Request-URI as the script has set it, else as it came.

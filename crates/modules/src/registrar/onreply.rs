@@ -68,6 +68,7 @@ pub fn save(
             // Nothing is answered here.
             unproven: None,
         },
+        allow: None,
     };
     let listens = configuration.routes.location_events;
     let mut sink = Gather::new(&node, listens, &mut context.events);

@@ -11,5 +11,6 @@ pub fn run(arguments: &[String]) -> Outcome {
     let mut command = cargo();
     command.env("SEAWALL_SLEEPERS", number(0, "10000")).env("SEAWALL_SLEEPERS_RATE", number(1, "1200"));
     command.args(["test", "--release", "--quiet", "--package", "seawall", "--test", "e2e", "--"]);
-    run_command(command.args(["many_sleepers", "--nocapture"]))
+    // One after the other: each wants the whole machine.
+    run_command(command.args(["many_sleepers", "--nocapture", "--test-threads=1"]))
 }

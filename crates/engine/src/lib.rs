@@ -29,6 +29,7 @@ mod resolver;
 mod response;
 mod script;
 mod sockets;
+mod stand_back;
 mod start;
 mod store;
 mod worker;

@@ -168,6 +168,7 @@ fn subject(binding: &Binding<'_>) -> EventSubject {
         contact_id: binding.numbers.contact_id,
         instance: binding.instance.into(),
         is_pushed: binding.is_pushed(),
+        q: binding.numbers.q,
     }
 }
 
@@ -187,7 +188,8 @@ fn expires(binding: &Binding<'_>) -> Value {
 fn describe(binding: &Binding<'_>, names: &Names, values: &mut Vec<(Box<str>, Value)>) {
     let numbers = &binding.numbers;
     let text = Value::str;
-    let q = if numbers.q == Q_NONE { Value::Int(-1) } else { Value::Int(i64::from(numbers.q)) };
+    // The manual has tenths, binding and branch have thousandths.
+    let q = if numbers.q == Q_NONE { Value::Int(-1) } else { Value::Int((i64::from(numbers.q) + 50) / 100) };
     for (name, value) in [
         ("uri", text(binding.contact)),
         ("received", text(binding.received)),

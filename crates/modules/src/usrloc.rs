@@ -354,7 +354,7 @@ pub static MODULE: Module<Context> = Module {
             parameters: AOR_PARAMETERS,
             doc: "An address of record has lost its last binding.",
         },
-        Event { name: event::CONTACT_INSERT, parameters: CONTACT_PARAMETERS, doc: "A binding was made. `expires` is the Unix second in which it ends, 0 for never; what it does not have is empty." },
+        Event { name: event::CONTACT_INSERT, parameters: CONTACT_PARAMETERS, doc: "A binding was made. `expires` is the Unix second in which it ends, 0 for never; `qval` goes from 0 to 10, -1 for none; what it does not have is empty." },
         Event {
             name: event::CONTACT_UPDATE,
             parameters: CONTACT_PARAMETERS,

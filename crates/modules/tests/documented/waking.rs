@@ -211,6 +211,26 @@ fn pn_providers_says_who_is_woken_and_who_is_refused() {
 }
 
 #[test]
+fn registrars_behind_are_told_what_is_pushed_from_here_also_of_phones_that_only_ask() {
+    let both = vec!["*;+sip.pns=\"apns\"", "*;+sip.pns=\"fcm\""];
+    for (contact, told) in [
+        ("sip:bob@h;pn-provider", both),
+        ("sip:bob@h;pn-provider=FCM", vec!["*;+sip.pns=\"fcm\""]),
+        (CONTACT, vec!["*;+sip.pns=\"fcm\""]),
+        ("sip:bob@h", vec![]),
+    ] {
+        let run = front("").receive(&register(1, contact));
+        let forwarded = run.request("REGISTER").text.clone();
+        let lines = forwarded.lines().filter_map(|line| line.strip_prefix("Feature-Caps: "));
+        assert_eq!(lines.collect::<Vec<_>>(), told, "{contact}");
+    }
+    // What another proxy says that it pushes for is forwarded, and not refused.
+    let of_acme = register(1, "sip:bob@h;pn-provider=acme;pn-param=p;pn-prid=1");
+    let run = front("").receive(&of_acme.header("Feature-Caps: *;+sip.pns=\"acme\""));
+    assert_eq!(run.request("REGISTER").header("Feature-Caps"), "*;+sip.pns=\"acme\"");
+}
+
+#[test]
 fn pn_ct_match_params_matches_and_strips() {
     let other_param = MOVED.replace("pn-param=p", "pn-param=q");
     for (parameters, moved, bindings) in [

@@ -45,6 +45,7 @@ mod routes;
 mod script;
 mod sipp;
 mod sleeping;
+mod sleeping_granted;
 mod sleeping_paths;
 mod store;
 mod store_faults;

@@ -1,7 +1,7 @@
 //! More requests than the server can serve: those who are registered keep what they have, those who are new come later.
 
 use crate::harness::scripts::{EXCHANGE, MODULES};
-use crate::harness::{Phone, Server, mi, namespace};
+use crate::harness::{Phone, SILENCE, Server, mi, namespace};
 
 /// What strangers send while the server stands still: a good part of what the kernel keeps for it.
 const STRANGERS: usize = 4000;
@@ -41,4 +41,60 @@ fn a_storm_of_strangers_is_shed_and_known_phones_are_served() {
     let shed = mi::statistic(&server, "registrar:shed_regs");
     assert!(shed > 1000, "{shed} of {STRANGERS} were shed");
     assert!(mi::statistic(&server, "usrloc:location-users") >= 21);
+}
+
+#[test]
+fn with_overload_early_strangers_stand_back_before_the_script() {
+    if !namespace::wanted() {
+        return;
+    }
+    let routing = EXCHANGE.replace(
+        "if (is_method(\"REGISTER\")) {",
+        "if (is_method(\"REGISTER\")) { if ($tU =~ \"^new\") xlog(\"stranger $tU\\n\");",
+    );
+    let script = format!("{MODULES}modparam(\"registrar\", \"overload_early\", 1)\n{routing}");
+    let server = Server::start(&script.replace("udp_workers=2", "udp_workers=1"));
+    let mut phones: Vec<Phone> =
+        (0..20).map(|number| Phone::udp(&server, &format!("known{number}"))).collect();
+    for phone in &mut phones {
+        assert_eq!(phone.register().status(), 200);
+    }
+    let mut stranger = Phone::udp(&server, "stranger");
+    let template = String::from_utf8(stranger.register_for(600).bytes()).unwrap();
+    let refreshes: Vec<_> = phones.iter().map(|phone| phone.register_for(600)).collect();
+
+    server.signal("STOP");
+    for number in 0..STRANGERS {
+        stranger.send(template.replace("stranger", &format!("new{number}")).as_bytes());
+        if number == STRANGERS / 2 {
+            for (phone, refresh) in phones.iter_mut().zip(&refreshes) {
+                phone.send(&refresh.bytes());
+            }
+        }
+    }
+    server.signal("CONT");
+    for (phone, refresh) in phones.iter_mut().zip(&refreshes) {
+        assert_eq!(phone.answer_to(refresh).status(), 200);
+    }
+    // Some are told to come back later, whether or not the script saw them.
+    let told = loop {
+        let answer = stranger.receive();
+        if answer.status() == 503 {
+            break answer.need("Retry-After").parse::<u32>().unwrap();
+        }
+    };
+    assert!((10..30).contains(&told), "{told}");
+    let mut late = Phone::udp(&server, "late");
+    while !is_registered(&mut late) {}
+    let shed = mi::statistic(&server, "registrar:shed_regs");
+    let seen = server.log().matches("stranger new").count() as u64;
+    assert!(shed > 1000, "{shed} of {STRANGERS} were shed");
+    assert!(seen + shed <= STRANGERS as u64, "{seen} were seen by the script, {shed} were shed");
+}
+
+/// Asks once more; whoever gets no answer or a 503 is not registered.
+fn is_registered(phone: &mut Phone) -> bool {
+    let request = phone.register_for(600);
+    phone.send(&request.bytes());
+    phone.receive_within(SILENCE).is_some_and(|answer| answer.status() == 200)
 }

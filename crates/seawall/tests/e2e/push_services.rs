@@ -228,10 +228,18 @@ fn web_push_needs_no_pn_param() {
     let (service, _, server) = web_push();
     let mut alice = Phone::udp(&server, "alice");
     let (mut bob, registered) = Sleeper::told(&server, "bob", &browser(&service, "/push/two"));
-    assert_eq!(registered.need("Feature-Caps"), "*;+sip.pns=\"webpush\";+sip.pnsreg=\"130\"");
+    let caps = registered.need("Feature-Caps").to_owned();
+    let key = caps.split("+sip.vapid=\"").nth(1).unwrap().split('"').next().unwrap();
+    assert_eq!(caps, format!("*;+sip.pns=\"webpush\";+sip.vapid=\"{key}\";+sip.pnsreg=\"130\""));
     let call = call(&mut alice, "bob");
     let seen = service.asked();
     assert_eq!((&*seen.path, seen.body.len(), seen.header("content-encoding")), ("/push/two", 0, ""));
+    // The push is signed with the key that the phone was told (RFC 8599 section 8.3).
+    assert!(
+        seen.header("authorization").ends_with(&format!(", k={key}")),
+        "{}",
+        seen.header("authorization")
+    );
     wakes(&server, &mut bob, &mut alice, &call);
     assert_eq!(
         mi::contacts(&server, "bob@127.0.0.1").len(),

@@ -163,6 +163,18 @@ pub fn contact_update(domain: &Domain, aor: &[u8], binding: &Binding<'_>) -> Eve
     EventParameters { name: event::CONTACT_UPDATE.into(), ..updated }
 }
 
+/// What those are told who wait for a phone whose push has failed. No event of a script: its name is none that one can be
+/// subscribed to by.
+#[must_use]
+pub fn push_failed(domain: &str, aor: &[u8], contact: &[u8]) -> EventParameters {
+    let values = [("domain", Value::from(domain)), ("aor", Value::str(aor)), ("uri", Value::str(contact))];
+    EventParameters {
+        name: event::PUSH_FAILED.into(),
+        values: values.into_iter().map(|(name, value)| (key(name), value)).collect(),
+        subject: None,
+    }
+}
+
 fn subject(binding: &Binding<'_>) -> EventSubject {
     EventSubject {
         contact_id: binding.numbers.contact_id,

@@ -82,6 +82,8 @@ pub mod event {
     pub const LATENCY_UPDATE: &str = "E_UL_LATENCY_UPDATE";
     /// A contact has to be woken, or to refresh itself.
     pub const CONTACT_REFRESH: &str = "E_UL_CONTACT_REFRESH";
+    /// A push has failed; among the parts of the server only.
+    pub const PUSH_FAILED: &str = "push failed";
 
     /// Those that are raised for changes of the table.
     pub const OF_LOCATION: [&str; 5] =

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::load::{self, Generator, Operation, Options, Pace, Share, Storm, Wave, Work};
+use crate::process;
 use crate::server::{Contender, Programs, Server, Setup};
 
 /// What becomes of new contacts in a storm: the parameter `overload`.
@@ -19,12 +20,17 @@ pub enum Overload {
     Off,
 }
 
-impl Overload {
-    fn lines(self) -> &'static str {
-        match self {
-            Overload::Reply => "modparam(\"registrar\", \"overload\", \"reply\")\n",
-            Overload::Drop => "modparam(\"registrar\", \"overload\", \"drop\")\n",
-            Overload::Off => "modparam(\"registrar\", \"overload\", \"off\")\n",
+/// Lines that set `overload` and `overload_early`.
+fn lines(overload: Overload, is_early: bool) -> &'static str {
+    match (overload, is_early) {
+        (Overload::Reply, false) => "modparam(\"registrar\", \"overload\", \"reply\")\n",
+        (Overload::Drop, false) => "modparam(\"registrar\", \"overload\", \"drop\")\n",
+        (Overload::Off, _) => "modparam(\"registrar\", \"overload\", \"off\")\n",
+        (Overload::Reply, true) => {
+            "modparam(\"registrar\", \"overload\", \"reply\")\nmodparam(\"registrar\", \"overload_early\", 1)\n"
+        }
+        (Overload::Drop, true) => {
+            "modparam(\"registrar\", \"overload\", \"drop\")\nmodparam(\"registrar\", \"overload_early\", 1)\n"
         }
     }
 }
@@ -51,6 +57,9 @@ pub struct StormArgs {
     /// What becomes of the others.
     #[arg(long, value_enum, default_value = "reply")]
     pub overload: Overload,
+    /// Whether they are shed before the script (`overload_early`).
+    #[arg(long)]
+    pub early: bool,
     /// Turns of a loop that every REGISTER goes round in the script first: it stands for what longer scripts do, and lets
     /// one generator offer many times the capacity.
     #[arg(long, default_value_t = 0)]
@@ -81,7 +90,7 @@ pub fn cli(args: &StormArgs) -> Result<(), Error> {
         contender: Contender::Seawall,
         cpu: Some(args.server_cpu),
         workers: 1,
-        lines: args.overload.lines(),
+        lines: lines(args.overload, args.early),
         turns: args.turns,
         record_route: false,
         count_instructions: false,
@@ -90,7 +99,7 @@ pub fn cli(args: &StormArgs) -> Result<(), Error> {
     let options = Options { cpu: Some(args.generator_cpu), ..Options::new(server.address()) };
     // In a thread of its own, which is pinned.
     std::thread::scope(|scope| {
-        let thread = scope.spawn(|| measure(args, options));
+        let thread = scope.spawn(|| measure(args, server.pid(), options));
         thread.join().unwrap_or_else(|_| {
             Err(Error::Server { server: "Seawall", reason: "the generator panicked".to_owned() })
         })
@@ -98,17 +107,20 @@ pub fn cli(args: &StormArgs) -> Result<(), Error> {
     server.stop().map(drop)
 }
 
-fn measure(args: &StormArgs, options: Options) -> Result<(), Error> {
+fn measure(args: &StormArgs, server: u32, options: Options) -> Result<(), Error> {
+    let cpu_s =
+        || process::cpu_ns(server).map(|ns| ns as f64 / 1e9).map_err(Error::system("cannot read /proc"));
     let mut generator = Generator::open(options)?;
     let duration = Duration::from_secs(args.seconds);
     generator.run(&Work::once(Operation::Register, args.users))?;
+    let began_s = cpu_s()?;
     let calm = generator.run(&Work {
         count: crate::limits::MAX_OPERATIONS,
         duration,
         pace: Pace::Closed { window: WINDOW },
         ..Work::once(Operation::Register, args.users)
     })?;
-    let capacity = calm.rate_per_s();
+    let (capacity, each_calm_s) = (calm.rate_per_s(), (cpu_s()? - began_s) / calm.succeeded.max(1) as f64);
     println!("capacity: {capacity:.0} refreshes/s, p99 {:.1} ms", ms(calm.latency.percentile_ns(99.0)));
     let storm = Storm {
         users: args.users,
@@ -117,7 +129,9 @@ fn measure(args: &StormArgs, options: Options) -> Result<(), Error> {
         rate_per_s: capacity * args.times,
         duration,
     };
+    let began_s = cpu_s()?;
     let wave = generator.storm(&storm)?;
+    let each_s = (cpu_s()? - began_s) / (wave.known.accepted + wave.new.accepted).max(1) as f64;
     let after = generator.storm(&Storm {
         first_new_user: args.users.saturating_add(u32::try_from(wave.new.sent).unwrap_or(u32::MAX)),
         known_percent: KNOWN_AFTERWARDS,
@@ -125,6 +139,10 @@ fn measure(args: &StormArgs, options: Options) -> Result<(), Error> {
         ..storm
     })?;
     report("storm", &wave, capacity);
+    println!(
+        "of use: {:.1} % of the processor time, by what a refresh takes in the calm",
+        each_calm_s / each_s * 100.0
+    );
     report("afterwards", &after, capacity);
     println!("recovered: {}", recovery(&after));
     Ok(())

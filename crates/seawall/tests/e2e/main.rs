@@ -50,6 +50,7 @@ mod sleeping_paths;
 mod store;
 mod store_faults;
 mod store_figures;
+mod storm;
 mod tcp;
 mod torture;
 mod users;

@@ -40,10 +40,10 @@ impl Mid<'_> {
     /// Serves a REGISTER as far as that is possible without the main registrar. Header fields of the reply are appended
     /// to `reply`; `sink` is told of changes.
     pub fn request(&self, request: &Request<'_>, reply: &mut Vec<u8>, sink: &mut dyn Sink) -> Decision {
-        let save = self.save(request.flags, request.source);
+        let save = Save { allow: request.allow, ..self.save(request.flags, request.source) };
         let flow = self.upstream.flow(request.source.peer);
         let who = Who { flow, authenticated: request.authenticated };
-        let read = Register::read_for(request.message, request.aor, self.policy, request.flags, self.domain);
+        let read = Register::read_for(request.message, request.aor, &save);
         let served = read.and_then(|mut register| {
             save.note_flow(&mut register);
             let outgoing_s = request.outgoing_expires_s;

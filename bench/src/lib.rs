@@ -11,6 +11,7 @@
 //! - [`phones`] takes pings and tells how evenly they come.
 //! - [`pure`] serves REGISTERs without a network: what Seawall itself adds to what the kernel costs.
 //! - [`push_cost`] counts what push notifications cost a refresh.
+//! - [`storm`] offers a server many times what it can serve.
 //! - [`cli`] is what `seawall bench` mounts.
 //!
 //! What this crate does not do: it is no conformance test (a reply counts by its status and its branch alone), it
@@ -35,5 +36,6 @@ pub mod push_cost;
 pub mod server;
 pub mod socket;
 pub mod store;
+pub mod storm;
 
 pub use error::Error;

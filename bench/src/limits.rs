@@ -86,3 +86,10 @@ pub const NO_INTERVAL_S: u32 = 86_400;
 
 /// How often the counters of a server's groups are looked at, milliseconds: some groups each time, and no load.
 pub const WATCH_EVERY_MS: u64 = 50;
+
+/// Requests of one storm: the time of each is kept, four bytes.
+pub const MAX_STORM: usize = 30_000_000;
+
+/// How long the answers to the last requests of a storm are waited for, milliseconds: longer than any receive buffer
+/// takes to be emptied.
+pub const AFTER_STORM_MS: u64 = 1_000;

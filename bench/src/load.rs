@@ -6,6 +6,7 @@ mod flight;
 mod message;
 mod report;
 mod run;
+mod storm;
 mod template;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 pub use message::{REGISTER_EXPIRES_S, RegisterTexts};
 pub use report::Report;
+pub use storm::{SLICE_US, Share, Slice, Storm, Wave};
 
 use crate::error::Error;
 use crate::limits;

@@ -68,6 +68,7 @@ fn total(args: &PushCostArgs, lines: &'static str, params: &str, count: u64) -> 
         cpu: Some(args.server_cpu),
         workers: 1,
         lines,
+        turns: 0,
         record_route: false,
         count_instructions: true,
     };

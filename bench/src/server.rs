@@ -74,6 +74,8 @@ pub struct Setup {
     pub record_route: bool,
     /// Lines for Seawall's script, before its route.
     pub lines: &'static str,
+    /// Turns of a loop that every REGISTER goes round in Seawall's script first; 0 for none.
+    pub turns: u32,
     /// Run it under callgrind and count its instructions.
     pub count_instructions: bool,
 }
@@ -226,7 +228,16 @@ fn arguments_of(
             command.args(["-DD", "-E", "-m", "4096", "-M", "32", "-f"]).arg(&script);
         }
         Contender::Seawall => {
-            write(&SEAWALL_SCRIPT.replacen("\nroute {", &format!("\n{}\nroute {{", setup.lines), 1), "")?;
+            let mut text = SEAWALL_SCRIPT.replacen("\nroute {", &format!("\n{}\nroute {{", setup.lines), 1);
+            if setup.turns > 0 {
+                let branch = "if (is_method(\"REGISTER\")) {";
+                let turns = format!(
+                    "{branch} $var(turns) = {}; while ($var(turns) > 0) {{ $var(turns) = $var(turns) - 1; }}",
+                    setup.turns
+                );
+                text = text.replacen(branch, &turns, 1);
+            }
+            write(&text, "")?;
             command.args(["run", "-f"]).arg(&script);
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::{Behaviour, FakeServer, Treatment, line_of};
 use seawall_bench::echo;
-use seawall_bench::load::{Generator, Operation, Options, Pace, Report, Work};
+use seawall_bench::load::{Generator, Operation, Options, Pace, Report, Storm, Work};
 
 /// Short, so that tests with losses are; long enough for a busy machine not to lose anything else.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -239,4 +239,41 @@ fn work_out_of_bounds_is_refused() {
     let target = SocketAddr::from(([127, 0, 0, 1], 9));
     assert!(Generator::open(Options { sockets: 0, ..Options::new(target) }).is_err());
     assert!(Generator::open(Options { sockets: 100_000, ..Options::new(target) }).is_err());
+}
+
+#[test]
+fn a_storm_counts_what_was_accepted_by_who_asked_and_sends_nothing_again() {
+    let server = FakeServer::start(Behaviour {
+        register: |number, seen| match number % 4 {
+            _ if seen > 0 => Treatment::Answer(500),
+            0 => Treatment::Answer(503),
+            1 => Treatment::Ignore,
+            2 => Treatment::AnswerTwice,
+            _ => Treatment::Answer(200),
+        },
+        ..Behaviour::default()
+    });
+    let mut generator = generator(server.address());
+    let storm = Storm {
+        users: 10,
+        first_new_user: 10,
+        known_percent: 30,
+        rate_per_s: 400.0,
+        duration: Duration::from_secs(1),
+    };
+    let wave = generator.storm(&storm).unwrap();
+    let seen = server.seen();
+    assert_eq!(seen.len() as u64, wave.sent());
+    assert_eq!(seen.iter().collect::<HashSet<_>>().len(), seen.len(), "nothing is sent twice");
+    assert!(wave.known.sent.abs_diff(wave.sent() * 3 / 10) <= 3, "thirty of a hundred: {}", wave.known.sent);
+    let user =
+        |text: &str| line_of(text, "To: ").unwrap().split('u').nth(1).unwrap()[..8].parse::<u32>().unwrap();
+    assert_eq!(seen.iter().filter(|(_, text)| user(text) < 10).count() as u64, wave.known.sent);
+    let (accepted, refused) =
+        (wave.known.accepted + wave.new.accepted, wave.known.refused + wave.new.refused);
+    assert_eq!((accepted, refused), (wave.sent() / 4 + (wave.sent() + 1) / 4, wave.sent().div_ceil(4)));
+    assert_eq!(wave.known.latency.count() + wave.new.latency.count(), accepted);
+    let slices = wave.slices.iter().fold((0, 0), |sum, slice| (sum.0 + slice.sent, sum.1 + slice.accepted));
+    assert_eq!(slices, (wave.sent(), accepted));
+    assert!(generator.storm(&Storm { rate_per_s: 1e9, ..storm }).is_err(), "out of bounds");
 }

@@ -17,8 +17,15 @@ fn programs() -> Programs {
 }
 
 fn start(contender: Contender) -> Result<Server, seawall_bench::Error> {
-    let setup =
-        Setup { contender, cpu: None, workers: 1, record_route: false, count_instructions: false, lines: "" };
+    let setup = Setup {
+        contender,
+        cpu: None,
+        workers: 1,
+        turns: 0,
+        record_route: false,
+        count_instructions: false,
+        lines: "",
+    };
     Server::start(&setup, &programs(), load::probe_request)
 }
 

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use seawall_bench::{Error, cli, compare, echo, mid, phones, pure, push_cost, store};
+use seawall_bench::{Error, cli, compare, echo, mid, phones, pure, push_cost, store, storm};
 
 /// Load generator and comparison with other servers.
 #[derive(Parser)]
@@ -30,6 +30,8 @@ enum Command {
     /// What push notifications cost a refresh, in instructions.
     PushCost(push_cost::PushCostArgs),
     Store(store::StoreArgs),
+    /// Offer a server many times what it can serve, and see what it accepts.
+    Storm(storm::StormArgs),
 }
 
 fn main() -> ExitCode {
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Command::PushCost(args) => push_cost::cli(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Store(args) => store::run(&args),
+        Command::Storm(args) => storm::cli(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

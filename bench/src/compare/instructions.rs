@@ -79,6 +79,7 @@ fn total(
         cpu: Some(args.server_cpu),
         workers: 1,
         lines: "",
+        turns: 0,
         record_route: false,
         count_instructions: true,
     };

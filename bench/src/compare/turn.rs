@@ -23,6 +23,7 @@ pub fn take(
         cpu: (args.workers == 1).then_some(args.server_cpu),
         workers: args.workers,
         lines: "",
+        turns: 0,
         record_route: stage.workloads.contains(&Workload::Call),
         count_instructions: false,
     };

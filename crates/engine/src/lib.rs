@@ -30,6 +30,7 @@ mod resolver;
 mod response;
 mod script;
 mod sockets;
+mod stand_back;
 mod start;
 mod store;
 mod worker;

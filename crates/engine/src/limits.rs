@@ -86,3 +86,7 @@ pub const FLUSH_PAUSE_MS: u64 = 2;
 
 /// How often write-back tries to write what is left when the server stops.
 pub const LAST_FLUSHES: u32 = 3;
+
+/// Of so many REGISTERs that are shed before the script, one is told so with 503 (`overload_early`): an answer costs about as
+/// much as eight that get none, and whoever gets none asks again.
+pub const ANSWERED_OF_SHED: u32 = 8;

@@ -24,6 +24,7 @@ impl Worker {
                     self.links.send(worker, Command::Answered { ticket, answer });
                 }
                 Delivery::Inject(wait) => self.arrived(io, &wait, event),
+                Delivery::GiveUp(wait) => self.lost(io, &wait),
                 Delivery::Datagram(to) => self.node.datagrams.send(&to, event),
                 Delivery::Settle(id) => self.node.outstanding.finish(id),
             }
@@ -47,6 +48,14 @@ impl Worker {
         if waking::arrived(&mut context, wait, event) == Flow::Pending {
             return self.park_without_frame(io, context);
         }
+        self.follow_up(io, &mut context);
+        self.finish_quietly(io, context);
+    }
+
+    /// A phone that a request waits for will not wake.
+    fn lost(&mut self, io: &mut Io, wait: &Arc<Wait>) {
+        let mut context = self.take_context(io, &nowhere(), RouteKind::Event);
+        waking::lost(&mut context, wait);
         self.follow_up(io, &mut context);
         self.finish_quietly(io, context);
     }

@@ -4,9 +4,9 @@ use std::sync::{Arc, Weak};
 
 use seawall_control::server::{PushService, Statistic, StatisticKind};
 use seawall_location::{Binding, Domain, Removal};
-use seawall_modules::events::Gather;
+use seawall_modules::events::{Gather, push_failed};
 use seawall_modules::node::Node;
-use seawall_modules::push::{self, DeadContact, Wake};
+use seawall_modules::push::{self, PushedContact, Wake};
 use seawall_net::{CommandSender, unix_s};
 use seawall_push::{Sender, Services};
 
@@ -17,10 +17,16 @@ pub fn start(node: &Arc<Node>, runtime: &tokio::runtime::Handle, commands: Comma
     let _ = node.push.sender.set(Sender::new(Services::default(), runtime.clone()));
     // The node holds the closure: it must not hold the node.
     let weak: Weak<Node> = Arc::downgrade(node);
+    let commands_too = commands.clone();
     let _ = node.push.on_dead.set(Box::new(move |dead| {
         if let Some(node) = weak.upgrade() {
             remove(&node, &commands, &dead);
         }
+    }));
+    let _ = node.push.on_failure.set(Box::new(move |failed| {
+        let event = push_failed(&failed.domain, &failed.aor, &failed.contact);
+        // A worker whose queue is full is overloaded; who waits does so until the time for it is over.
+        let _ = commands_too.send(0, Command::Raise(vec![event]));
     }));
     apply(node);
 }
@@ -35,7 +41,7 @@ pub fn apply(node: &Node) {
 }
 
 /// Removes the binding of a phone that is gone; event routes that wait for it are run by a worker.
-fn remove(node: &Node, commands: &CommandSender<Command>, dead: &DeadContact) {
+fn remove(node: &Node, commands: &CommandSender<Command>, dead: &PushedContact) {
     let Some(domain) = node.location.domain(&dead.domain) else { return };
     let mut events = Vec::new();
     let listens = node.configuration.load().routes.location_events;

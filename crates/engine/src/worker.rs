@@ -21,6 +21,7 @@ use crate::framer::SipFramer;
 use crate::granted::Granted;
 use crate::limits::{IDLE_TICK_MS, SPARE_BUFFERS, SPARE_CONTEXTS, TICK_MS};
 use crate::parked::Parked;
+use crate::stand_back::Gate;
 use crate::start::Links;
 
 /// What other threads send to a worker.
@@ -61,6 +62,8 @@ pub struct Worker {
     pub(crate) own_requests: VecDeque<OwnRequest>,
     /// Those that there was no room for; their makers have yet to be told.
     pub(crate) refused_requests: Vec<OwnRequest>,
+    /// Who has to stand back while this worker cannot keep up.
+    pub(crate) gate: Gate,
     next_tick_ms: u64,
     expired_until_s: u64,
     timers: Vec<Timer>,
@@ -87,6 +90,7 @@ impl Worker {
     pub fn new(node: Arc<Node>, index: usize, links: Arc<Links>) -> Self {
         let configuration = node.configuration.load_full();
         let pinger = Pinger::new(index, node.workers);
+        let gate = Gate::new(&node, &configuration);
         let mut worker = Self {
             node,
             index,
@@ -101,6 +105,7 @@ impl Worker {
             pinger,
             own_requests: VecDeque::new(),
             refused_requests: Vec::new(),
+            gate,
             next_tick_ms: 0,
             expired_until_s: 0,
             timers: Vec::new(),
@@ -273,6 +278,9 @@ impl Handler for Worker {
     type Command = Command;
 
     fn datagram(&mut self, io: &mut Io, origin: &Origin, bytes: &mut Vec<u8>) {
+        if io.is_behind() && self.stands_back(io, origin, bytes) {
+            return;
+        }
         self.message(io, origin, bytes, Framing::Datagram);
     }
 
@@ -299,6 +307,7 @@ impl Handler for Worker {
             }
             Command::Reconfigured => {
                 self.configuration = self.node.configuration.load_full();
+                self.gate = Gate::new(&self.node, &self.configuration);
                 self.set_timers(io.unix_s());
             }
         }

@@ -117,6 +117,8 @@ pub struct RegistrarSettings {
     pub tcp_persistent_flag: u32,
     /// `overload`: what becomes of new contacts while the server cannot keep up.
     pub overload: Overload,
+    /// `overload_early`: whether those whom nobody is registered for are shed before the script.
+    pub overload_early: bool,
 }
 
 /// What becomes of new contacts while the server cannot keep up.
@@ -254,7 +256,7 @@ impl Settings {
         let parameters = &program.parameters;
         let header = program.globals.str("server_header");
         let shown = !program.globals.is_set("server_signature") || program.globals.bool("server_signature");
-        Self {
+        let mut settings = Self {
             registrar: RegistrarSettings::new(program),
             tm: TmSettings::new(program),
             rr: RrSettings {
@@ -284,6 +286,17 @@ impl Settings {
             server_header: shown.then(|| header_line("Server", header.as_deref())),
             user_agent_header: shown
                 .then(|| header_line("User-Agent", program.globals.str("user_agent_header").as_deref())),
+        };
+        settings.tell_vapid_key();
+        settings
+    }
+
+    /// Lets the registrars tell phones the key that signs for Web Push (RFC 8599 section 8.3).
+    fn tell_vapid_key(&mut self) {
+        let Some(key) = self.push.as_ref().and_then(|push| push.services.vapid_key()) else { return };
+        let of_mid = self.mid.as_mut().and_then(Arc::get_mut).and_then(|mid| mid.policy.push.as_mut());
+        for push in self.registrar.policy.push.iter_mut().chain(of_mid) {
+            Arc::make_mut(push).vapid = Some(key.as_bytes().into());
         }
     }
 }

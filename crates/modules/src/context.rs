@@ -89,6 +89,8 @@ pub struct EventSubject {
     pub instance: Box<[u8]>,
     /// Whether it is woken by pushes.
     pub is_pushed: bool,
+    /// Its preference in thousandths, or [`Q_NONE`](seawall_location::Q_NONE).
+    pub q: u16,
 }
 
 impl EventParameters {

@@ -164,11 +164,24 @@ pub fn contact_update(domain: &Domain, aor: &[u8], binding: &Binding<'_>) -> Eve
     EventParameters { name: event::CONTACT_UPDATE.into(), ..updated }
 }
 
+/// What those are told who wait for a phone whose push has failed. No event of a script: its name is none that one can be
+/// subscribed to by.
+#[must_use]
+pub fn push_failed(domain: &str, aor: &[u8], contact: &[u8]) -> EventParameters {
+    let values = [("domain", Value::from(domain)), ("aor", Value::str(aor)), ("uri", Value::str(contact))];
+    EventParameters {
+        name: event::PUSH_FAILED.into(),
+        values: values.into_iter().map(|(name, value)| (key(name), value)).collect(),
+        subject: None,
+    }
+}
+
 fn subject(binding: &Binding<'_>) -> EventSubject {
     EventSubject {
         contact_id: binding.numbers.contact_id,
         instance: binding.instance.into(),
         is_pushed: binding.is_pushed(),
+        q: binding.numbers.q,
     }
 }
 
@@ -188,7 +201,8 @@ fn expires(binding: &Binding<'_>) -> Value {
 fn describe(binding: &Binding<'_>, names: &Names, values: &mut Vec<(Box<str>, Value)>) {
     let numbers = &binding.numbers;
     let text = Value::str;
-    let q = if numbers.q == Q_NONE { Value::Int(-1) } else { Value::Int(i64::from(numbers.q)) };
+    // The manual has tenths, binding and branch have thousandths.
+    let q = if numbers.q == Q_NONE { Value::Int(-1) } else { Value::Int((i64::from(numbers.q) + 50) / 100) };
     for (name, value) in [
         ("uri", text(binding.contact)),
         ("received", text(binding.received)),

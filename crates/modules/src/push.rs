@@ -12,7 +12,7 @@ use seawall_script::{Argument, ArgumentKind, Function, Module, Routes, Statistic
 
 use crate::context::Context;
 
-pub use link::{DeadContact, Link, Wake, wake};
+pub use link::{Link, PushedContact, Wake, wake};
 pub use parameters::PushSettings;
 
 const ROUTES: Routes = Routes::REQUEST

@@ -82,6 +82,8 @@ pub mod event {
     pub const LATENCY_UPDATE: &str = "E_UL_LATENCY_UPDATE";
     /// A contact has to be woken, or to refresh itself.
     pub const CONTACT_REFRESH: &str = "E_UL_CONTACT_REFRESH";
+    /// A push has failed; among the parts of the server only.
+    pub const PUSH_FAILED: &str = "push failed";
 
     /// Those that are raised for changes of the table.
     pub const OF_LOCATION: [&str; 5] =
@@ -354,7 +356,7 @@ pub static MODULE: Module<Context> = Module {
             parameters: AOR_PARAMETERS,
             doc: "An address of record has lost its last binding.",
         },
-        Event { name: event::CONTACT_INSERT, parameters: CONTACT_PARAMETERS, doc: "A binding was made. `expires` is the Unix second in which it ends, 0 for never; what it does not have is empty." },
+        Event { name: event::CONTACT_INSERT, parameters: CONTACT_PARAMETERS, doc: "A binding was made. `expires` is the Unix second in which it ends, 0 for never; `qval` goes from 0 to 10, -1 for none; what it does not have is empty." },
         Event {
             name: event::CONTACT_UPDATE,
             parameters: CONTACT_PARAMETERS,

@@ -78,6 +78,17 @@ pub(crate) const FULL_BATCHES_PER_LOOK: u32 = 8;
 /// is at its end waits for some ten milliseconds then, and the rest of it is still there for bursts.
 pub(crate) const BEHIND_PART: u32 = 4;
 
+/// How long what waits for a worker that is behind may wait at most, microseconds: an answer that comes within this time is
+/// there before the client says its request again (T1 of RFC 3261 is 500 ms), with time to spare for the network. The
+/// receive buffer of a slow worker is cut accordingly.
+pub(crate) const LONGEST_WAIT_US: u64 = 200_000;
+
+/// The shortest that a receive buffer is cut to, bytes as the kernel counts them: it still holds some hundred datagrams.
+pub(crate) const LEAST_BUFFER_BYTES: u32 = 256 << 10;
+
+/// What the kernel counts for a datagram beyond its payload, bytes, about: its descriptor, and room that is rounded up.
+pub(crate) const DATAGRAM_OVERHEAD_BYTES: u64 = 768;
+
 /// It has caught up when less than one part in so many is taken.
 pub(crate) const CAUGHT_UP_PART: u32 = 16;
 

@@ -4,6 +4,9 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
+use socket2::SockRef;
+
+use crate::backlog::{self, Served};
 use crate::endpoint::SocketId;
 use crate::io::UdpPort;
 use crate::limits::{BEHIND_PART, CAUGHT_UP_PART, FULL_BATCHES_PER_LOOK};
@@ -25,6 +28,12 @@ pub(crate) struct UdpReceiver {
     pub(crate) is_behind: bool,
     /// Full batches since the last one that was not.
     full_batches: u32,
+    /// What was done since the last look, but for how long that took.
+    served: Served,
+    /// When that was.
+    looked_us: u64,
+    /// The receive buffer that it was given, as the kernel counts, once it was cut; `None` while it has that.
+    uncut_buffer: Option<u32>,
     /// Drops that the kernel had told of at the last look; `None`: another worker looks.
     overflowed: Option<u32>,
 }
@@ -41,6 +50,9 @@ impl UdpReceiver {
             errors: 0,
             is_behind: false,
             full_batches: 0,
+            served: Served::default(),
+            looked_us: 0,
+            uncut_buffer: None,
             overflowed: is_mine.then_some(0),
         }
     }
@@ -60,19 +72,58 @@ impl UdpReceiver {
     }
 
     /// Takes note of a batch, and of what waits behind it.
-    pub(crate) fn note_batch(&mut self, is_full: bool) {
+    #[inline]
+    pub(crate) fn note_batch(&mut self, is_full: bool, now_us: u64) {
         if !is_full {
             (self.full_batches, self.is_behind) = (0, false);
+            (self.served, self.looked_us) = (Served::default(), now_us);
+            if self.uncut_buffer.is_some() {
+                self.give_back_buffer();
+            }
             return;
         }
         self.full_batches = self.full_batches.wrapping_add(1);
-        if !self.full_batches.is_multiple_of(FULL_BATCHES_PER_LOOK) {
-            return;
+        if self.full_batches.is_multiple_of(FULL_BATCHES_PER_LOOK) {
+            self.look(now_us);
         }
+    }
+
+    /// Takes note of what was done with a batch.
+    pub(crate) fn note_served(&mut self, datagrams: u64, bytes: u64) {
+        self.served.datagrams += datagrams;
+        self.served.bytes += bytes;
+    }
+
+    /// Asks the kernel how much waits, and lets it keep no more than will be served in time.
+    #[cold]
+    fn look(&mut self, now_us: u64) {
         // Kernels that do not tell are never behind.
         let Ok(memory) = options::memory(self.descriptor()) else { return };
         let part = if self.is_behind { CAUGHT_UP_PART } else { BEHIND_PART };
         self.is_behind = memory.received > memory.receive_buffer / part;
+        let served = Served { took_us: now_us.saturating_sub(self.looked_us), ..self.served };
+        (self.served, self.looked_us) = (Served::default(), now_us);
+        let usual = self.uncut_buffer.unwrap_or(memory.receive_buffer);
+        if let Some(bytes) = backlog::fitting(usual, memory.receive_buffer, served).filter(|_| self.is_behind)
+        {
+            self.uncut_buffer = Some(usual);
+            self.set_buffer(bytes);
+        }
+    }
+
+    #[cold]
+    fn give_back_buffer(&mut self) {
+        if let Some(usual) = self.uncut_buffer.take() {
+            self.set_buffer(usual);
+        }
+    }
+
+    /// Sets the receive buffer, as the kernel counts: twice what it is told. One that stays as it was is as good as any.
+    fn set_buffer(&self, bytes: u32) {
+        let told = bytes as usize / 2;
+        if options::force_receive_buffer(self.descriptor(), told).is_err() {
+            let _ = SockRef::from(&*self.socket).set_recv_buffer_size(told);
+        }
     }
 
     /// What sending needs.

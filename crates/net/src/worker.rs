@@ -325,10 +325,13 @@ impl<H: Handler> Worker<H> {
             // The kernel had no more; when it gets more there is a new event.
             socket.is_ready = false;
         }
-        socket.note_batch(count == RECEIVE_BATCH);
+        socket.note_batch(count == RECEIVE_BATCH, self.io.clock.now_us());
         self.io.is_behind = socket.is_behind;
         let (id, bound) = (socket.id, socket.local);
         let (handled, bytes) = self.handle_datagrams(count, id, bound);
+        if let Some(socket) = self.udp.get_mut(index) {
+            socket.note_served(handled, bytes);
+        }
         let row = self.io.shared.row(self.index);
         row.datagrams_in.add(handled);
         row.datagram_bytes_in.add(bytes);

@@ -50,3 +50,8 @@ pub const VAPID_TOKENS: usize = 64;
 
 /// How long before its end an access token of FCM is replaced, in seconds.
 pub const FCM_TOKEN_MARGIN_S: u64 = 300;
+
+/// Requests that one service is asked at a time. Over HTTP/1.1 each has a connection of its own, and a crowd that is called
+/// at once must not take every descriptor of the process; a gateway that takes a tenth of a second still gets five
+/// thousand pushes in one.
+pub const REQUESTS_AT_ONCE: usize = 512;

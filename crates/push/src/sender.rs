@@ -7,9 +7,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use crate::limits::{ATTEMPT, ATTEMPTS, BACK_OFF_MOST_MS, BACK_OFF_MS, WAITING};
+use crate::limits::{ATTEMPT, ATTEMPTS, BACK_OFF_MOST_MS, BACK_OFF_MS, REQUESTS_AT_ONCE, WAITING};
 use crate::message::{Outcome, Provider, Push};
 use crate::metrics::{Counters, Status};
 use crate::pace::{Pace, Turn};
@@ -49,10 +50,18 @@ struct Shared {
     started: Instant,
 }
 
-#[derive(Default)]
 struct LaneState {
     pace: Mutex<Pace>,
     counters: Counters,
+    /// Places for requests that wait for their answer.
+    places: Semaphore,
+}
+
+impl Default for LaneState {
+    fn default() -> Self {
+        let places = Semaphore::new(REQUESTS_AT_ONCE);
+        Self { pace: Mutex::default(), counters: Counters::default(), places }
+    }
 }
 
 /// Counts a push as waiting, for as long as it lives.
@@ -205,16 +214,25 @@ impl Delivery<'_> {
         let too_late = |last: Option<String>| last.map_or(Outcome::Late, Outcome::Failed);
         for attempt in 0..ATTEMPTS {
             let turn = self.turn(deadline).await;
+            let place = match turn {
+                true => tokio::time::timeout_at(deadline, self.lane.places.acquire()).await.ok(),
+                false => None,
+            };
             if self.cancel.is_set() {
                 if turn {
                     self.lane.pace.lock().not_tried();
                 }
                 return Outcome::Cancelled;
             }
-            if !turn {
+            if place.is_none() {
+                if turn {
+                    self.lane.pace.lock().not_tried();
+                }
                 return too_late(last);
             }
-            match self.ask(deadline).await {
+            let verdict = self.ask(deadline).await;
+            drop(place);
+            match verdict {
                 Verdict::Accepted => return Outcome::Accepted,
                 Verdict::Dead => return Outcome::Dead,
                 Verdict::Refused(reason) => return Outcome::Refused(reason),

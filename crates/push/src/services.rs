@@ -209,6 +209,15 @@ impl Services {
         self.services.get(provider.index()).is_some_and(Option::is_some)
     }
 
+    /// The public key that signs for Web Push, as a subscription is restricted to it: base64url (RFC 8292 section 3.2).
+    #[must_use]
+    pub fn vapid_key(&self) -> Option<String> {
+        match self.services.get(Provider::WebPush.index()) {
+            Some(Some((Service::WebPush(web), _))) => Some(web.public_key()),
+            _ => None,
+        }
+    }
+
     /// How many pushes each service gets in a second; 0 for no limit.
     #[must_use]
     pub fn rate_per_s(&self) -> u32 {

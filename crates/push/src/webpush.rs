@@ -42,7 +42,7 @@ impl WebPush {
     ) -> Result<Request, String> {
         let origin = self.origin(&push.prid)?;
         let token = self.token(origin, now_s).ok_or("no token can be signed")?;
-        let key = URL_SAFE_NO_PAD.encode(self.key.public_point());
+        let key = self.public_key();
         let request = Request::new(Method::Post, &push.prid, timeout)
             .header("authorization", format!("vapid t={token}, k={key}"))
             .header("ttl", until_s.saturating_sub(now_s).to_string())
@@ -80,6 +80,11 @@ impl WebPush {
             return Err("the push resource is at a host that is not listed".to_owned());
         }
         resource.get(.."https://".len() + end).ok_or_else(wrong)
+    }
+
+    /// The public key in base64url.
+    pub fn public_key(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.key.public_point())
     }
 
     fn token(&self, origin: &str, now_s: u64) -> Option<String> {

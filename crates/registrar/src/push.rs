@@ -31,6 +31,9 @@ pub struct Push {
     pub refresh_timeout_s: u32,
     /// `pn_enable_purr`.
     pub purr: bool,
+    /// The public key by which services of Web Push know who pushes (RFC 8292 section 3.2), in base64url; nothing where
+    /// nobody here signs for them.
+    pub vapid: Option<Box<[u8]>>,
 }
 
 impl Default for Push {
@@ -45,6 +48,7 @@ impl Default for Push {
             skip_interval_s: 0,
             refresh_timeout_s: 6,
             purr: false,
+            vapid: None,
         }
     }
 }
@@ -170,18 +174,20 @@ impl Push {
             return Err(Reject::PushParamEmpty);
         }
         let Some(provider) = provider else { return Ok(Wakes::Asks) };
-        // What a phone takes away need not be supported any more.
-        if !self.supports(provider) {
+        let is_supported = self.supports(provider);
+        let is_elsewhere = feature_caps::indicates(message, b"+sip.pns", provider);
+        // What a phone takes away need not be supported any more, nor what a proxy on the way pushes for.
+        if !is_supported && !is_elsewhere {
             return if asked.expires_s == 0 { Ok(Wakes::Not) } else { Err(Reject::PushUnsupported) };
         }
         if !told.has_prid {
-            return Ok(Wakes::Asks);
+            return Ok(if is_supported { Wakes::Asks } else { Wakes::Not });
         }
         asked.provider = provider;
         asked.is_short = !told.has_param && ascii::eq_ignore_case(provider, b"webpush");
         Ok(match self.match_params.are_all(told.found, asked.is_short) {
             false => Wakes::Not,
-            true if feature_caps::indicates(message, b"+sip.pns", provider) => Wakes::Elsewhere,
+            true if is_elsewhere => Wakes::Elsewhere,
             true => Wakes::Here,
         })
     }
@@ -196,7 +202,7 @@ impl Push {
     }
 
     /// Appends what a 200 tells: the providers to a contact that asks, and to one that is woken from here its own, when
-    /// it refreshes by itself, and its PURR (RFC 8599 §8.1–8.3). `bound` holds the contacts that are bound now.
+    /// it refreshes by itself, and its PURR (RFC 8599 §5.6.1, §6.2.1 and §8.2 to §8.6). `bound` holds the contacts that are bound now.
     #[cold]
     #[inline(never)]
     pub(crate) fn write_reply(
@@ -223,20 +229,25 @@ impl Push {
         }
     }
 
-    /// Tells those who ask: all providers, or the one that is named.
+    /// Tells those who ask: all providers, or the one that is named (RFC 8599 §5.6.1.2).
     fn write_asked(&self, register: &Register<'_>, out: &mut Vec<u8>) {
-        let asking = || register.contacts.iter().filter(|asked| asked.wakes == Wakes::Asks);
-        let asks_all = asking().any(|asked| provider(asked.uri).is_none());
-        let names = |known: &[u8]| {
-            asking().filter_map(|asked| provider(asked.uri)).any(|name| name.eq_ignore_ascii_case(known))
-        };
-        for known in self.providers.iter().filter(|known| asks_all || names(known)) {
-            write_pns(known, out);
+        for known in self.asked_for(register) {
+            self.write_service(known, out);
             out.extend_from_slice(b"\r\n");
         }
     }
 
-    /// Appends one line for each provider: what a 555 tells (RFC 8599 §5.2).
+    /// The providers that are asked for: those that are named, or all by a contact that names none.
+    fn asked_for<'a>(&'a self, register: &'a Register<'_>) -> impl Iterator<Item = &'a [u8]> {
+        let asking = || register.contacts.iter().filter(|asked| asked.wakes == Wakes::Asks);
+        let asks_all = asking().any(|asked| provider(asked.uri).is_none());
+        let names = move |known: &[u8]| {
+            asking().filter_map(|asked| provider(asked.uri)).any(|name| name.eq_ignore_ascii_case(known))
+        };
+        self.providers.iter().map(|known| &**known).filter(move |known| asks_all || names(known))
+    }
+
+    /// Appends one line for each provider: what a 555 tells (RFC 8599 §5.6.1).
     pub(crate) fn write_providers(&self, out: &mut Vec<u8>) {
         for provider in &self.providers {
             write_pns(provider, out);
@@ -246,18 +257,30 @@ impl Push {
 
     /// `Feature-Caps: *;+sip.pns="…";+sip.pnsreg="…"`, without its line end.
     fn write_caps(&self, provider: &[u8], out: &mut Vec<u8>) {
-        write_pns(provider, out);
+        self.write_service(provider, out);
         out.extend_from_slice(b";+sip.pnsreg=\"");
         ascii::write_u32(out, self.pnsreg_interval_s);
         out.push(b'"');
     }
 
-    /// The header lines that tell the registrars behind this one which pushes are sent from here (RFC 8599 §5.3).
+    /// A provider, and the key that a phone may restrict a subscription of Web Push to (RFC 8599 §5.6.1 and §8.3).
+    fn write_service(&self, provider: &[u8], out: &mut Vec<u8>) {
+        write_pns(provider, out);
+        if let Some(key) = self.vapid.as_deref().filter(|_| ascii::eq_ignore_case(provider, b"webpush")) {
+            out.extend_from_slice(b";+sip.vapid=\"");
+            out.extend_from_slice(key);
+            out.push(b'"');
+        }
+    }
+
+    /// The header lines that tell the registrars behind this one which pushes are sent from here (RFC 8599 §5.6.1), also
+    /// to phones that only ask.
     pub(crate) fn forwarded(&self, register: &Register<'_>) -> Box<[u8]> {
+        let here = register.contacts.iter().filter(|asked| asked.wakes == Wakes::Here);
         let mut out = Vec::new();
-        for asked in register.contacts.iter().filter(|asked| asked.wakes == Wakes::Here) {
+        for provider in here.map(|asked| asked.provider).chain(self.asked_for(register)) {
             let mut line = Vec::new();
-            write_pns(asked.provider, &mut line);
+            write_pns(provider, &mut line);
             line.extend_from_slice(b"\r\n");
             if !out.windows(line.len()).any(|known| known == line) {
                 out.extend_from_slice(&line);

@@ -2,7 +2,7 @@
 
 use seawall_sip::{Message, Name, ascii, validate};
 
-use crate::limits::STORE_RETRY_AFTER_S;
+use crate::limits::{OVERLOAD_RETRY_AFTER_S, OVERLOAD_SPREAD_S, STORE_RETRY_AFTER_S};
 use crate::policy::Policy;
 
 /// The extensions that a REGISTER may insist on with Require.
@@ -71,7 +71,7 @@ pub enum Reject {
     TooManyContacts,
     /// A `pn-` parameter without its value (RFC 8599).
     PushParamEmpty,
-    /// A push provider that is not supported (RFC 8599 §5.2).
+    /// A push provider that is not supported (RFC 8599 §5.6.1 and §8.1).
     PushUnsupported,
     /// A list of contacts that is too long for somebody who has not proven who he is (`max_reply_percent`).
     ReplyTooLong,
@@ -84,6 +84,17 @@ pub enum Reject {
 }
 
 impl Reject {
+    /// The refusal of somebody new while the server cannot keep up. Those who are refused at the same time do not come back
+    /// at the same time: `random` spreads them.
+    #[cold]
+    #[must_use]
+    pub fn overloaded(policy: &Policy, random: u64) -> Reject {
+        Reject::Overloaded(match policy.retry_after_s {
+            0 => OVERLOAD_RETRY_AFTER_S + (random % u64::from(OVERLOAD_SPREAD_S)) as u32,
+            given_s => given_s,
+        })
+    }
+
     /// Status, reason phrase and text of the answer.
     pub fn answer(self) -> (u16, &'static str, &'static str) {
         let (status, text) = match self {

@@ -7,9 +7,7 @@ use seawall_sip::{Message, Uri, ascii};
 use smallvec::SmallVec;
 
 use crate::flags::{PathMode, SaveFlags};
-use crate::limits::{
-    LATEST_EXPIRY_S, MAX_ATTR_LEN, MAX_RECEIVED_LEN, OVERLOAD_RETRY_AFTER_S, OVERLOAD_SPREAD_S,
-};
+use crate::limits::{LATEST_EXPIRY_S, MAX_ATTR_LEN, MAX_RECEIVED_LEN};
 use crate::methods::Memo;
 use crate::plan::{Fate, Plan, Step};
 use crate::policy::{MatchingMode, Policy};
@@ -151,22 +149,12 @@ impl<'a> Save<'a> {
         let mut plan = Plan::default();
         plan.make(self, register, &entry)?;
         if self.flags.known_only && plan.inserts_any() {
-            return Err(self.overloaded());
+            return Err(Reject::overloaded(self.policy, self.source.random));
         }
         for step in &plan.steps {
             self.check_sizes(register, step)?;
         }
         self.carry_out(register, &plan, &mut entry, reply, sink)
-    }
-
-    /// The refusal of somebody new. Those who are refused at the same time do not come back at the same time.
-    #[cold]
-    fn overloaded(&self) -> Reject {
-        let spread_s = (self.source.random % u64::from(OVERLOAD_SPREAD_S)) as u32;
-        Reject::Overloaded(match self.policy.retry_after_s {
-            0 => OVERLOAD_RETRY_AFTER_S + spread_s,
-            given_s => given_s,
-        })
     }
 
     /// Does what was planned, and lists what holds now.

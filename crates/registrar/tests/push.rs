@@ -192,10 +192,40 @@ fn what_a_proxy_before_this_server_pushes_for_is_matched_and_no_more() {
     let moved = A.replace("1111", "3333");
     registrar.serve("", None, &message(&format!("{caps}\nCall-ID: b\nContact: <{moved}>")));
     assert_eq!(stored(&registrar), [moved.as_str()]);
+    // What this server does not support need not be, where that proxy does.
+    let acme = "sip:z@h;pn-provider=acme;pn-prid=1;pn-param=x";
+    let of_acme = "Feature-Caps: *;+sip.pns=\"acme\"";
+    let mut registrar_of_others = with(push());
+    let answer = format!("200 | Contact: <{acme}>;expires=3600");
+    registrar_of_others.check("", &format!("{of_acme}\nContact: <{acme}>"), &answer);
+    let asks = "sip:z@h;pn-provider=acme";
+    let (outcome, headers) =
+        registrar_of_others.serve("", None, &message(&format!("{of_acme}\nCall-ID: b\nContact: <{asks}>")));
+    assert_eq!((outcome.status, headers.contains("Feature-Caps")), (200, false), "{headers}");
+    assert_eq!(stored(&registrar_of_others), [acme, asks]);
     // Another provider is none of that proxy's business.
     let caps = "Feature-Caps: *;+sip.pns=\"apns\"";
     registrar.serve("", None, &message(&format!("{caps}\nCall-ID: c\nContact: <{moved}>")));
     assert_eq!(stored(&registrar), [format!("*{moved}")]);
+}
+
+#[test]
+fn a_browser_is_told_the_key_that_its_pushes_are_signed_with() {
+    let vapid = Some(Box::from(&b"BKey-_"[..]));
+    let providers = [&b"webpush"[..], b"fcm"].map(Box::from).into();
+    let mut registrar = with(Push { providers, vapid, ..push() });
+    let told = "Feature-Caps: *;+sip.pns=\"webpush\";+sip.vapid=\"BKey-_\"";
+    let browser = "sip:a@h;pn-provider=webpush;pn-prid=1";
+    registrar.check(
+        "",
+        &format!("Contact: <{browser}>"),
+        &format!("200 | Contact: <{browser}>;expires=3600 | {told};+sip.pnsreg=\"130\""),
+    );
+    // So are those that ask, and no other provider's phones.
+    let (_, headers) = registrar.serve("", None, &message("Call-ID: b\nContact: <sip:b@h;pn-provider>"));
+    assert!(headers.contains(&format!("{told}\r\nFeature-Caps: *;+sip.pns=\"fcm\"\r\n")), "{headers}");
+    let (_, headers) = registrar.serve("", None, &message(&format!("Call-ID: c\nContact: <{A}>")));
+    assert!(!headers.contains("vapid"), "{headers}");
 }
 
 #[test]

@@ -48,6 +48,7 @@ pub mod method;
 pub mod name;
 pub mod name_addr;
 pub mod params;
+pub mod peek;
 mod scan;
 pub mod span;
 pub mod stream;

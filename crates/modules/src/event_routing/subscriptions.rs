@@ -136,6 +136,8 @@ pub enum Delivery {
     },
     /// Add the contact to a transaction.
     Inject(Arc<Wait>),
+    /// Let a transaction wait no longer: the push has failed.
+    GiveUp(Arc<Wait>),
     /// End an attempt to wake a phone.
     Settle(u64),
     /// Tell a program outside.
@@ -257,7 +259,9 @@ impl Subscriptions {
             else {
                 continue;
             };
+            let is_lost = *event.name == *event::PUSH_FAILED;
             deliveries.push(match &kept.subscription.then {
+                Then::Inject(wait) if is_lost => Delivery::GiveUp(Arc::clone(wait)),
                 Then::Route(notify) => Delivery::Route(Arc::clone(notify)),
                 Then::Resume { worker, ticket } => Delivery::Resume { worker: *worker, ticket: *ticket },
                 Then::Inject(wait) => Delivery::Inject(Arc::clone(wait)),
@@ -347,6 +351,10 @@ impl Subscription {
     fn is_for(&self, event: &EventParameters, now_ms: u64) -> bool {
         let is_it = match &self.wanted {
             Wanted::Named(name) => **name == *event.name,
+            Wanted::Phone(phone) if *event.name == *event::PUSH_FAILED => {
+                // A script that waits goes on as if the phone was late, when the time for it is over.
+                matches!(self.then, Then::Inject(_) | Then::Settle(_)) && phone.is_lost_by(event)
+            }
             Wanted::Phone(phone) => phone.is_registered_by(event),
         };
         let passes = |filter: &Filter| {
@@ -370,6 +378,15 @@ impl Phone {
             && *event.text("aor") == *self.aor
             && (subject.contact_id == self.contact_id
                 || is_same_phone((&self.uri, &self.instance), (event.text("uri"), &subject.instance)))
+    }
+}
+
+impl Phone {
+    /// Whether an event says that the push to the phone has failed.
+    fn is_lost_by(&self, event: &EventParameters) -> bool {
+        event.text("domain") == self.domain.as_bytes()
+            && *event.text("aor") == *self.aor
+            && is_same_phone((&self.uri, b""), (event.text("uri"), b""))
     }
 }
 

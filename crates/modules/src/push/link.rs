@@ -8,9 +8,9 @@ use seawall_sip::Uri;
 
 use crate::node::Node;
 
-/// A phone that its push service calls gone: its binding is to be removed.
+/// A contact that a push was for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct DeadContact {
+pub struct PushedContact {
     /// The location table.
     pub domain: String,
     /// The address of record as the table has it.
@@ -24,8 +24,11 @@ pub struct DeadContact {
 pub struct Link {
     /// The senders; without any service until a script configures one.
     pub sender: OnceLock<Sender>,
-    /// Removes a binding; called on the control side.
-    pub on_dead: OnceLock<Box<dyn Fn(DeadContact) + Send + Sync>>,
+    /// Removes the binding of a phone that its service calls gone; called on the control side.
+    pub on_dead: OnceLock<Box<dyn Fn(PushedContact) + Send + Sync>>,
+    /// Tells that a push for which requests wait has failed: they wait in vain (RFC 8599 section 5.6.2). Called on the
+    /// control side.
+    pub on_failure: OnceLock<Box<dyn Fn(PushedContact) + Send + Sync>>,
 }
 
 impl std::fmt::Debug for Link {
@@ -67,18 +70,30 @@ pub fn wake(node: &Arc<Node>, wake: &Wake<'_>) -> Option<Cancel> {
         return None;
     }
     let patience = wake.patience_ms.map_or(settings.patience, Duration::from_millis);
-    let dead = settings.remove_dead.then(|| DeadContact {
+    let contact = PushedContact {
         domain: wake.domain.to_owned(),
         aor: wake.aor.to_vec(),
         contact: wake.contact.to_vec(),
-    });
+    };
+    let (removes_dead, is_waited_for) = (settings.remove_dead, wake.patience_ms.is_some());
     let node = Arc::clone(node);
     let done = move |_: &Push, outcome: &Outcome| {
-        if let (Outcome::Dead, Some(dead), Some(on_dead)) = (outcome, dead, node.push.on_dead.get()) {
-            on_dead(dead);
+        if let (true, Some(on_failure)) = (is_waited_for && has_failed(outcome), node.push.on_failure.get()) {
+            on_failure(contact.clone());
+        }
+        if let (Outcome::Dead, true, Some(on_dead)) = (outcome, removes_dead, node.push.on_dead.get()) {
+            on_dead(contact);
         }
     };
     Some(sender.push(push, patience, Box::new(done)))
+}
+
+/// Whether the phone is not going to wake by this push.
+fn has_failed(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Dead | Outcome::Refused(_) | Outcome::Failed(_) | Outcome::Late | Outcome::Full => true,
+        Outcome::Accepted | Outcome::Cancelled | Outcome::NoSender => false,
+    }
 }
 
 /// The push for a contact; nothing if its URI does not say how to push.

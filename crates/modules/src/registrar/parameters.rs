@@ -246,6 +246,14 @@ pub const ALL: &[Parameter] = &[
     )
     .check(overload_word),
     Parameter::new(
+        "overload_early",
+        ParameterKind::Bool,
+        "0",
+        "Whether `overload` applies to a REGISTER over UDP before the script sees it, where nobody is registered at the \
+         address of record in To; one of eight is answered then. For scripts that save every REGISTER under that address. \
+         Not in OpenSIPS.",
+    ),
+    Parameter::new(
         "trust_contact_received",
         ParameterKind::Bool,
         "0",
@@ -371,6 +379,7 @@ impl RegistrarSettings {
                 sent_contact_name: Vec::new(),
                 tcp_persistent_flag: 0,
                 overload: Overload::Refuse,
+                overload_early: false,
             };
         }
         let policy = Policy {
@@ -425,6 +434,7 @@ impl RegistrarSettings {
                 .unwrap_or_default(),
             tcp_persistent_flag: mask(parameters.flag("registrar", "tcp_persistent_flag")),
             overload: overload(&text("overload")).unwrap_or(Overload::Refuse),
+            overload_early: parameters.bool("registrar", "overload_early"),
         }
     }
 }

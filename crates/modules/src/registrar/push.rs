@@ -62,6 +62,8 @@ pub(crate) fn settings(parameters: &ModuleParameters, module: &str) -> Option<Ar
         skip_interval_s: number("pn_skip_pn_interval"),
         refresh_timeout_s: number("pn_refresh_timeout"),
         purr: parameters.bool(module, "pn_enable_purr"),
+        // The senders know it.
+        vapid: None,
     }))
 }
 

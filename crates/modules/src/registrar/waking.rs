@@ -347,6 +347,17 @@ pub fn arrived(context: &mut Context, wait: &Arc<Wait>, event: &EventParameters)
     inject::add(context, (wait.transaction, state), injection)
 }
 
+/// The push to a phone that a request waits for has failed: the request waits for the others that are left, and ends when
+/// there is none (RFC 8599 section 5.6.2).
+pub fn lost(context: &mut Context, wait: &Arc<Wait>) {
+    let Some(state) = wait.state.upgrade() else { return };
+    if let Some(id) = wait.outstanding.lock().take() {
+        context.node.outstanding.finish(id);
+    }
+    let nobody = Injection { branches: Vec::new(), cancel: false, last: false, wait: Some(Arc::clone(wait)) };
+    inject::add(context, (wait.transaction, state), nobody);
+}
+
 /// A request waits for no phone any more: it has its final answer, or the script says so.
 pub fn forget(node: &Node, state: &TransactionState) {
     let waits = std::mem::take(&mut state.lock().waits);

@@ -204,6 +204,13 @@ impl Store {
         self.tables.read().get(usize::from(number)).cloned()
     }
 
+    /// Whether a table may hold addresses of record that memory does not know of: it is being read, or never is.
+    #[must_use]
+    pub fn may_hold_more(&self, domain: &Domain) -> bool {
+        self.settings().is_some()
+            && (self.is_sql_only() || self.table(domain.name()).is_some_and(|table| !table.loading.is_done()))
+    }
+
     /// All tables.
     #[must_use]
     pub fn tables(&self) -> Vec<Arc<StoredTable>> {

@@ -150,7 +150,8 @@ pub(crate) fn branch_of(
         destination: seawall_registrar::first_uri(&path).map_or(received, <[u8]>::to_vec),
         path,
         socket: node.sockets.iter().find(is_it).map(|socket| socket.id),
-        q: number("qval").and_then(|q| u16::try_from(q).ok()).filter(|q| *q <= 1000).unwrap_or(NO_Q),
+        // Tenths become thousandths.
+        q: number("qval").and_then(|q| u16::try_from(q).ok()).filter(|q| *q <= 10).map_or(NO_Q, |q| q * 100),
         flags: number("bflags").and_then(|flags| u32::try_from(flags).ok()).unwrap_or(0),
         ..Branch::default()
     };
@@ -167,8 +168,12 @@ pub(crate) fn registered_branch(
     configuration: &Configuration,
     event: &EventParameters,
 ) -> Option<Branch> {
-    let is_pushed = event.subject.as_ref().is_some_and(|subject| subject.is_pushed);
-    branch_of(&context.node, configuration, &|name| event.value(name).cloned(), is_pushed)
+    let subject = event.subject.as_deref();
+    let is_pushed = subject.is_some_and(|subject| subject.is_pushed);
+    let branch = branch_of(&context.node, configuration, &|name| event.value(name).cloned(), is_pushed)?;
+    // As exactly as the binding has it.
+    let q = subject.map(|subject| subject.q).filter(|q| *q <= 1000).unwrap_or(NO_Q);
+    Some(Branch { q, ..branch })
 }
 
 /// Adds branches to a transaction as soon as no other route works on it.

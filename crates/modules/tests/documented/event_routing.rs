@@ -37,7 +37,7 @@ fn notify_on_event_runs_a_route_each_time_until_its_timeout() {
     );
     assert_eq!(server.receive(&Request::new("MESSAGE sip:x@example.com")).log, ["asked <null>", "1"]);
     let run = server.receive(&register(1, "bob", "<sip:b@h>;q=0.5"));
-    assert_eq!(run.log, ["seen bob@example.com sip:b@h 500 <null> <null>"], "nothing is inherited");
+    assert_eq!(run.log, ["seen bob@example.com sip:b@h 5 <null> <null>"], "nothing is inherited");
     assert!(server.receive(&register(1, "carol", "<sip:c@h>")).log.is_empty(), "the filter does not pass");
     assert!(server.receive(&register(2, "bob", "<sip:b@h>")).log.is_empty(), "an update is no insert");
     assert_eq!(server.receive(&register(1, "dan", "<sip:b@h>")).log.len(), 1);

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use seawall_modules::push::{DeadContact, Wake, wake};
+use seawall_modules::push::{PushedContact, Wake, wake};
 use seawall_push::{Provider, Sender};
 use seawall_script::Value;
 
@@ -112,13 +112,18 @@ const WAKE: Wake<'static> = Wake {
     patience_ms: Some(2000),
 };
 
-/// Wakes a contact while the service answers, and gives what was reported dead and whether there was anything to do.
-fn woken(parameters: &str, status: u16, what: &Wake<'_>) -> (bool, Vec<DeadContact>) {
+/// Wakes a contact while the service answers, and gives whether there was anything to do, what was reported dead, and for
+/// how many contacts it was reported that the push has failed.
+fn woken(parameters: &str, status: u16, what: &Wake<'_>) -> (bool, Vec<PushedContact>, usize) {
     let web = Web::start(&[&answer_text(status, "text/plain", "")]);
     let server = server(&script(&format!("{}{parameters}", gateway(&web)), "exit;"));
     let dead = Arc::new(Mutex::new(Vec::new()));
     let reported = Arc::clone(&dead);
     let set = server.node.push.on_dead.set(Box::new(move |contact| reported.lock().unwrap().push(contact)));
+    assert!(set.is_ok());
+    let failures = Arc::new(Mutex::new(0));
+    let counted = Arc::clone(&failures);
+    let set = server.node.push.on_failure.set(Box::new(move |_| *counted.lock().unwrap() += 1));
     assert!(set.is_ok());
     let to_do = wake(&server.node, what).is_some();
     let sender = server.node.push.sender.get().unwrap().clone();
@@ -133,21 +138,24 @@ fn woken(parameters: &str, status: u16, what: &Wake<'_>) -> (bool, Vec<DeadConta
     }
     assert_eq!(web.seen().len(), usize::from(to_do));
     let dead = dead.lock().unwrap().clone();
-    (to_do, dead)
+    let failures = *failures.lock().unwrap();
+    (to_do, dead, failures)
 }
 
 #[test]
 fn an_event_wakes_a_phone_and_one_that_is_gone_is_reported() {
-    let bob = DeadContact {
+    let bob = PushedContact {
         domain: "location".to_owned(),
         aor: b"bob@example.com".to_vec(),
         contact: CONTACT.as_bytes().to_vec(),
     };
-    assert_eq!(woken("", 200, &WAKE), (true, vec![]));
-    assert_eq!(woken("", 410, &WAKE), (true, vec![bob]));
-    assert_eq!(woken("modparam(\"push\", \"remove_dead\", 0)", 410, &WAKE), (true, vec![]));
-    assert_eq!(woken("modparam(\"push\", \"on_contact_refresh\", 0)", 200, &WAKE), (false, vec![]));
-    assert_eq!(woken("", 200, &Wake { contact: b"sip:bob@198.51.100.7", ..WAKE }), (false, vec![]));
+    assert_eq!(woken("", 200, &WAKE), (true, vec![], 0));
+    assert_eq!(woken("", 410, &WAKE), (true, vec![bob], 1));
+    assert_eq!(woken("", 404, &WAKE), (true, vec![], 1));
+    assert_eq!(woken("", 404, &Wake { patience_ms: None, ..WAKE }), (true, vec![], 0), "nobody waits");
+    assert_eq!(woken("modparam(\"push\", \"remove_dead\", 0)", 410, &WAKE), (true, vec![], 1));
+    assert_eq!(woken("modparam(\"push\", \"on_contact_refresh\", 0)", 200, &WAKE), (false, vec![], 0));
+    assert_eq!(woken("", 200, &Wake { contact: b"sip:bob@198.51.100.7", ..WAKE }), (false, vec![], 0));
 }
 
 #[test]

@@ -556,6 +556,7 @@ fn the_parameters_are_those_of_the_document() {
             row("min_expires_mode", "0", "1", "2", "it is 0 or 1"),
             row("max_reply_percent", "150", "0", "99", "0 or from 100"),
             row("overload", "reply", "\"drop\"", "\"panic\"", "\"reply\", \"drop\" or \"off\""),
+            row("overload_early", "0", "1", "\"yes\"", INT),
             row("trust_contact_received", "0", "1", "\"yes\"", INT),
             row("gruu_legacy", "0", "1", "\"yes\"", INT),
             row("outbound_mode", "1", "0", "2", "it is 0 or 1"),

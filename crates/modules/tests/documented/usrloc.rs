@@ -36,7 +36,7 @@ fn contact(server: &Server, event: &str, cseq: u32) -> String {
     let expires = server.now_s + 3600;
     format!(
         "{event} location bob@example.com sip:bob@198.51.100.7:5070 {expires} registration {cseq} \
-         udp:192.0.2.1:5060 Phone/1 500 0 [] [] [] 0 []"
+         udp:192.0.2.1:5060 Phone/1 5 0 [] [] [] 0 []"
     )
 }
 
@@ -60,6 +60,17 @@ fn events_tell_what_happens_to_a_binding() {
         run.log
     );
     assert_eq!(run.log[1..], ["E_UL_AOR_DELETE location bob@example.com"]);
+}
+
+#[test]
+fn qval_of_an_event_goes_from_0_to_10() {
+    for (q, expected) in
+        [("", "-1"), (";q=0", "0"), (";q=0.04", "0"), (";q=0.55", "6"), (";q=0.7", "7"), (";q=1", "10")]
+    {
+        let mut server =
+            server("", "exit;", "event_route[E_UL_CONTACT_INSERT] { xlog(\"$param(qval)\"); }\n");
+        assert_eq!(server.receive(&register(&format!("{BOB}{q}"))).log, [expected], "{q}");
+    }
 }
 
 #[test]

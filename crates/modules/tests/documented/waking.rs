@@ -211,6 +211,26 @@ fn pn_providers_says_who_is_woken_and_who_is_refused() {
 }
 
 #[test]
+fn registrars_behind_are_told_what_is_pushed_from_here_also_of_phones_that_only_ask() {
+    let both = vec!["*;+sip.pns=\"apns\"", "*;+sip.pns=\"fcm\""];
+    for (contact, told) in [
+        ("sip:bob@h;pn-provider", both),
+        ("sip:bob@h;pn-provider=FCM", vec!["*;+sip.pns=\"fcm\""]),
+        (CONTACT, vec!["*;+sip.pns=\"fcm\""]),
+        ("sip:bob@h", vec![]),
+    ] {
+        let run = front("").receive(&register(1, contact));
+        let forwarded = run.request("REGISTER").text.clone();
+        let lines = forwarded.lines().filter_map(|line| line.strip_prefix("Feature-Caps: "));
+        assert_eq!(lines.collect::<Vec<_>>(), told, "{contact}");
+    }
+    // What another proxy says that it pushes for is forwarded, and not refused.
+    let of_acme = register(1, "sip:bob@h;pn-provider=acme;pn-param=p;pn-prid=1");
+    let run = front("").receive(&of_acme.header("Feature-Caps: *;+sip.pns=\"acme\""));
+    assert_eq!(run.request("REGISTER").header("Feature-Caps"), "*;+sip.pns=\"acme\"");
+}
+
+#[test]
 fn pn_ct_match_params_matches_and_strips() {
     let other_param = MOVED.replace("pn-param=p", "pn-param=q");
     for (parameters, moved, bindings) in [
@@ -351,6 +371,44 @@ fn pn_refresh_timeout_ends_the_wait() {
             assert!(server.node.subscriptions.is_empty());
         }
     }
+}
+
+/// What the server hears when the push to a contact has failed.
+fn failed(contact: &str) -> seawall_modules::context::EventParameters {
+    seawall_modules::events::push_failed("location", b"bob@example.com", contact.as_bytes())
+}
+
+#[test]
+fn a_push_that_has_failed_ends_the_wait_for_its_phone() {
+    let mut server = with_bob("");
+    server.receive(&call());
+    assert!(server.hear(failed(&CONTACT.replace("T1", "T9"))).sent.is_empty(), "another phone's");
+    assert_eq!(server.hear(failed(CONTACT)).starts(), ["SIP/2.0 408 Request Timeout"]);
+    assert!(server.node.subscriptions.is_empty() && server.node.outstanding.is_empty());
+    // A phone that wakes all the same has missed the call.
+    assert!(sent(&server.receive(&register(2, MOVED)), "INVITE").is_empty());
+}
+
+#[test]
+fn a_push_that_has_failed_leaves_the_wait_for_other_phones_and_for_requests_inside_a_dialog() {
+    let failed = failed(CONTACT);
+    // Of two phones the other one is still waited for.
+    let mut both = with_bob("");
+    let other = CONTACT.replace("T1", "T2");
+    both.receive(&Request::register(&[&format!("<{other}>")]).call_id("other"));
+    both.receive(&call());
+    assert!(both.hear(failed.clone()).sent.is_empty());
+    let run = both.receive(&Request::register(&[&format!("<{other}>")]).call_id("other").cseq(2));
+    assert_eq!(sent(&run, "INVITE").len(), 1);
+
+    // A request inside a dialog goes on when its time is over.
+    let mut server = server("\"pn_enable_purr\", 1");
+    let registered = server.receive(&register(1, CONTACT));
+    let target = format!("sip:bob@203.0.113.9:5080;pn-purr={}", purr(&registered));
+    assert!(server.receive(&bye(&target)).sent.is_empty());
+    assert!(server.hear(failed).sent.is_empty());
+    let run = server.pass(7);
+    assert_eq!(sent(&run, "BYE").first(), Some(&("udp:203.0.113.9:5080", target.as_str())));
 }
 
 #[test]

@@ -1,4 +1,9 @@
-use seawall_push::{GatewayOptions, LoadError, Options, Outcome, Push, Services};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use seawall_push::limits::REQUESTS_AT_ONCE;
+use seawall_push::{Cancel, GatewayOptions, LoadError, Options, Outcome, Push, Services};
 
 use crate::common::{Fake, PATIENCE, Reply, push, roots, sender};
 
@@ -81,4 +86,48 @@ async fn what_cannot_be_set_up_is_said_at_once_and_shows_no_secret() {
     assert!(matches!(error(&apns), LoadError::Read { .. }));
     apns.apns = None;
     assert!(Services::load(&apns).is_ok());
+}
+
+/// Answers one request over HTTP/1.1 after a pause, and closes.
+async fn slow_gateway(stream: tokio::net::TcpStream) {
+    let mut read = Vec::new();
+    while !read.ends_with(b"hello") {
+        stream.readable().await.unwrap();
+        let _ = stream.try_read_buf(&mut read);
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    stream.writable().await.unwrap();
+    let _ = stream.try_write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+}
+
+#[tokio::test]
+async fn a_crowd_does_not_take_a_connection_for_each_of_its_pushes() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let gateway = GatewayOptions {
+        url: format!("http://{}/", listener.local_addr().unwrap()),
+        content_type: "text/plain".to_owned(),
+        template: "hello".to_owned(),
+        authorization_file: None,
+    };
+    let sender = sender(&Options { gateway: Some(gateway), ..Options::default() });
+    let (open, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let counted = (Arc::clone(&open), Arc::clone(&most));
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let (open, most) = (Arc::clone(&counted.0), Arc::clone(&counted.1));
+            most.fetch_max(open.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                slow_gateway(stream).await;
+                open.fetch_sub(1, Ordering::SeqCst);
+            });
+        }
+    });
+    let pushes = 2 * REQUESTS_AT_ONCE + 100;
+    let all: Vec<_> =
+        (0..pushes).map(|_| tokio::spawn(sender.deliver(call(), 3 * PATIENCE, Cancel::default()))).collect();
+    for one in all {
+        assert_eq!(one.await.unwrap(), Outcome::Accepted);
+    }
+    let most = most.load(Ordering::SeqCst);
+    assert!((REQUESTS_AT_ONCE / 4..=REQUESTS_AT_ONCE).contains(&most), "{most} connections at a time");
 }

@@ -1,23 +1,22 @@
 //! Many phones that sleep and are called at nearly the same time. `cargo xtask sleepers` runs it with 10 000.
 
-use std::collections::HashMap;
+mod phones;
+mod times;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use seawall_testkit::push_service::{Apns, PushService, Reply};
 
+use self::phones::{Awake, HERE, Params, Repeated, acknowledge, call_id, dropped, invite, register, socket};
+use self::times::{Moment, Times};
 use crate::harness::scripts::MODULES;
 use crate::harness::{Server, mi};
 
-const HERE: &str = "127.0.0.1";
-
 const TEAM: &str = "TEAM123456";
-
-/// What a phone says of its pushes, by its number.
-type Params = fn(usize) -> String;
 
 /// A phone that a gateway wakes.
 fn of_gateway(phone: usize) -> String {
@@ -111,121 +110,9 @@ fn apple(pushed: impl Fn(usize) + Send + Sync + 'static) -> (PushService, String
     (service, lines.concat())
 }
 
-fn register(params: Params, phone: usize, cseq: u32, from: SocketAddr) -> Vec<u8> {
-    let params = params(phone);
-    let aor = format!("sip:u{phone}@{HERE}");
-    format!(
-        "REGISTER sip:{HERE} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bK-r{phone}-{cseq};rport\r\nMax-Forwards: 70\r\n\
-         From: <{aor}>;tag=r{phone}\r\nTo: <{aor}>\r\nCall-ID: r{phone}\r\nCSeq: {cseq} REGISTER\r\n\
-         Contact: <sip:u{phone}@{from};{params}>;expires=3600\r\n\
-         Content-Length: 0\r\n\r\n"
-    )
-    .into_bytes()
-}
-
-fn invite(phone: usize, from: SocketAddr, method: &str, tag: &str) -> Vec<u8> {
-    let kind = if method == "ACK" { "a" } else { "i" };
-    format!(
-        "{method} sip:u{phone}@{HERE} SIP/2.0\r\nVia: SIP/2.0/UDP {from};branch=z9hG4bK-{kind}{phone};rport\r\nMax-Forwards: 70\r\n\
-         From: <sip:caller@{HERE}>;tag=c{phone}\r\nTo: <sip:u{phone}@{HERE}>{tag}\r\nCall-ID: c{phone}\r\nCSeq: 1 {method}\r\n\
-         Contact: <sip:caller@{from}>\r\nContent-Length: 0\r\n\r\n"
-    )
-    .into_bytes()
-}
-
-/// The number behind a prefix of the Call-ID.
-fn call_id(text: &str, prefix: char) -> Option<usize> {
-    let line = text.lines().find_map(|line| line.strip_prefix("Call-ID: "))?;
-    line.trim().strip_prefix(prefix)?.parse().ok()
-}
-
-/// How long anybody waits before he says a thing again: datagrams get lost under load (T1 of RFC 3261).
-const AGAIN: Duration = Duration::from_millis(500);
-
-/// What was said and has to be said again until it is answered, by the number of the call.
-#[derive(Default)]
-struct Repeated(Mutex<HashMap<usize, Said>>);
-
-/// Words, to whom, and when for the last time.
-type Said = (Vec<u8>, SocketAddr, Instant);
-
-impl Repeated {
-    /// Says something, and goes on until it is [`heard`](Repeated::heard).
-    fn say(&self, socket: &UdpSocket, call: usize, bytes: Vec<u8>, to: SocketAddr) {
-        socket.send_to(&bytes, to).unwrap();
-        self.0.lock().unwrap().insert(call, (bytes, to, Instant::now()));
-    }
-
-    fn heard(&self, call: usize) {
-        self.0.lock().unwrap().remove(&call);
-    }
-
-    fn again(&self, socket: &UdpSocket) {
-        for (bytes, to, said) in self.0.lock().unwrap().values_mut() {
-            if said.elapsed() >= AGAIN {
-                socket.send_to(bytes, *to).unwrap();
-                *said = Instant::now();
-            }
-        }
-    }
-}
-
-/// The phones that have woken: one socket for all.
-struct Awake {
-    params: Params,
-    socket: UdpSocket,
-    registers: Repeated,
-    answers: Repeated,
-    /// How often each was called.
-    invited: Vec<AtomicUsize>,
-}
-
-impl Awake {
-    /// A phone wakes: it registers from an address that it did not have before.
-    fn wake(&self, phone: usize, server: SocketAddr) {
-        let own = self.socket.local_addr().unwrap();
-        self.registers.say(&self.socket, phone, register(self.params, phone, 2, own), server);
-    }
-
-    /// Answers what comes, until nothing does any more.
-    fn run(&self) {
-        let mut buffer = [0; 8192];
-        while let Ok((length, from)) = self.socket.recv_from(&mut buffer) {
-            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-            if let Some(phone) = call_id(&text, 'r') {
-                assert!(text.starts_with("SIP/2.0 200 "), "{text}");
-                self.registers.heard(phone);
-            } else if text.starts_with("ACK ") {
-                self.answers.heard(call_id(&text, 'c').unwrap());
-            } else if text.starts_with("INVITE ") {
-                self.take(&text, from);
-            }
-        }
-    }
-
-    fn take(&self, text: &str, from: SocketAddr) {
-        let call = call_id(text, 'c').unwrap();
-        self.invited[call].fetch_add(1, Ordering::Relaxed);
-        let mut reply = String::from("SIP/2.0 200 OK\r\n");
-        for line in text.lines() {
-            match line.split(':').next().unwrap() {
-                "Via" | "From" | "Call-ID" | "CSeq" | "Record-Route" => {
-                    reply.push_str(&format!("{line}\r\n"))
-                }
-                "To" => reply.push_str(&format!("{line};tag=p{call}\r\n")),
-                _ => {}
-            }
-        }
-        let own = self.socket.local_addr().unwrap();
-        reply.push_str(&format!("Contact: <sip:u{call}@{own}>\r\nContent-Length: 0\r\n\r\n"));
-        self.answers.say(&self.socket, call, reply.into_bytes(), from);
-    }
-}
-
 /// Registers all phones, a few at a time, and lets them fall asleep.
 fn put_to_sleep(params: Params, server: SocketAddr, phones: usize) {
-    let socket = UdpSocket::bind((HERE, 0)).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+    let socket = socket(10);
     let own = socket.local_addr().unwrap();
     let mut buffer = [0; 8192];
     for chunk in (0..phones).collect::<Vec<_>>().chunks(32) {
@@ -271,14 +158,13 @@ struct Crowd {
 impl Crowd {
     fn new(params: Params) -> Crowd {
         let phones = number("SEAWALL_SLEEPERS", PHONES);
-        let socket = UdpSocket::bind((HERE, 0)).unwrap();
-        socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
         let awake = Awake {
             params,
-            socket,
+            socket: socket(20),
             registers: Repeated::default(),
             answers: Repeated::default(),
             invited: (0..phones).map(|_| AtomicUsize::new(0)).collect(),
+            times: Arc::new(Times::new(phones)),
         };
         Crowd {
             phones,
@@ -295,85 +181,139 @@ impl Crowd {
             (Arc::clone(&self.awake), Arc::clone(&self.target), Arc::clone(&self.pushes));
         move |phone| {
             pushes.fetch_add(1, Ordering::Relaxed);
+            awake.times.note(phone, Moment::Pushed);
             awake.wake(phone, *target.get().unwrap());
         }
     }
 
     /// Calls everybody, with these lines in the script of the server.
     fn run(self, lines: &str) {
-        let Crowd { phones, rate, awake, target, pushes } = self;
-        let modules = MODULES.replace(
-            "loadmodule \"registrar.so\"",
-            "loadmodule \"event_routing.so\"\nloadmodule \"registrar.so\"\nloadmodule \"push.so\"",
-        );
-        let server = Server::start(&format!(
-            "{modules}modparam(\"registrar\", \"pn_enable\", 1)\nmodparam(\"registrar\", \"pn_providers\", \"acme, apns\")\n\
-             modparam(\"registrar\", \"pn_refresh_timeout\", 60)\n{lines}\
-             route {{\n\tif (is_method(\"REGISTER\")) {{ save(\"location\"); exit; }}\n\
-             \tif (is_method(\"ACK\")) {{ t_relay(); exit; }}\n\
-             \tif (lookup(\"location\")) {{ if ($rc == 1) t_relay(); }} else t_reply(404, \"Not Found\");\n}}\n"
-        ));
-        target.set(server.udp()).unwrap();
-        put_to_sleep(awake.params, server.udp(), phones);
+        let server = Server::start(&script(lines));
+        self.target.set(server.udp()).unwrap();
+        put_to_sleep(self.awake.params, server.udp(), self.phones);
         let answering = {
-            let awake = Arc::clone(&awake);
+            let awake = Arc::clone(&self.awake);
             std::thread::spawn(move || awake.run())
         };
-        let caller = Arc::new(UdpSocket::bind((HERE, 0)).unwrap());
-        caller.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
-        let calls = Arc::new(Repeated::default());
-        let is_over = Arc::new(AtomicBool::new(false));
+        let callers = Arc::new(Callers {
+            socket: socket(30),
+            calls: Repeated::default(),
+            is_over: AtomicBool::new(false),
+            awake: Arc::clone(&self.awake),
+            server: server.udp(),
+        });
         let began = Instant::now();
         let calling = {
-            let (caller, calls, awake, is_over) =
-                (Arc::clone(&caller), Arc::clone(&calls), Arc::clone(&awake), Arc::clone(&is_over));
-            let to = server.udp();
-            std::thread::spawn(move || {
-                let own = caller.local_addr().unwrap();
-                let repeat = || {
-                    calls.again(&caller);
-                    awake.registers.again(&awake.socket);
-                    awake.answers.again(&awake.socket);
-                };
-                for phone in 0..phones {
-                    let due = Duration::from_secs_f64(phone as f64 / rate as f64);
-                    std::thread::sleep(due.saturating_sub(began.elapsed()));
-                    calls.say(&caller, phone, invite(phone, own, "INVITE", ""), to);
-                    if phone % 64 == 0 {
-                        repeat();
-                    }
-                }
-                while !is_over.load(Ordering::Relaxed) {
-                    std::thread::sleep(Duration::from_millis(20));
-                    repeat();
-                }
-            })
+            let (callers, phones, rate) = (Arc::clone(&callers), self.phones, self.rate);
+            std::thread::spawn(move || callers.call(phones, rate))
         };
-        let mut taken = vec![false; phones];
+        let taken = callers.listen(self.phones);
+        let took = began.elapsed();
+        callers.is_over.store(true, Ordering::Relaxed);
+        calling.join().unwrap();
+        println!(
+            "{taken} of {} sleeping phones took their calls within {:.2} s",
+            self.phones,
+            took.as_secs_f64()
+        );
+        self.print(&callers, &server);
+        assert_eq!(taken, self.phones);
+        assert_eq!(self.pushes.load(Ordering::Relaxed), self.phones, "each phone is pushed to once");
+        // The last calls may be taken before the service has answered.
+        mi::wait_for_statistic(&server, "push:accepted", self.phones as u64);
+        assert!(self.awake.invited.iter().all(|calls| calls.load(Ordering::Relaxed) > 0));
+        drop(answering);
+    }
+
+    /// Prints where the time went, and what was lost on the way.
+    fn print(&self, callers: &Callers, server: &Server) {
+        self.awake.times.print();
+        let repeats = |repeated: &Repeated| repeated.repeats.load(Ordering::Relaxed);
+        println!(
+            "  said again: INVITE {}, REGISTER {}, 200 {}, INVITE by the server {}",
+            repeats(&callers.calls),
+            repeats(&self.awake.registers),
+            repeats(&self.awake.answers),
+            self.awake.invited_again(),
+        );
+        let port = |socket: &UdpSocket| dropped(socket.local_addr().unwrap().port());
+        println!(
+            "  dropped by the kernel: at the phones {}, at the callers {}, at the server {}",
+            port(&self.awake.socket),
+            port(&callers.socket),
+            dropped(server.udp().port()),
+        );
+    }
+}
+
+/// Who calls: one socket for all.
+struct Callers {
+    socket: UdpSocket,
+    calls: Repeated,
+    is_over: AtomicBool,
+    awake: Arc<Awake>,
+    server: SocketAddr,
+}
+
+impl Callers {
+    /// Begins the calls at a rate, and says again what nobody has heard, for the phones too, until all is over.
+    fn call(&self, phones: usize, rate: usize) {
+        let (began, own) = (Instant::now(), self.socket.local_addr().unwrap());
+        let repeat = || {
+            self.calls.again(&self.socket);
+            self.awake.registers.again(&self.awake.socket);
+            self.awake.answers.again(&self.awake.socket);
+        };
+        for phone in 0..phones {
+            let due = Duration::from_secs_f64(phone as f64 / rate as f64);
+            std::thread::sleep(due.saturating_sub(began.elapsed()));
+            self.awake.times.note(phone, Moment::Called);
+            self.calls.say(&self.socket, phone, invite(phone, own), self.server);
+            repeat();
+        }
+        while !self.is_over.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(20));
+            repeat();
+        }
+    }
+
+    /// Takes the answers until all have come, or none for a long time; how many calls were taken.
+    fn listen(&self, phones: usize) -> usize {
+        let mut is_taken = vec![false; phones];
+        let mut taken = 0;
         let mut buffer = [0; 8192];
-        let own = caller.local_addr().unwrap();
-        while taken.iter().any(|taken| !taken) {
-            let Ok((length, from)) = caller.recv_from(&mut buffer) else { break };
-            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+        let own = self.socket.local_addr().unwrap();
+        while taken < phones {
+            let Ok((length, from)) = self.socket.recv_from(&mut buffer) else { break };
+            let text = String::from_utf8_lossy(&buffer[..length]);
             let call = call_id(&text, 'c').expect("a call of ours");
             // It is heard with the 100 already.
-            calls.heard(call);
+            self.calls.heard(call);
             if text.starts_with("SIP/2.0 200 ") {
-                caller.send_to(&invite(call, own, "ACK", &format!(";tag=p{call}")), from).unwrap();
-                taken[call] = true;
+                self.socket.send_to(&acknowledge(call, own, &text), from).unwrap();
+                self.awake.times.note(call, Moment::Taken);
+                taken += usize::from(!is_taken[call]);
+                is_taken[call] = true;
             } else {
                 assert!(text.starts_with("SIP/2.0 100 "), "{text}");
             }
         }
-        let took = began.elapsed();
-        is_over.store(true, Ordering::Relaxed);
-        calling.join().unwrap();
-        let missed = taken.iter().filter(|taken| !**taken).count();
-        assert_eq!(missed, 0, "of {phones} calls");
-        assert_eq!(pushes.load(Ordering::Relaxed), phones, "each phone is pushed to once");
-        assert_eq!(mi::statistic(&server, "push:accepted"), phones as u64);
-        assert!(awake.invited.iter().all(|calls| calls.load(Ordering::Relaxed) > 0));
-        println!("{phones} sleeping phones took their calls within {:.2} s", took.as_secs_f64());
-        drop(answering);
+        taken
     }
+}
+
+/// The script of the server, which stays in the calls as a proxy does.
+fn script(lines: &str) -> String {
+    let modules = MODULES.replace(
+        "loadmodule \"registrar.so\"",
+        "loadmodule \"event_routing.so\"\nloadmodule \"registrar.so\"\nloadmodule \"push.so\"",
+    );
+    format!(
+        "{modules}modparam(\"registrar\", \"pn_enable\", 1)\nmodparam(\"registrar\", \"pn_providers\", \"acme, apns\")\n\
+         modparam(\"registrar\", \"pn_refresh_timeout\", 60)\n{lines}\
+         route {{\n\tif (is_method(\"REGISTER\")) {{ save(\"location\"); exit; }}\n\
+         \tif (has_totag()) {{ if (loose_route()) t_relay(); exit; }}\n\
+         \trecord_route();\n\
+         \tif (lookup(\"location\")) {{ if ($rc == 1) t_relay(); }} else t_reply(404, \"Not Found\");\n}}\n"
+    )
 }

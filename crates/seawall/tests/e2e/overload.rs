@@ -1,7 +1,8 @@
 //! More requests than the server can serve: those who are registered keep what they have, those who are new come later.
 
 use crate::harness::scripts::{EXCHANGE, MODULES};
-use crate::harness::{Phone, Server, mi, namespace};
+use crate::harness::{Message, PATIENCE, Phone, SILENCE, Server, mi, namespace};
+use std::net::UdpSocket;
 
 /// What strangers send while the server stands still: a good part of what the kernel keeps for it.
 const STRANGERS: usize = 4000;
@@ -35,10 +36,82 @@ fn a_storm_of_strangers_is_shed_and_known_phones_are_served() {
     for (phone, refresh) in phones.iter_mut().zip(&refreshes) {
         assert_eq!(phone.answer_to(refresh).status(), 200);
     }
-    // A stranger who comes after the storm is welcome at once, or when the server has caught up.
+    // A stranger who comes after the storm is welcome at once, or when the server has caught up. Until then the kernel may
+    // keep no more than what will be served in time.
     let mut late = Phone::udp(&server, "late");
-    while late.register().status() == 503 {}
+    while !is_registered(&mut late) {}
     let shed = mi::statistic(&server, "registrar:shed_regs");
     assert!(shed > 1000, "{shed} of {STRANGERS} were shed");
     assert!(mi::statistic(&server, "usrloc:location-users") >= 21);
+}
+
+#[test]
+fn with_overload_early_strangers_stand_back_before_the_script() {
+    if !namespace::wanted() {
+        return;
+    }
+    let routing = EXCHANGE.replace(
+        "if (is_method(\"REGISTER\")) {",
+        "if (is_method(\"REGISTER\")) { if ($tU =~ \"^new\") xlog(\"stranger $tU\\n\");",
+    );
+    let script = format!("{MODULES}modparam(\"registrar\", \"overload_early\", 1)\n{routing}");
+    let server = Server::start(&script.replace("udp_workers=2", "udp_workers=1"));
+    let mut phones: Vec<Phone> =
+        (0..20).map(|number| Phone::udp(&server, &format!("known{number}"))).collect();
+    for phone in &mut phones {
+        assert_eq!(phone.register().status(), 200);
+    }
+    let stranger = Phone::udp(&server, "stranger");
+    let template = String::from_utf8(stranger.register_for(600).bytes()).unwrap();
+    let refreshes: Vec<_> = phones.iter().map(|phone| phone.register_for(600)).collect();
+
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    // Reads all the time: the answers are more than a socket holds.
+    let told = std::thread::spawn({
+        let socket = socket.try_clone().unwrap();
+        move || first_refusal(&socket)
+    });
+    server.signal("STOP");
+    for number in 0..STRANGERS {
+        let request = template.replace("stranger", &format!("new{number}"));
+        socket.send_to(request.as_bytes(), server.udp()).unwrap();
+        if number == STRANGERS / 2 {
+            for (phone, refresh) in phones.iter_mut().zip(&refreshes) {
+                phone.send(&refresh.bytes());
+            }
+        }
+    }
+    server.signal("CONT");
+    for (phone, refresh) in phones.iter_mut().zip(&refreshes) {
+        assert_eq!(phone.answer_to(refresh).status(), 200);
+    }
+    // Some are told to come back later, whether or not the script saw them.
+    let told = told.join().unwrap();
+    assert!((10..30).contains(&told), "{told}");
+    let mut late = Phone::udp(&server, "late");
+    while !is_registered(&mut late) {}
+    let shed = mi::statistic(&server, "registrar:shed_regs");
+    let seen = server.log().matches("stranger new").count() as u64;
+    assert!(shed > 1000, "{shed} of {STRANGERS} were shed");
+    assert!(seen + shed <= STRANGERS as u64, "{seen} were seen by the script, {shed} were shed");
+}
+
+/// What the first 503 that comes says about coming back.
+fn first_refusal(socket: &UdpSocket) -> u32 {
+    socket.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut buffer = [0; 4096];
+    loop {
+        let length = socket.recv(&mut buffer).expect("a 503");
+        let answer = Message::parse(&buffer[..length]);
+        if answer.status() == 503 {
+            return answer.need("Retry-After").parse().unwrap();
+        }
+    }
+}
+
+/// Asks once more; whoever gets no answer or a 503 is not registered.
+fn is_registered(phone: &mut Phone) -> bool {
+    let request = phone.register_for(600);
+    phone.send(&request.bytes());
+    phone.receive_within(SILENCE).is_some_and(|answer| answer.status() == 200)
 }

@@ -21,7 +21,9 @@ const VOIP_DEVICE: &str = "77aa13adff785122b4ad28809a342098";
 fn start(service: &PushService, parameters: &str) -> Server {
     let authority = format!("modparam(\"push\", \"ca_path\", \"{}\")\n", service.authority().display());
     let gone = "event_route[E_UL_CONTACT_DELETE] { xlog(\"gone: $param(aor)\\n\"); }\n";
-    Server::start(&format!("{}{ROUTING}{gone}", base(&format!("{authority}{parameters}"))))
+    // Long enough that no call ends because its time is over.
+    let patience = "modparam(\"registrar\", \"pn_refresh_timeout\", 60)\n";
+    Server::start(&format!("{}{ROUTING}{gone}", base(&format!("{patience}{authority}{parameters}"))))
 }
 
 /// Lines that set parameters of `push`.
@@ -228,10 +230,18 @@ fn web_push_needs_no_pn_param() {
     let (service, _, server) = web_push();
     let mut alice = Phone::udp(&server, "alice");
     let (mut bob, registered) = Sleeper::told(&server, "bob", &browser(&service, "/push/two"));
-    assert_eq!(registered.need("Feature-Caps"), "*;+sip.pns=\"webpush\";+sip.pnsreg=\"130\"");
+    let caps = registered.need("Feature-Caps").to_owned();
+    let key = caps.split("+sip.vapid=\"").nth(1).unwrap().split('"').next().unwrap();
+    assert_eq!(caps, format!("*;+sip.pns=\"webpush\";+sip.vapid=\"{key}\";+sip.pnsreg=\"130\""));
     let call = call(&mut alice, "bob");
     let seen = service.asked();
     assert_eq!((&*seen.path, seen.body.len(), seen.header("content-encoding")), ("/push/two", 0, ""));
+    // The push is signed with the key that the phone was told (RFC 8599 section 8.3).
+    assert!(
+        seen.header("authorization").ends_with(&format!(", k={key}")),
+        "{}",
+        seen.header("authorization")
+    );
     wakes(&server, &mut bob, &mut alice, &call);
     assert_eq!(
         mi::contacts(&server, "bob@127.0.0.1").len(),
@@ -250,9 +260,8 @@ fn check_gone(server: &Server, service: &PushService, params: &str, requests: us
     server.wait_for_log("gone: bob@127.0.0.1");
     assert!(mi::contacts(server, "bob@127.0.0.1").is_empty());
     assert_eq!(mi::statistic(server, "push:dead"), 1);
-    let cancel = cancel(&call);
-    alice.send(&cancel.bytes());
-    final_answer(&mut alice, &call, 487);
+    // The call ends with the push, though its time is not over (RFC 8599 section 5.6.2).
+    final_answer(&mut alice, &call, 408);
     // The next call finds nobody.
     let call = invite(&alice, "sip:bob@127.0.0.1");
     alice.send(&call.bytes());
@@ -319,8 +328,10 @@ fn a_service_that_ails_is_left_alone_and_said_to_be() {
     service.script([Reply::status(503, "").header("retry-after", "60")]);
     let mut alice = Phone::udp(&server, "alice");
     let (_, _) = Sleeper::told(&server, "bob", &apple(".voip", DEVICE));
-    let _ = call(&mut alice, "bob");
+    let call = call(&mut alice, "bob");
     let _ = service.asked();
+    // There is no time for another try: the caller need not wait for it.
+    final_answer(&mut alice, &call, 408);
     mi::wait_for_statistic(&server, "push:failed", 1);
     let held = |server: &Server| mi::result(server, "push_status", json!({}))["Services"][0]["Held"].clone();
     assert_eq!(held(&server), json!(true));

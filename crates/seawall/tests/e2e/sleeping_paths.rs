@@ -33,7 +33,7 @@ fn everywhere(parameters: &str, test: impl Fn(&Place)) {
     for (name, mode) in [("mirror", 0), ("contact", 1), ("aor", 2)] {
         let main = Server::start(&format!("{}onreply_route {{ xlog(\"reply $rs\\n\"); }}\n", exchange()));
         let web = Web::start();
-        let edge = Server::start(&front(&modules(&web, parameters), &main, mode));
+        let edge = Server::start(&front(&modules(&web, parameters), main.udp(), mode));
         test(&Place { name, web, edge, main: Some(main) });
     }
 }

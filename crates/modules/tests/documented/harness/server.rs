@@ -239,6 +239,11 @@ impl Server {
         })
     }
 
+    /// Hears of an event from outside.
+    pub fn hear(&mut self, event: EventParameters) -> Run {
+        self.watch(|server| server.raise(vec![event]))
+    }
+
     /// Lets time pass.
     pub fn pass(&mut self, seconds: u64) -> Run {
         self.watch(|server| {
@@ -508,6 +513,10 @@ impl Server {
                 Delivery::Resume { ticket, .. } => self.heard(ticket, Some(Box::new(event.clone()))),
                 Delivery::Inject(wait) => {
                     assert_ne!(waking::arrived(&mut context, &wait, event), Flow::Pending);
+                    self.leave(context);
+                }
+                Delivery::GiveUp(wait) => {
+                    waking::lost(&mut context, &wait);
                     self.leave(context);
                 }
                 Delivery::Datagram(to) => self.node.datagrams.send(&to, event),

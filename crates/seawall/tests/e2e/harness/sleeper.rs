@@ -1,5 +1,7 @@
 //! Phones that sleep, and the scripts that wake them.
 
+use std::net::SocketAddr;
+
 use serde_json::{Value, json};
 
 use super::call::invite;
@@ -25,17 +27,15 @@ pub fn modules(web: &Web, parameters: &str) -> String {
 }
 
 /// The same for a mid-registrar in front of a main registrar, with [`ROUTING`].
-pub fn front(modules: &str, main: &Server, mode: u8) -> String {
+pub fn front(modules: &str, main: SocketAddr, mode: u8) -> String {
     let modules = modules.replace("modparam(\"registrar\", \"pn_", "modparam(\"mid_registrar\", \"pn_").replace(
         "loadmodule \"push.so\"",
         &format!(
             "loadmodule \"mid_registrar.so\"\nmodparam(\"mid_registrar\", \"mode\", {mode})\nloadmodule \"push.so\""
         ),
     );
-    let save = format!(
-        "if (mid_registrar_save(\"location\") == 1) {{ $ru = \"sip:{}\"; t_relay(); }} exit;",
-        main.udp()
-    );
+    let save =
+        format!("if (mid_registrar_save(\"location\") == 1) {{ $ru = \"sip:{main}\"; t_relay(); }} exit;");
     let routing = ROUTING
         .replace("save(\"location\"); exit;", &save)
         .replace("lookup(\"location\");", "mid_registrar_lookup(\"location\");");

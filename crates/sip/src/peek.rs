@@ -1,0 +1,72 @@
+//! A look at a message that may never be read: who registers.
+
+use memchr::{memchr, memmem, memrchr};
+
+/// How far To is looked for, bytes: it stands among the first header fields of what phones send, and a look that finds
+/// nothing has to cost little.
+const LOOK_BYTES: usize = 1024;
+
+/// The URI in To of a REGISTER, as it stands there. Nothing where that is not plain to see: of another method, of a To
+/// that is folded, spelt oddly or far back. The message itself may still be wrong in any way.
+#[must_use]
+pub fn register_to(bytes: &[u8]) -> Option<&[u8]> {
+    if !bytes.starts_with(b"REGISTER ") {
+        return None;
+    }
+    let start = bytes.get(..LOOK_BYTES).unwrap_or(bytes);
+    let found = [&b"\r\nTo:"[..], b"\r\nt:"].into_iter().find_map(|name| {
+        let at = memmem::find(start, name)?;
+        start.get(at + name.len()..)
+    })?;
+    let end = memchr(b'\r', found)?;
+    let (line, after) = found.split_at_checked(end)?;
+    if !after.starts_with(b"\r\n") || matches!(after.get(2), None | Some(b' ' | b'\t')) {
+        return None;
+    }
+    // A display name may hold anything, also what looks like a bracket: the last one opens the URI.
+    let uri = match memrchr(b'<', line) {
+        Some(open) => {
+            let inside = line.get(open + 1..)?;
+            inside.get(..memchr(b'>', inside)?)?
+        }
+        None => line.get(..memchr(b';', line).unwrap_or(line.len()))?,
+    };
+    Some(uri.trim_ascii()).filter(|uri| !uri.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(to: &str, expected: Option<&str>) {
+        let message = format!("REGISTER sip:h SIP/2.0\r\nVia: x\r\n{to}\r\nCSeq: 1 REGISTER\r\n\r\n");
+        let found = register_to(message.as_bytes());
+        assert_eq!(found.map(|uri| String::from_utf8_lossy(uri).into_owned()).as_deref(), expected, "{to}");
+    }
+
+    #[test]
+    fn who_registers_is_found_where_it_is_plain() {
+        check("To: <sip:bob@h>", Some("sip:bob@h"));
+        check("To:<sip:bob@h;x=1>;tag=7", Some("sip:bob@h;x=1"));
+        check("t: \"Bob <b>\" <sip:bob@h>", Some("sip:bob@h"));
+        check("To: sip:bob@h;tag=1", Some("sip:bob@h"));
+        check("To: \"Bob\" <sip:bob@h>", Some("sip:bob@h"));
+    }
+
+    #[test]
+    fn what_is_not_plain_is_left_to_who_reads_it() {
+        check("TO: <sip:bob@h>", None);
+        check("To: <sip:bob@h", None);
+        check("To: \"Bob\"\r\n <sip:bob@h>", None);
+        check("To: ", None);
+        check(&format!("Subject: {}\r\nTo: <sip:bob@h>", "x".repeat(LOOK_BYTES)), None);
+        for other in [
+            "",
+            "REGISTER",
+            "REGISTER sip:h SIP/2.0\r\nTo: <sip:b@h>",
+            "INVITE sip:h SIP/2.0\r\nTo: <sip:b@h>\r\n\r\n",
+        ] {
+            assert_eq!(register_to(other.as_bytes()), None, "{other}");
+        }
+    }
+}

@@ -67,6 +67,10 @@ pub const MAX_WORKERS: usize = 64;
 /// not be done in time, and what is done by half is done again after the start.
 pub const SETTLE_CHANGES: usize = 200_000;
 
+/// How many changes write-back puts from the journal into the table behind each interval: some ten milliseconds of work.
+/// With more, bindings that are refreshed in each interval would be put there each time.
+pub const SETTLE_AT_ONCE: usize = 2_000;
+
 /// How soon a table that could not be loaded is asked for again, in milliseconds.
 pub const LOAD_AGAIN_MS: u64 = 1_000;
 

@@ -286,7 +286,7 @@ impl<'d> Entry<'d> {
     }
 
     /// Shows a sink what is there before it changes.
-    fn before(&self, sink: &mut dyn Sink) {
+    pub(crate) fn before(&self, sink: &mut dyn Sink) {
         if sink.listens() {
             sink.before(self.domain.name(), self.aor, self.view());
         }

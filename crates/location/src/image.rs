@@ -35,6 +35,7 @@ impl Entry<'_> {
     /// goes away as if an operator had removed it, and what went away comes back.
     pub fn restore(&mut self, image: &Image, sink: &mut dyn Sink) {
         let names = self.domain().names();
+        self.before(sink);
         let old = image.0.as_deref().map(|bytes| RecordView::new(bytes, names));
         let old: Vec<Binding<'_>> = old.map_or_else(Vec::new, |view| view.bindings().collect());
         let find = |id: u64| old.iter().find(|binding| binding.numbers.contact_id == id);

@@ -30,6 +30,11 @@ pub const STATEMENT_ROWS: usize = 256;
 /// second some seven seconds, so that a phone that registers more often is written once.
 pub const JOURNAL_BYTES: u64 = 128 << 20;
 
+/// From which length on a journal that was found at a start goes into the table at once, and not when the server is through
+/// with its start: that of a stop with two million bindings unwritten. A server that is killed again and again would let it
+/// grow for ever.
+pub const LEFT_BYTES: u64 = 8 * JOURNAL_BYTES;
+
 /// By how much a journal file grows at a time: with 3000 rows, in a few milliseconds.
 pub const JOURNAL_STEP: u64 = 1 << 20;
 

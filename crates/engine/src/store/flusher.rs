@@ -13,7 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use crate::limits::{FLUSH_PAUSE_MS, LAST_FLUSHES, REPLAY_AT_MOST_MS};
+use crate::limits::{FLUSH_PAUSE_MS, LAST_FLUSHES, REPLAY_AT_MOST_MS, SETTLE_AT_ONCE};
 
 /// The task that writes.
 pub struct Flusher {
@@ -79,11 +79,11 @@ impl Flusher {
             let last = self.written(&table, under_way.take()).await;
             done.and(last)?;
             let has_written = self.node.store.figures.rows.load(Ordering::Relaxed) != rows_before;
-            // It is on disk. Whoever looks into the table after an interval should find it there too; at the end that is
-            // done for both modes.
+            // It is on disk. Whoever looks into the table after an interval should find it there too, where that is little;
+            // much goes there at its time, once for several intervals. At the end that is done for both modes.
             if has_written
                 && !is_last
-                && let Err(error) = table.backend.settle().await
+                && let Err(error) = table.backend.settle_few(SETTLE_AT_ONCE).await
             {
                 tracing::warn!("{}: what was written is not in the table yet: {error}", table.domain.name());
             }

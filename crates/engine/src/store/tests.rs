@@ -11,7 +11,7 @@ use seawall_location::{Binding, Domain, Numbers, Removal};
 use seawall_modules::configuration::Configuration;
 use seawall_modules::events::Gather;
 use seawall_modules::node::Node;
-use seawall_modules::store::{Backend, Doing, Drafted, Fate, Loading, StoredTable};
+use seawall_modules::store::{Backend, Doing, Drafted, Fate, Loading, StoredTable, granted};
 use seawall_storage::location::{BrokenRow, Page, Row, RowChange};
 use seawall_storage::{Storage, StorageError};
 use tokio::sync::{Notify, Semaphore, watch};
@@ -298,6 +298,53 @@ fn while_one_group_is_on_its_way_the_next_gathers_and_looking_up_goes_on() {
     });
     assert!(later.iter().all(|drafted| drafted.ticket.fate() == Fate::Kept));
     assert_eq!(bench.table.groups.load(Ordering::Relaxed), 2);
+}
+
+/// A writer that waits for permits, while `act` goes on; then all that there is to write is written.
+fn while_it_stands_still(bench: &Bench, permits: usize, act: impl FnOnce()) {
+    let semaphore = Arc::new(Semaphore::new(0));
+    *bench.table.permits.lock() = Some(Arc::clone(&semaphore));
+    let groups = bench.table.groups.load(Ordering::Relaxed);
+    let work = Arc::new(Notify::new());
+    let (stop, stopped) = watch::channel(false);
+    let writer = Writer { node: Arc::clone(&bench.node), work, stop: stopped, told: Box::new(|| ()) };
+    bench.runtime.block_on(async {
+        let writing = tokio::spawn(writer.run());
+        while bench.table.groups.load(Ordering::Relaxed) == groups {
+            tokio::task::yield_now().await;
+        }
+        act();
+        semaphore.add_permits(permits);
+        let _ = stop.send(true);
+        writing.await.unwrap();
+    });
+    *bench.table.permits.lock() = None;
+}
+
+#[test]
+fn what_is_kept_after_its_client_was_told_otherwise_is_taken_back() {
+    let bench = Bench::new(Loading::done());
+    bench.register("alice@a", "sip:old@a");
+    bench.write();
+    let late = bench.register("alice@a", "sip:new@a");
+    let other = bench.register("bob@a", "sip:bob@a");
+    while_it_stands_still(&bench, 2, || {
+        assert!(!granted::is_kept(&bench.node, &late, NOW_S), "its client has no patience left");
+        // What is on its way stays in sight until it is known what becomes of it.
+        assert_eq!(bench.contacts("alice@a"), ["sip:old@a", "sip:new@a"]);
+    });
+    assert_eq!((late.ticket.fate(), other.ticket.fate()), (Fate::Failed, Fate::Kept));
+    assert_eq!(bench.contacts("alice@a"), ["sip:old@a"]);
+    assert_eq!(bench.table.contacts(), ["sip:bob@a", "sip:old@a"]);
+    // Who tries again meanwhile is not undone with it.
+    let late = bench.register("alice@a", "sip:new@a");
+    let mut again = None;
+    while_it_stands_still(&bench, 2, || {
+        assert!(!granted::is_kept(&bench.node, &late, NOW_S));
+        again = Some(bench.register("alice@a", "sip:third@a"));
+    });
+    assert_eq!(again.unwrap().ticket.fate(), Fate::Kept);
+    assert_eq!(bench.table.contacts(), ["sip:bob@a", "sip:new@a", "sip:old@a", "sip:third@a"]);
 }
 
 fn row(contact_id: u64, user: &str, contact: &str, expires: i64) -> Row {

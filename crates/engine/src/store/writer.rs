@@ -9,7 +9,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use seawall_modules::node::Node;
-use seawall_modules::store::{Fate, Operation, limits, take_back};
+use seawall_modules::store::{Fate, Operation, limits, take_back, take_back_late};
 use seawall_net::unix_s;
 use seawall_storage::StorageError;
 use seawall_storage::location::RowChange;
@@ -76,9 +76,7 @@ impl Writer {
             failed.extend(behind);
             match self.write(&mut good).await {
                 Ok(()) => {
-                    for ticket in good.iter().filter_map(|operation| operation.ticket.as_ref()) {
-                        ticket.decide(Fate::Kept);
-                    }
+                    self.kept(&good);
                 }
                 // One value that the database does not take must not be the ruin of all who came with it.
                 Err(error) if good.len() > 1 && is_about_values(&error) => {
@@ -95,6 +93,18 @@ impl Writer {
         if !failed.is_empty() {
             failed.sort_unstable_by_key(|operation| operation.sequence);
             take_back(&self.node, &failed, unix_s());
+        }
+    }
+
+    /// Tells those who wait that the database has it, and takes back what came too late for its client.
+    fn kept(&self, group: &[Operation]) {
+        for (index, operation) in group.iter().enumerate() {
+            let fate = operation.ticket.as_ref().map_or(Fate::Kept, |ticket| ticket.decide(Fate::Kept));
+            if fate == Fate::Failed {
+                let mut rest = group.iter().skip(index + 1);
+                let is_followed = rest.any(|later| *later.aor == *operation.aor);
+                take_back_late(&self.node, operation, is_followed, unix_s());
+            }
         }
     }
 

@@ -40,15 +40,16 @@ impl Ticket {
         }
     }
 
-    /// Says what became of it, once and for all.
-    pub fn decide(&self, fate: Fate) {
+    /// Says what became of it, once and for all. Gives what it is then: whoever decides first is right.
+    pub fn decide(&self, fate: Fate) -> Fate {
         let number = match fate {
-            Fate::Open => return,
+            Fate::Open => return self.fate(),
             Fate::Kept => 1,
             Fate::Failed => 2,
         };
         // Whoever decides first is right: what has failed is not kept later.
         let _ = self.0.compare_exchange(0, number, Ordering::AcqRel, Ordering::Acquire);
+        self.fate()
     }
 }
 
@@ -184,6 +185,21 @@ impl Journal {
                 into.push(operation);
             }
         }
+    }
+
+    /// Whether an operation of an address of record waits that came after another. Called under the lock of its location
+    /// shard, so that none is missed.
+    pub fn has_later(&self, table: u16, aor: &[u8], sequence: u64) -> bool {
+        let queue = self.queue.lock();
+        let is_later = |(index, place): (usize, &Place)| {
+            let is_of_it = match &place.content {
+                Content::Open => place.table == table && *place.aor == *aor,
+                Content::Filled(operation) => operation.table == table && *operation.aor == *aor,
+                Content::Withdrawn => false,
+            };
+            is_of_it && queue.first + index as u64 > sequence
+        };
+        queue.places.iter().enumerate().any(is_later)
     }
 
     /// Everything up to `sequence` is decided.

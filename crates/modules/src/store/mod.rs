@@ -33,7 +33,7 @@ pub use held::{Held, Holds};
 pub use journal::{Fate, Journal, Operation, Ticket};
 pub use loading::{Loading, Taken};
 pub use row::{Corrupt, FlagNames, address_of_record, row, user_and_host, with_binding};
-pub use undo::take_back;
+pub use undo::{take_back, take_back_late};
 pub(crate) use waiting::{Known, Refused, Saved, lacks, may_lack, refuse, when_kept, when_known};
 
 use crate::usrloc::settings::{StoreSettings, Write};

@@ -39,7 +39,11 @@ pub(crate) fn give_up(node: &Node, drafted: &Drafted, now_s: u64) -> bool {
     {
         let mut entry = stored.domain.lock(aor, now_s);
         store.journal.withdraw(*table, aor, *sequence, &mut withdrawn);
-        let Some(image) = withdrawn.first().and_then(|first| first.image.as_ref()) else { return false };
+        let Some(image) = withdrawn.first().and_then(|first| first.image.as_ref()) else {
+            // It is on its way: the writer takes it back when it has arrived.
+            drafted.ticket.decide(Fate::Failed);
+            return false;
+        };
         restore(node, &mut entry, image);
     }
     for operation in &withdrawn {
@@ -49,6 +53,28 @@ pub(crate) fn give_up(node: &Node, drafted: &Drafted, now_s: u64) -> bool {
         }
     }
     true
+}
+
+/// Takes back what the database has taken after its client had been told that it failed. What followed on the same address
+/// of record, `is_followed` in the same group or later, was made on top of it and stands: then nothing is taken back.
+pub fn take_back_late(node: &Node, operation: &Operation, is_followed: bool, now_s: u64) {
+    let store = &node.store;
+    let Some(table) = store.table_number(operation.table) else { return };
+    let mut entry = table.domain.lock(&operation.aor, now_s);
+    let is_here = !store.is_sql_only() || table.holds.is_read(&operation.aor);
+    if is_followed || !is_here || store.journal.has_later(operation.table, &operation.aor, operation.sequence)
+    {
+        return;
+    }
+    let Some(image) = &operation.image else { return };
+    let mut events = Vec::new();
+    // This time the database is told.
+    let mut gather = Gather::new(node, false, &mut events);
+    entry.restore(image, &mut gather);
+    entry.purge(&mut gather);
+    gather.finish();
+    store.journal.note_failure(operation.sequence);
+    store.figures.failures.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
 }
 
 fn undo(node: &Node, operation: &Operation, followed: &mut Vec<Operation>, now_s: u64) {

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::embedded::{Lane, LaneSender};
 use crate::error::StorageError;
-use crate::limits::{FOLD_AFTER, FOLD_RETRY, FOLD_SOON, FOLD_SOON_ROWS, JOURNAL_BYTES};
+use crate::limits::{FOLD_AFTER, FOLD_RETRY, FOLD_SOON, FOLD_SOON_ROWS, JOURNAL_BYTES, LEFT_BYTES};
 use crate::location::journal::Journal;
 use crate::location::left::Left;
 use crate::location::row::RowChange;
@@ -352,8 +352,8 @@ impl Appender {
             (Some((_, again, _)), ..) => *again,
             (None, Some(_), Some(since)) => {
                 let is_much = self.active.len() > FOLD_SOON_ROWS;
-                // What was found in it has time until the server is through with its start.
-                let is_full = self.active.appended() >= JOURNAL_BYTES;
+                // What was found in it has time until the server is through with its start, unless many starts have left it.
+                let is_full = self.active.appended() >= JOURNAL_BYTES || self.active.bytes() >= LEFT_BYTES;
                 if is_full { now } else { since + if is_much { FOLD_AFTER } else { FOLD_SOON } }
             }
             _ => return None,

@@ -144,6 +144,11 @@ impl Journal {
         self.found.len() + self.entries.len()
     }
 
+    /// How many bytes it holds.
+    pub(super) fn bytes(&self) -> u64 {
+        self.end
+    }
+
     /// How many bytes this process has appended to it.
     pub(super) fn appended(&self) -> u64 {
         self.end - self.found_end

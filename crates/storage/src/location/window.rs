@@ -12,25 +12,33 @@ use crate::limits::JOURNAL_STEP;
 pub(super) struct Window<'a> {
     file: &'a File,
     bytes: Vec<u8>,
+    /// What is looked at begins here in the buffer.
+    begin: usize,
     filled: usize,
-    /// Where it begins in the file.
+    /// Where that is in the file.
     pub(super) base: u64,
 }
 
 impl<'a> Window<'a> {
     pub(super) fn new(file: &'a File) -> Window<'a> {
         let room = usize::try_from(JOURNAL_STEP).unwrap_or(0);
-        Window { file, bytes: vec![0; room], filled: 0, base: 0 }
+        Window { file, bytes: vec![0; room], begin: 0, filled: 0, base: 0 }
     }
 
     /// Reads on until there are so many bytes; false where the file ends before.
     pub(super) fn fill(&mut self, wanted: usize) -> std::io::Result<bool> {
-        if self.bytes.len() < wanted {
-            self.bytes.resize(wanted, 0);
+        if self.begin + wanted > self.bytes.len() {
+            // Once for a buffer, and not for each of the thousands of pieces in it.
+            self.bytes.copy_within(self.begin..self.filled, 0);
+            self.filled -= self.begin;
+            self.begin = 0;
+            if self.bytes.len() < wanted {
+                self.bytes.resize(wanted, 0);
+            }
         }
-        while self.filled < wanted {
+        while self.filled < self.begin + wanted {
             let free = self.bytes.get_mut(self.filled..).unwrap_or_default();
-            match self.file.read_at(free, self.base + self.filled as u64) {
+            match self.file.read_at(free, self.base + (self.filled - self.begin) as u64) {
                 Ok(0) => return Ok(false),
                 Ok(read) => self.filled += read,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
@@ -42,7 +50,7 @@ impl<'a> Window<'a> {
 
     /// What has been read, from a place in the window on.
     pub(super) fn from(&self, start: usize) -> &[u8] {
-        self.bytes.get(start..self.filled).unwrap_or_default()
+        self.bytes.get(self.begin + start..self.filled).unwrap_or_default()
     }
 
     /// A part of what has been read.
@@ -52,9 +60,8 @@ impl<'a> Window<'a> {
 
     /// Moves its beginning behind what is done with.
     pub(super) fn forget(&mut self, done: usize) {
-        let done = done.min(self.filled);
-        self.bytes.copy_within(done..self.filled, 0);
-        self.filled -= done;
+        let done = done.min(self.filled - self.begin);
+        self.begin += done;
         self.base += done as u64;
     }
 }

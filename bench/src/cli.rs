@@ -109,6 +109,7 @@ pub fn run(args: BenchArgs) -> Result<(), Error> {
         password: args.password,
         contact_params: args.contact_params.unwrap_or_default(),
         busy_poll: args.busy_poll,
+        registrar: None,
     })?;
     let prepare =
         Work { pace: Pace::Closed { window: args.window.min(64) }, ..once(Operation::Register, users) };

@@ -75,6 +75,9 @@ pub const BROKEN_EXPLAINED: usize = 20;
 /// are some that need more than a minute.
 pub const LONGEST_STOP_MS: u64 = 300_000;
 
+/// How long a server that starts may answer with an error, milliseconds: longer than it takes to load.
+pub const LONGEST_REFUSAL_MS: u64 = 60_000;
+
 /// How soon a server that starts is asked again, milliseconds: a small part of what a good start takes.
 pub const ASK_AGAIN_MS: u64 = 5;
 

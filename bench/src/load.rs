@@ -83,6 +83,8 @@ pub struct Options {
     pub contact_params: String,
     /// Never sleep. Gives the finest latencies and takes a whole CPU.
     pub busy_poll: bool,
+    /// Where the callee's socket is to be, because the server relays REGISTERs there: it grants them as they ask.
+    pub registrar: Option<SocketAddr>,
 }
 
 impl Options {
@@ -97,6 +99,7 @@ impl Options {
             password: None,
             contact_params,
             busy_poll: false,
+            registrar: None,
         }
     }
 }
@@ -198,7 +201,12 @@ impl Generator {
         let local = local_address_for(options.target);
         let open = |peer| Endpoint::bind(local, peer).map_err(Error::system("cannot open a UDP socket"));
         let callers = (0..options.sockets).map(|_| open(Some(options.target))).collect::<Result<_, _>>()?;
-        let callee = open(None)?;
+        let callee = match options.registrar {
+            Some(address) => {
+                Endpoint::bind_to(address, None).map_err(Error::system("cannot open a UDP socket"))?
+            }
+            None => open(None)?,
+        };
         let domain = options.domain.clone().unwrap_or_else(|| host_of(options.target.ip()));
         let mut identity = message::Identity::new(domain, options.target, callee.address());
         identity.contact_params.clone_from(&options.contact_params);
@@ -239,6 +247,11 @@ impl Generator {
         let values = Values { operation: u32::MAX, slot: u16::MAX, user, cseq: self.next_cseq };
         self.identity.template(Operation::Register, from).render(values, &mut request);
         request
+    }
+
+    /// What comes from now on is newer than what [`register_of`](Generator::register_of) has made.
+    pub fn skip_cseq(&mut self) {
+        self.next_cseq = self.next_cseq.saturating_add(1);
     }
 
     /// An OPTIONS to a user.

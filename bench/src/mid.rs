@@ -21,13 +21,12 @@ pub mod shares;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use self::check::{Found, Sample};
 use self::crowd::{Counts, Crowd, Habits, now_ms};
 use self::front::{Front, FrontSetup, Statistics};
-use self::main_registrar::{Contact, MainRegistrar, Reader};
+use self::main_registrar::{MainRegistrar, Reader};
 use self::shares::Measured;
 use crate::error::Error;
 use crate::{limits, socket};
@@ -169,16 +168,8 @@ struct Orders {
     stop: AtomicBool,
     /// The table can be read, and what is in it can be relied on.
     compare: AtomicBool,
-    /// Held by whoever reads the table: there is one FIFO for the answer.
-    reading: Mutex<()>,
-}
-
-impl Orders {
-    fn read(&self, reader: &Reader) -> Result<Vec<Contact>, Error> {
-        // Nothing is behind the lock that a panic could have left half done.
-        let _reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
-        reader.read()
-    }
+    /// The table is to be read at once; taken back when that is done.
+    compare_now: AtomicBool,
 }
 
 /// Runs the measurement.
@@ -191,7 +182,7 @@ pub fn measure(args: &MidArgs) -> Result<Outcome, Error> {
             return Err(Error::Usage(format!("there is no {}", program.display())));
         }
     }
-    let mut main = MainRegistrar::start(&args.kamailio)?;
+    let mut main = MainRegistrar::start(&args.kamailio, None)?;
     let setup = FrontSetup {
         seawall: args.seawall.clone(),
         mode: Some(args.mode),
@@ -218,7 +209,8 @@ pub fn measure(args: &MidArgs) -> Result<Outcome, Error> {
     })
 }
 
-/// Reads statistics each second, and the table each `sample_s` seconds.
+/// Reads statistics each second, and the table each `sample_s` seconds and when it is asked to. The phones cannot wait for
+/// that: it takes longer than they have left when they refresh.
 fn watch(
     reader: &Reader,
     management: std::net::SocketAddr,
@@ -236,13 +228,10 @@ fn watch(
         };
         second += 1;
         if second % sample_s.max(1) == 0 && orders.compare.load(Ordering::Relaxed) {
-            let begun_ms = now_ms();
-            let table = orders.read(reader);
-            let sample = |contacts| Sample { begun_ms, ended_ms: now_ms(), contacts };
+            let seen = read_table(reader);
             // What was read while the main registrar went away says nothing.
             if orders.compare.load(Ordering::Relaxed) {
-                let _ =
-                    sender.send(table.map_or_else(Seen::Failed, |contacts| Seen::Table(sample(contacts))));
+                let _ = sender.send(seen);
             }
         }
         if told.is_err() {
@@ -250,9 +239,20 @@ fn watch(
         }
         next_ms += 1000;
         while now_ms() < next_ms && !orders.stop.load(Ordering::Relaxed) {
+            if orders.compare_now.load(Ordering::Acquire) {
+                let _ = sender.send(read_table(reader));
+                orders.compare_now.store(false, Ordering::Release);
+            }
             std::thread::sleep(Duration::from_millis(20));
         }
     }
+}
+
+fn read_table(reader: &Reader) -> Seen {
+    let begun_ms = now_ms();
+    let contacts = reader.read();
+    contacts
+        .map_or_else(Seen::Failed, |contacts| Seen::Table(Sample { begun_ms, ended_ms: now_ms(), contacts }))
 }
 
 /// Seconds after a trouble until the table is compared again: what was put off meanwhile is made up for.
@@ -288,13 +288,12 @@ fn drive(
     let mut second_ms = start_ms;
     while now_ms() < until_ms {
         crowd.step();
-        if troubles.is_due() {
-            troubles
-                .act(args, front, main, orders, &mut |sample| outcome.compare(args, &sample, &mut crowd))?;
-        }
         explain(front, &mut crowd, &mut explained);
         while let Ok(seen) = seen.try_recv() {
             outcome.take(args, seen, &mut crowd)?;
+        }
+        if troubles.is_due() {
+            troubles.act(args, front, main, orders)?;
         }
         let now_ms = now_ms();
         if now_ms < second_ms {
@@ -365,9 +364,10 @@ fn explain(front: &Front, crowd: &mut Crowd, explained: &mut usize) {
     }
 }
 
-/// The trouble of the main registrar, step by step: it goes, it comes, it answers, and it can be relied on again.
+/// The trouble of the main registrar, step by step: its table is read, it goes, it comes, it answers, and it can be relied
+/// on again.
 struct Troubles {
-    steps: [u64; 4],
+    steps: [u64; 5],
     done: usize,
 }
 
@@ -375,30 +375,30 @@ impl Troubles {
     fn new(args: &MidArgs, from_ms: u64) -> Troubles {
         let goes_ms = from_ms + args.duration_s * 1000 / 3;
         let comes_ms = goes_ms + args.trouble_s * 1000;
-        let done = if args.trouble == Trouble::None { 4 } else { 0 };
-        Troubles { steps: [goes_ms, comes_ms, comes_ms, comes_ms + SETTLES_S * 1000], done }
+        let done = if args.trouble == Trouble::None { 5 } else { 0 };
+        Troubles { steps: [goes_ms, goes_ms, comes_ms, comes_ms, comes_ms + SETTLES_S * 1000], done }
     }
 
     fn is_due(&self) -> bool {
         self.steps.get(self.done).is_some_and(|due_ms| now_ms() >= *due_ms)
     }
 
-    /// Takes the next step. `compare` is given the main registrar's table as it was just before it went.
+    /// Takes the next step, unless what has to come before it has not come yet.
     fn act(
         &mut self,
         args: &MidArgs,
         front: &Front,
         main: &mut MainRegistrar,
         orders: &Orders,
-        compare: &mut dyn FnMut(Sample),
     ) -> Result<(), Error> {
         match (self.done, args.trouble) {
-            (0, trouble) => {
-                orders.compare.store(false, Ordering::Relaxed);
+            (0, _) => {
                 // Until when each phone is registered there is what its failures are judged by.
-                let begun_ms = now_ms();
-                let contacts = orders.read(&main.reader())?;
-                compare(Sample { begun_ms, ended_ms: now_ms(), contacts });
+                orders.compare.store(false, Ordering::Relaxed);
+                orders.compare_now.store(true, Ordering::Release);
+            }
+            (1, _) if orders.compare_now.load(Ordering::Acquire) => return Ok(()),
+            (1, trouble) => {
                 if trouble == Trouble::Loss {
                     main.kill()
                 } else {
@@ -406,9 +406,9 @@ impl Troubles {
                 }
                 eprintln!("the main registrar is away");
             }
-            (1, Trouble::Loss) => main.spawn()?,
-            (1, _) => main.stand_still(false)?,
-            (2, trouble) => {
+            (2, Trouble::Loss) => main.spawn()?,
+            (2, _) => main.stand_still(false)?,
+            (3, trouble) => {
                 if !main.is_ready() {
                     return Ok(());
                 }

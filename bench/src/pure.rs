@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use seawall_location::{Domain, Location, NameId, Settings};
+use seawall_registrar::methods::Memo;
 use seawall_registrar::{Policy, Save, SaveFlags, Source};
 use seawall_sip::build::Response;
 use seawall_sip::{Framing, Message, Uri, ViaFix, validate};
@@ -82,6 +83,7 @@ struct Registrar<'a> {
     domain: &'a Domain,
     policy: Policy,
     flags: SaveFlags,
+    allow: Memo,
     socket: NameId,
     now_s: u64,
     headers: Vec<u8>,
@@ -96,6 +98,7 @@ impl<'a> Registrar<'a> {
             domain,
             policy: Policy::default(),
             flags: SaveFlags::default(),
+            allow: Memo::default(),
             socket,
             now_s,
             headers: Vec::new(),
@@ -118,8 +121,14 @@ impl<'a> Registrar<'a> {
             random: 0,
             unproven: Some(seawall_registrar::Added { needed: 0, optional: 70 }),
         };
-        let save =
-            Save { now_s: self.now_s, policy: &self.policy, flags: &self.flags, domain: self.domain, source };
+        let save = Save {
+            now_s: self.now_s,
+            policy: &self.policy,
+            flags: &self.flags,
+            domain: self.domain,
+            source,
+            allow: Some(&self.allow),
+        };
         self.headers.clear();
         self.reply.clear();
         let outcome = save.handle(message, None, &mut self.headers, &mut ());

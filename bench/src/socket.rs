@@ -24,7 +24,14 @@ impl Endpoint {
     /// # Errors
     /// Whatever the system answers to `socket`, `bind` and `connect`.
     pub fn bind(local: IpAddr, peer: Option<SocketAddr>) -> io::Result<Self> {
-        let address = SocketAddr::new(local, 0);
+        Endpoint::bind_to(SocketAddr::new(local, 0), peer)
+    }
+
+    /// As [`bind`](Endpoint::bind), with a port that was chosen already.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn bind_to(address: SocketAddr, peer: Option<SocketAddr>) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         // The kernel caps what is asked for; a smaller buffer is no reason to refuse.
         let _ = socket.set_recv_buffer_size(limits::SOCKET_BUFFER_BYTES);

@@ -2,6 +2,7 @@
 //!
 //! `cargo xtask test` is the one command that decides whether a change is good; CI calls it and nothing else.
 
+mod budget;
 mod compare;
 mod conformance;
 mod crash;
@@ -39,6 +40,11 @@ const CHORES: &[Chore] = &[
         name: "tidy",
         help: "check purity, layers, unsafe, lengths, words, generated pages",
         run: tidy::run,
+    },
+    Chore {
+        name: "budget",
+        help: "count the instructions of the hot paths and compare with bench/cost/budgets.txt; --accept writes it",
+        run: budget::run,
     },
     Chore { name: "docs", help: "write docs/reference from the declaration tables", run: docs::run },
     Chore {

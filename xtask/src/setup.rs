@@ -14,8 +14,8 @@ pub struct Tool {
 }
 
 /// What the end-to-end tests drive Seawall with: SIPp for scenarios, baresip as a real phone, Kamailio as another
-/// registrar to compare with, network namespaces with a NAT between them; and the database servers that the tests of
-/// `storage` start for themselves.
+/// registrar to compare with, network namespaces with a NAT between them; the database servers that the tests of
+/// `storage` start for themselves; and valgrind, which counts instructions for `cargo xtask budget`.
 pub const FOR_TESTS: &[Tool] = &[
     Tool { program: "sipp", package: "sip-tester" },
     Tool { program: "baresip", package: "baresip-core" },
@@ -31,6 +31,7 @@ pub const FOR_TESTS: &[Tool] = &[
     Tool { program: "unshare", package: "util-linux" },
     Tool { program: "pgrep", package: "procps" },
     Tool { program: "openssl", package: "openssl" },
+    Tool { program: "valgrind", package: "valgrind" },
 ];
 
 /// Debian asks this program before it starts a service that was installed.

@@ -1,7 +1,7 @@
 //! `cargo xtask test`: the project's one test command.
 
 use crate::process::{cargo, run as run_command, run_lines};
-use crate::{Outcome, setup, tidy};
+use crate::{Outcome, budget, setup, tidy};
 use std::time::Instant;
 
 /// How many tests ran, summed over the result lines of all test binaries.
@@ -12,7 +12,8 @@ struct Tally {
     ignored: u64,
 }
 
-/// Sets up the tools, then format, lints, all tests (unit, property, documentation, end to end) and tidy. Goes on
+/// Sets up the tools, then format, lints, all tests (unit, property, documentation, end to end), the
+/// instruction budgets and tidy. Goes on
 /// after a failure, so that one run tells everything, and ends with one summary line.
 pub fn run(_arguments: &[String]) -> Outcome {
     let began = Instant::now();
@@ -41,6 +42,7 @@ pub fn run(_arguments: &[String]) -> Outcome {
         ])),
     );
     step("tests", run_lines(cargo().args(["test", "--workspace", "--no-fail-fast"]), |line| tally.add(line)));
+    step("budgets", budget::run(&[]));
     step("tidy", tidy::run(&[]));
 
     let seconds = began.elapsed().as_secs();

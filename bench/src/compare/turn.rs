@@ -89,6 +89,7 @@ pub(super) fn options(args: &CompareArgs, server: &Server) -> Options {
         password: None,
         contact_params: String::new(),
         busy_poll: true,
+        registrar: None,
     }
 }
 

@@ -11,6 +11,8 @@ pub enum Received {
     Invite,
     /// An ACK: nothing to answer.
     Ack,
+    /// A REGISTER: grant what it asks for.
+    Register,
     /// Any other request: accept.
     Other,
     /// A response or nothing that can be read.
@@ -22,6 +24,7 @@ pub fn classify(message: &[u8]) -> Received {
     match message.iter().position(|byte| *byte == b' ').and_then(|at| message.get(..at)) {
         Some(b"INVITE") => Received::Invite,
         Some(b"ACK") => Received::Ack,
+        Some(b"REGISTER") => Received::Register,
         Some(method) if !method.is_empty() && method.iter().all(u8::is_ascii_uppercase) => Received::Other,
         _ => Received::NoRequest,
     }
@@ -38,6 +41,21 @@ pub fn status_of(message: &[u8]) -> Option<u16> {
 /// Writes a response to `request` (RFC 3261 §8.2.6): Via, From, To with a tag, Call-ID, CSeq and Record-Route as they
 /// came, and a Contact when the response makes a dialog.
 pub fn respond(request: &[u8], status_line: &str, contact: Option<SocketAddr>, out: &mut Vec<u8>) {
+    copy(request, status_line, false, out);
+    if let Some(contact) = contact {
+        out.extend_from_slice(format!("Contact: <sip:callee@{contact}>\r\n").as_bytes());
+    }
+    out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+}
+
+/// Writes the 200 to a REGISTER whose contacts are granted as they ask (RFC 3261 §10.3).
+pub fn grant(request: &[u8], out: &mut Vec<u8>) {
+    copy(request, "200 OK", true, out);
+    out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
+}
+
+/// The first line of a response, and what it has of its request.
+fn copy(request: &[u8], status_line: &str, grants: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(b"SIP/2.0 ");
     out.extend_from_slice(status_line.as_bytes());
     out.extend_from_slice(b"\r\n");
@@ -51,13 +69,10 @@ pub fn respond(request: &[u8], status_line: &str, contact: Option<SocketAddr>, o
                 }
                 out.extend_from_slice(b"\r\n");
             }
-            Name::Contact | Name::Other => {}
+            Name::Contact | Name::Expires if grants => put_line(line, out),
+            Name::Contact | Name::Expires | Name::Other => {}
         }
     }
-    if let Some(contact) = contact {
-        out.extend_from_slice(format!("Contact: <sip:callee@{contact}>\r\n").as_bytes());
-    }
-    out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
 }
 
 /// Writes the ACK to a refused INVITE (RFC 3261 §17.1.1.3): the INVITE's URI and Via, the answer's To.
@@ -70,7 +85,7 @@ pub fn acknowledge(refusal: &[u8], uri: &str, out: &mut Vec<u8>) {
                 let number = std::str::from_utf8(value_of(line)).ok().and_then(number_at_start).unwrap_or(1);
                 out.extend_from_slice(format!("CSeq: {number} ACK\r\n").as_bytes());
             }
-            Name::RecordRoute | Name::Contact | Name::Other => {}
+            Name::RecordRoute | Name::Contact | Name::Expires | Name::Other => {}
         }
     }
     out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
@@ -101,7 +116,7 @@ impl<'a> Dialog<'a> {
                 Name::CSeq => cseq = std::str::from_utf8(value_of(line)).ok().and_then(number_at_start),
                 Name::Contact => target = within_brackets(value_of(line)),
                 Name::RecordRoute => routes.extend(Elements(value_of(line))),
-                Name::Via | Name::Other => {}
+                Name::Via | Name::Expires | Name::Other => {}
             }
         }
         routes.reverse();
@@ -171,6 +186,7 @@ enum Name {
     CSeq,
     RecordRoute,
     Contact,
+    Expires,
     Other,
 }
 
@@ -189,6 +205,7 @@ impl Name {
             Some(b'c' | b'm') if is("Contact", "m") => Name::Contact,
             Some(b'c') if is("CSeq", "CSeq") => Name::CSeq,
             Some(b'r') if is("Record-Route", "Record-Route") => Name::RecordRoute,
+            Some(b'e') if is("Expires", "Expires") => Name::Expires,
             _ => Name::Other,
         }
     }
@@ -271,6 +288,20 @@ mod tests {
     }
 
     #[test]
+    fn a_register_is_granted_what_it_asks_for() {
+        let mut out = Vec::new();
+        let request = b"REGISTER sip:x SIP/2.0\r\nVia: a\r\nTo: <sip:u@x>\r\nCall-ID: 1\r\nCSeq: 5 REGISTER\r\n\
+            Contact: <sip:u@h;ctid=1>;expires=60\r\nExpires: 70\r\nAllow: INVITE\r\nContent-Length: 0\r\n\r\n";
+        assert_eq!(classify(request), Received::Register);
+        grant(request, &mut out);
+        assert_eq!(
+            String::from_utf8_lossy(&out),
+            "SIP/2.0 200 OK\r\nVia: a\r\nTo: <sip:u@x>;tag=callee\r\nCall-ID: 1\r\nCSeq: 5 REGISTER\r\n\
+             Contact: <sip:u@h;ctid=1>;expires=60\r\nExpires: 70\r\nContent-Length: 0\r\n\r\n"
+        );
+    }
+
+    #[test]
     fn a_tag_that_is_there_is_kept() {
         check_response(
             "BYE sip:x SIP/2.0\r\nTo: <sip:u1@x>;tag=callee\r\n\r\n",
@@ -314,6 +345,7 @@ mod tests {
             ("INVITE sip:x SIP/2.0\r\n", Received::Invite),
             ("ACK sip:x SIP/2.0\r\n", Received::Ack),
             ("MESSAGE sip:x SIP/2.0\r\n", Received::Other),
+            ("REGISTER sip:x SIP/2.0\r\n", Received::Register),
             ("SIP/2.0 200 OK\r\n", Received::NoRequest),
             ("\r\n\r\n", Received::NoRequest),
         ] {

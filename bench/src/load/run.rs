@@ -184,7 +184,8 @@ impl<'a> Run<'a> {
         for caller in 0..self.generator.callers.len() {
             total += self.receive(Port::Caller(caller))?;
         }
-        if matches!(self.work.operation, Operation::Message | Operation::Invite) {
+        let is_called = matches!(self.work.operation, Operation::Message | Operation::Invite);
+        if is_called || self.generator.options.registrar.is_some() {
             self.flush();
             total += self.receive(Port::Callee)?;
         }
@@ -225,6 +226,10 @@ impl<'a> Run<'a> {
             Received::Invite => {
                 respond("180 Ringing", contact);
                 respond("200 OK", contact);
+            }
+            Received::Register => {
+                self.select(Port::Callee);
+                self.outgoing.push(source, |out| answer::grant(request, out));
             }
             Received::Other => respond("200 OK", None),
             Received::Ack => {}

@@ -1,6 +1,7 @@
 //! What a REGISTER costs Seawall as a registrar, when it is absorbed, and when it is forwarded: processor time in turns, and
 //! instructions under callgrind.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use super::front::{Front, FrontSetup};
 use super::main_registrar::MainRegistrar;
 use crate::error::Error;
 use crate::load::{Generator, Operation, Options, Pace, Work};
+use crate::server::free_address;
 
 /// The interval that the generator's phones ask for, seconds: so long is every registration where all is forwarded.
 const EXPIRES_S: u32 = 3600;
@@ -51,6 +53,19 @@ pub struct CostArgs {
     /// CPU of the generator.
     #[arg(long, default_value_t = 1)]
     pub generator_cpu: usize,
+    /// The generator is the main registrar too, and grants at once. A Kamailio takes longer for a REGISTER than Seawall does,
+    /// which waits then and is woken for each answer by itself, while plain refreshes come by the dozen.
+    #[arg(long)]
+    pub own_main: bool,
+    /// CPU of the Kamailio behind it: that of the generator if left out, so that Seawall has its own for itself.
+    #[arg(long)]
+    pub main_cpu: Option<usize>,
+    /// The generator never sleeps: otherwise Seawall has to wake it for its answers, which costs as much as half a refresh.
+    #[arg(long)]
+    pub busy_poll: bool,
+    /// Only these lines of the table, counted from 0, and the first one.
+    #[arg(long, value_delimiter = ',')]
+    pub only: Vec<usize>,
     /// The Seawall to measure.
     #[arg(long, default_value = "target/release/seawall")]
     pub seawall: PathBuf,
@@ -111,18 +126,27 @@ impl Fate {
 /// [`Error::Server`] when a server does not start or requests were lost, [`Error::System`] when the machine refuses
 /// something.
 pub fn cli(args: &CostArgs) -> Result<(), Error> {
-    let main = MainRegistrar::start(&args.kamailio)?;
+    let is_wanted = |place: &usize| args.only.is_empty() || *place == 0 || args.only.contains(place);
+    let wanted: Vec<Fate> =
+        (0..ALL.len()).filter(is_wanted).filter_map(|place| ALL.get(place)).copied().collect();
+    let main = match args.own_main {
+        true => Main::Generator(free_address().map_err(Error::system("cannot find a free port"))?),
+        false => {
+            let cpu = args.main_cpu.unwrap_or(args.generator_cpu);
+            Main::Kamailio(MainRegistrar::start(&args.kamailio, Some(cpu))?)
+        }
+    };
     if !args.only_instructions {
-        let mut rounds: Vec<Vec<f64>> = vec![Vec::new(); ALL.len()];
+        let mut rounds: Vec<Vec<f64>> = vec![Vec::new(); wanted.len()];
         for repetition in 0..args.repetitions.max(1) {
             eprintln!("round {} of {}", repetition + 1, args.repetitions);
-            for (fate, all) in ALL.iter().zip(&mut rounds) {
+            for (fate, all) in wanted.iter().zip(&mut rounds) {
                 all.push(processor_us(args, *fate, &main)?);
             }
         }
         println!("| REGISTER | CPU us (user and system) | against a registrar |\n|---|--:|--:|");
         let plain = rounds.first().cloned().unwrap_or_default();
-        for (fate, all) in ALL.iter().zip(&rounds) {
+        for (fate, all) in wanted.iter().zip(&rounds) {
             let ratios = all.iter().zip(&plain).map(|(each, plain)| each / plain).collect();
             println!("| {} | {:.2} | {:.2} |", fate.name(), median(all.clone()), median(ratios));
         }
@@ -130,7 +154,7 @@ pub fn cli(args: &CostArgs) -> Result<(), Error> {
     if args.instructions {
         println!("\n| REGISTER | instructions | against a registrar |\n|---|--:|--:|");
         let mut plain = 0.0;
-        for fate in ALL {
+        for fate in wanted {
             eprintln!("instructions: {}", fate.name());
             let (fewer, more) =
                 (instructions(args, fate, &main, FEWER)?, instructions(args, fate, &main, MORE)?);
@@ -144,8 +168,23 @@ pub fn cli(args: &CostArgs) -> Result<(), Error> {
     Ok(())
 }
 
+/// Who grants what is forwarded.
+enum Main {
+    Kamailio(MainRegistrar),
+    Generator(SocketAddr),
+}
+
+impl Main {
+    fn address(&self) -> SocketAddr {
+        match self {
+            Main::Kamailio(main) => main.address(),
+            Main::Generator(address) => *address,
+        }
+    }
+}
+
 /// Processor time of one refresh, microseconds.
-fn processor_us(args: &CostArgs, fate: Fate, main: &MainRegistrar) -> Result<f64, Error> {
+fn processor_us(args: &CostArgs, fate: Fate, main: &Main) -> Result<f64, Error> {
     let front = Front::start(&fate.setup(args, false), main.address())?;
     let work = |count| Work {
         count,
@@ -157,7 +196,7 @@ fn processor_us(args: &CostArgs, fate: Fate, main: &MainRegistrar) -> Result<f64
         None => Pace::Closed { window: 32 },
     };
     let mut used_ns = 0;
-    drive(args, &front, &mut |generator| {
+    drive(args, &front, main, &mut |generator| {
         settle(generator, &work(args.users.into()))?;
         // Once more, so that everything has grown to its size.
         settle(generator, &work(args.users.into()))?;
@@ -170,7 +209,7 @@ fn processor_us(args: &CostArgs, fate: Fate, main: &MainRegistrar) -> Result<f64
 }
 
 /// Instructions from start to end, with so many refreshes between.
-fn instructions(args: &CostArgs, fate: Fate, main: &MainRegistrar, count: u64) -> Result<u64, Error> {
+fn instructions(args: &CostArgs, fate: Fate, main: &Main, count: u64) -> Result<u64, Error> {
     let front = Front::start(&fate.setup(args, true), main.address())?;
     let users = FEWER as u32;
     let work = |count| Work {
@@ -179,7 +218,7 @@ fn instructions(args: &CostArgs, fate: Fate, main: &MainRegistrar, count: u64) -
         pace: Pace::Closed { window: 8 },
         ..Work::once(Operation::Register, users)
     };
-    drive(args, &front, &mut |generator| {
+    drive(args, &front, main, &mut |generator| {
         settle(generator, &work(users.into()))?;
         settle(generator, &work(count))
     })?;
@@ -190,9 +229,19 @@ fn instructions(args: &CostArgs, fate: Fate, main: &MainRegistrar, count: u64) -
 fn drive(
     args: &CostArgs,
     front: &Front,
+    main: &Main,
     act: &mut (dyn FnMut(&mut Generator) -> Result<(), Error> + Send),
 ) -> Result<(), Error> {
-    let options = Options { cpu: Some(args.generator_cpu), ..Options::new(front.address()) };
+    let registrar = match main {
+        Main::Generator(address) => Some(*address),
+        Main::Kamailio(_) => None,
+    };
+    let options = Options {
+        cpu: Some(args.generator_cpu),
+        busy_poll: args.busy_poll,
+        registrar,
+        ..Options::new(front.address())
+    };
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| act(&mut Generator::open(options)?));
         thread.join().unwrap_or_else(|_| {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::crowd::digits;
 use crate::error::Error;
 use crate::load;
-use crate::server::{Folder, free_address};
+use crate::server::{Folder, free_address, spawn_on};
 use crate::{limits, process, socket};
 
 const SCRIPT: &str = include_str!("../../configs/mid-main.cfg");
@@ -30,6 +30,7 @@ pub struct Contact {
 pub struct MainRegistrar {
     program: PathBuf,
     child: Option<Child>,
+    cpu: Option<usize>,
     address: SocketAddr,
     folder: Folder,
 }
@@ -41,14 +42,14 @@ pub struct Reader {
 }
 
 impl MainRegistrar {
-    /// Starts one on a free port and waits until it answers.
+    /// Starts one on a free port, on this CPU if one is given, and waits until it answers.
     ///
     /// # Errors
     /// [`Error::System`] when it cannot be started, [`Error::Server`] when it does not answer in time.
-    pub fn start(program: &Path) -> Result<MainRegistrar, Error> {
+    pub fn start(program: &Path, cpu: Option<usize>) -> Result<MainRegistrar, Error> {
         let address = free_address().map_err(Error::system("cannot find a free port"))?;
         let folder = Folder::new().map_err(Error::system("cannot make a temporary folder"))?;
-        let mut main = MainRegistrar { program: program.to_owned(), child: None, address, folder };
+        let mut main = MainRegistrar { program: program.to_owned(), child: None, cpu, address, folder };
         main.spawn()?;
         let deadline = Instant::now() + Duration::from_millis(limits::START_TIMEOUT_MS);
         while Instant::now() < deadline {
@@ -116,7 +117,7 @@ impl MainRegistrar {
         command.args(["-DD", "-E", "-m", "512", "-M", "256", "-Y"]).arg(folder).arg("-f").arg(&script);
         command.stdin(Stdio::null()).stdout(log).stderr(log_too);
         let what = || format!("cannot start {}", self.program.display());
-        self.child = Some(command.spawn().map_err(|error| Error::system(what())(error))?);
+        self.child = Some(spawn_on(self.cpu, &mut command).map_err(|error| Error::system(what())(error))?);
         Ok(())
     }
 

@@ -61,7 +61,7 @@ pub fn take(args: &StoreArgs, subject: Subject) -> Result<Vec<Restart>, Error> {
     }
     let rows = place.rows(subject)?;
     let mut restarts = Vec::new();
-    let (running, mut first) = start(args, &setup, &place, &generator, subject)?;
+    let (running, mut first) = start(args, &setup, &place, &mut generator, subject)?;
     first = Restart { end: End::Stopped(stopped), unwritten, rows, ..first };
     restarts.push(first);
     if subject == Subject::Back {
@@ -69,7 +69,7 @@ pub fn take(args: &StoreArgs, subject: Subject) -> Result<Vec<Restart>, Error> {
         wait_for_rows(&place, subject, users)?;
         let (stopped, _) = running.stop()?;
         let rows = place.rows(subject)?;
-        let (running, again) = start(args, &setup, &place, &generator, subject)?;
+        let (running, again) = start(args, &setup, &place, &mut generator, subject)?;
         restarts.push(Restart { end: End::Stopped(stopped), rows, ..again });
         running.stop()?;
         restarts.push(after_kill(args, &place, &mut generator)?);
@@ -121,10 +121,13 @@ fn start(
     args: &StoreArgs,
     setup: &Setup,
     place: &Place,
-    generator: &Generator,
+    generator: &mut Generator,
     subject: Subject,
 ) -> Result<(Running, Restart), Error> {
     let users = args.restart_users;
+    // Who said the same at the start before would repeat himself, and be refused.
+    generator.skip_cseq();
+    let generator = &*generator;
     let mut running = Running::spawn(setup, place)?;
     let (began, address) = (running.began, place.address());
     let (register, lookup, loaded) = std::thread::scope(|scope| {

@@ -110,6 +110,7 @@ pub fn generator(args: &StoreArgs, place: &Place) -> Result<Generator, Error> {
         password: None,
         contact_params: String::new(),
         busy_poll: args.generator_cpu.is_some(),
+        registrar: None,
     })
 }
 

@@ -240,10 +240,8 @@ impl Running {
         Err(self.error("it does not answer"))
     }
 
-    /// Sends a request again and again until it is answered with 200; how long after the start that was.
-    ///
-    /// # Errors
-    /// [`Error::Server`] when it dies or does not answer so in time.
+    /// Sends a request again and again until it is answered with 200; how long after the start that was. None when it is
+    /// answered otherwise for too long, which is told, or not at all.
     pub fn first_answer(
         address: SocketAddr,
         began: Instant,
@@ -255,6 +253,7 @@ impl Running {
         let request = write(socket.local_addr().ok()?);
         let deadline = Instant::now() + Duration::from_millis(limits::LONGEST_STOP_MS);
         let mut answer = [0; limits::DATAGRAM_BYTES];
+        let mut refused: Option<Instant> = None;
         while Instant::now() < deadline {
             // A port that nobody has opened yet refuses.
             let sent = socket.send(&request).is_ok();
@@ -262,7 +261,15 @@ impl Running {
                 Ok(length) if answer.get(..length).is_some_and(|bytes| bytes.starts_with(b"SIP/2.0 200")) => {
                     return Some(began.elapsed());
                 }
-                Ok(_) => {}
+                Ok(length) => {
+                    let since = *refused.get_or_insert_with(Instant::now);
+                    if since.elapsed() > Duration::from_millis(limits::LONGEST_REFUSAL_MS) {
+                        let text = String::from_utf8_lossy(answer.get(..length).unwrap_or_default());
+                        eprintln!("  it goes on answering\n{text}to\n{}", String::from_utf8_lossy(&request));
+                        return None;
+                    }
+                    std::thread::sleep(Duration::from_millis(1));
+                }
                 Err(error) if sent && error.kind() == std::io::ErrorKind::WouldBlock => {}
                 Err(_) => std::thread::sleep(Duration::from_millis(1)),
             }

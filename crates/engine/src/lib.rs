@@ -16,6 +16,7 @@ mod effects;
 mod errands;
 mod events;
 mod framer;
+mod granted;
 pub mod limits;
 mod management;
 mod notices;

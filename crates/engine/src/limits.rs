@@ -63,6 +63,10 @@ pub const SHUTDOWN_GRACE_MS: u64 = 5_000;
 /// Workers at most. More than any machine has cores that one network card could feed.
 pub const MAX_WORKERS: usize = 64;
 
+/// How many changes a stop puts from the journal into the table, at a hundred thousand a second or less. With more it would
+/// not be done in time, and what is done by half is done again after the start.
+pub const SETTLE_CHANGES: usize = 200_000;
+
 /// How soon a table that could not be loaded is asked for again, in milliseconds.
 pub const LOAD_AGAIN_MS: u64 = 1_000;
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use seawall_modules::context::{Context, Failure, Target};
 use seawall_modules::mid_registrar::{self, Answered};
 use seawall_modules::statistics::Stat;
+use seawall_modules::store::granted;
 use seawall_modules::tm::relay;
 use seawall_modules::tm::state::TransactionState;
 use seawall_net::{Io, Transport};
@@ -39,14 +40,27 @@ impl Worker {
         self.recycle(context);
     }
 
+    /// Takes a response that none waits for: one that came again, or came too late.
+    fn take_repeated(&mut self, context: Box<Context>, token: BranchToken) {
+        let shard = self.node.shard(token.id.shard);
+        if shard.is_some_and(|shard| shard.lock().absorb_response(token)) {
+            return self.recycle(context);
+        }
+        // RFC 6026 section 8.9: a response whose transaction is over is not forwarded.
+        self.discard(context);
+    }
+
     fn transaction_response(&mut self, io: &mut Io, mut context: Box<Context>, token: BranchToken) {
         let node = Arc::clone(&self.node);
         let matched = node
             .shard(token.id.shard)
             .and_then(|shard| shard.lock().match_response(token, context.message()));
-        // RFC 6026 section 8.9: a response whose transaction is over is not forwarded.
-        let Some(matched) = matched else { return self.discard(context) };
+        let Some(matched) = matched else { return self.take_repeated(context, token) };
         let status = context.message().status();
+        if matched.context.lock().holds_answer {
+            // The one before it waits for the store.
+            return self.discard(context);
+        }
         let mut relay = Relay::AsReceived;
         if matched.fresh {
             relay = self.reply_routes(io, &mut context, &matched);
@@ -62,10 +76,19 @@ impl Worker {
         } else if matched.fresh {
             self.account_early_media(&context, &matched);
         }
+        if let Some(drafted) = context.drafted.take().filter(granted::has_to_wait) {
+            return self.hold_answer(io, context, (token, matched.context), relay, drafted);
+        }
+        self.answer_arrives(&context, token, relay);
+        self.finish_quietly(io, context);
+    }
+
+    /// A response reaches its transaction.
+    pub(crate) fn answer_arrives(&mut self, context: &Context, token: BranchToken, relay: Relay) {
+        let node = Arc::clone(&self.node);
         if let Some(shard) = node.shard(token.id.shard) {
             shard.lock().response(context.now_ms, token, context.message(), relay, &mut self.effects);
         }
-        self.finish_quietly(io, context);
     }
 
     /// The main registrar has answered a forwarded REGISTER.

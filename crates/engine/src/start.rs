@@ -6,20 +6,19 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 use seawall_control as control;
 use seawall_location::{Location, Settings as LocationSettings};
 use seawall_modules::configuration::Configuration;
 use seawall_modules::context::Context;
 use seawall_modules::mid_registrar::Fronts;
-use seawall_modules::node::{Identity, Node, Socket, TRANSACTION_SHARDS};
+use seawall_modules::node::{Identity, Node, Socket};
 use seawall_modules::reg_event::Watchers;
 use seawall_modules::statistics::Counters;
 use seawall_modules::store::Store;
 use seawall_net::{CommandSender, Limits, Net, Running};
 use seawall_script::{Program, RouteKind};
 use seawall_storage::Storage;
-use seawall_transaction::{Keys, Layer};
+use seawall_transaction::Keys;
 
 use crate::errands::Errands;
 use crate::limits::{MAX_WORKERS, SHUTDOWN_GRACE_MS};
@@ -306,8 +305,7 @@ pub(crate) fn node(
     let keys = Keys::new(secret);
     let store = Store::new(configuration.settings.store.clone());
     let timers = configuration.settings.tm.timers;
-    let transactions =
-        (0..TRANSACTION_SHARDS).map(|shard| Mutex::new(Layer::new(shard, keys, timers))).collect();
+    let (transactions, marks) = Node::transaction_layer(keys, timers);
     Ok(Node {
         identity: Identity::new(&sockets, &aliases(&configuration.program)),
         sockets,
@@ -315,6 +313,7 @@ pub(crate) fn node(
         watchers: Watchers::default(),
         fronts: Fronts::default(),
         transactions,
+        marks,
         keys,
         authentication: seawall_modules::auth::Nonces::new(secret),
         store,

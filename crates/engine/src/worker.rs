@@ -18,6 +18,7 @@ use seawall_sip::{Framing, ScanError};
 use seawall_transaction::{Effect, Effects, OwnBranch};
 
 use crate::framer::SipFramer;
+use crate::granted::Granted;
 use crate::limits::{IDLE_TICK_MS, SPARE_BUFFERS, SPARE_CONTEXTS, TICK_MS};
 use crate::parked::Parked;
 use crate::stand_back::Gate;
@@ -46,6 +47,7 @@ pub struct Worker {
     pub(crate) index: usize,
     pub(crate) configuration: Arc<Configuration>,
     pub(crate) parked: Parked,
+    pub(crate) granted: Granted,
     pub(crate) links: Arc<Links>,
     // Boxed, because a context moves: into a run, into the parked ones, and back.
     #[allow(clippy::vec_box)]
@@ -74,6 +76,14 @@ struct Timer {
     due_s: u64,
 }
 
+impl Timer {
+    /// Whether it is due. When the clock was set back it is due once an interval from now.
+    fn is_due(&mut self, now_s: u64) -> bool {
+        self.due_s = self.due_s.min(now_s.saturating_add(u64::from(self.interval_s.max(1))));
+        self.due_s <= now_s
+    }
+}
+
 impl Worker {
     /// A worker that starts with the node's present configuration.
     #[must_use]
@@ -86,6 +96,7 @@ impl Worker {
             index,
             configuration,
             parked: Parked::default(),
+            granted: Granted::default(),
             links,
             contexts: Vec::new(),
             frames: Vec::new(),
@@ -228,9 +239,10 @@ impl Worker {
     fn run_timer_routes(&mut self, io: &mut Io) {
         let now_s = io.unix_s();
         for index in 0..self.timers.len() {
-            let Some(timer) = self.timers.get_mut(index).filter(|timer| timer.due_s <= now_s) else {
+            let Some(timer) = self.timers.get_mut(index) else { continue };
+            if !timer.is_due(now_s) {
                 continue;
-            };
+            }
             timer.due_s = now_s + u64::from(timer.interval_s.max(1));
             let route = timer.route;
             let context = self.take_context(io, &seawall_modules::context::nowhere(), RouteKind::Timer);
@@ -239,7 +251,7 @@ impl Worker {
         }
     }
 
-    /// Lets the timers of this worker's transaction shards run. Whether there are any transactions in them.
+    /// Lets the timers of this worker's transaction shards run. Whether there are transactions in them with short timers.
     fn run_transaction_timers(&mut self, io: &Io) -> bool {
         let now_ms = io.now_ms();
         let mut busy = false;
@@ -248,7 +260,8 @@ impl Worker {
             if layer.poll_timeout().is_some_and(|due_ms| due_ms <= now_ms) {
                 layer.timeout(now_ms, &mut self.effects);
             }
-            busy |= !layer.is_empty();
+            // The end of one that only waits for repetitions may come a little late.
+            busy |= !layer.is_resting();
         }
         busy
     }
@@ -288,7 +301,10 @@ impl Handler for Worker {
         match command {
             Command::Answered { ticket, answer } => self.answered(io, ticket, Some(answer)),
             Command::Raise(events) => self.raise(io, events),
-            Command::Settled => self.settled(io),
+            Command::Settled => {
+                self.settled(io);
+                self.granted(io);
+            }
             Command::Reconfigured => {
                 self.configuration = self.node.configuration.load_full();
                 self.gate = Gate::new(&self.node, &self.configuration);
@@ -305,6 +321,7 @@ impl Handler for Worker {
     fn timer(&mut self, io: &mut Io) {
         let busy = self.run_transaction_timers(io) | self.ping(io)
             || !self.parked.is_empty()
+            || !self.granted.is_empty()
             || !self.own_requests.is_empty()
             || self.node.watchers.is_due(io.now_ms());
         self.node.subscriptions.expire(io.now_ms());
@@ -313,8 +330,10 @@ impl Handler for Worker {
             self.look_after_fronts(io);
         }
         self.settled(io);
+        self.granted(io);
         self.give_up_waiting(io);
-        if self.expired_until_s < io.unix_s() {
+        // Also when the clock was set back.
+        if self.expired_until_s != io.unix_s() {
             self.expired_until_s = io.unix_s();
             if self.expire(io) {
                 // More has expired than one step may remove: go on in the next tick.
@@ -328,7 +347,10 @@ impl Handler for Worker {
 
     fn idle(&self) -> bool {
         let mut own = self.node.transactions.iter().skip(self.index).step_by(self.node.workers.max(1));
-        self.parked.is_empty() && self.own_requests.is_empty() && own.all(|shard| shard.lock().is_settled())
+        self.parked.is_empty()
+            && self.granted.is_empty()
+            && self.own_requests.is_empty()
+            && own.all(|shard| shard.lock().is_settled())
     }
 
     fn framer(&self) -> Box<dyn StreamFramer> {

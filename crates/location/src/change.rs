@@ -38,6 +38,11 @@ pub enum Change<'a> {
 pub trait Sink {
     /// Whether anybody listens. When not, changes are not even put together.
     fn listens(&self) -> bool;
+    /// Whether anybody wants to hear of bindings that are refreshed. Where all who listen care for what comes and goes
+    /// alone, a refresh, which is most of what happens, is not told.
+    fn listens_to_updates(&self) -> bool {
+        self.listens()
+    }
     /// Takes one change of `aor` in `domain`.
     fn change(&mut self, domain: &str, aor: &[u8], change: Change<'_>);
     /// Shown what `aor` holds, nothing when it has no bindings, before each change of it: a store that may have to take

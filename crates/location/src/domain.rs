@@ -150,6 +150,11 @@ impl Domain {
         &self.names
     }
 
+    /// What was given to [`Location::asking`], for a table that stands beside this one.
+    pub fn asker(&self) -> fn(*const u8) {
+        self.ask
+    }
+
     /// How many shards the domain has: the range of [`Domain::expire`] and [`Domain::snapshot`].
     pub fn shard_count(&self) -> usize {
         self.shards.len()
@@ -229,6 +234,9 @@ impl Domain {
         let Some(shard) = self.shards.get(shard) else { return false };
         let mut shard = shard.lock();
         let now_s = clamp_s(now_s);
+        if shard.wheel.is_lost(now_s) {
+            self.rebuild_wheel(&mut shard, now_s);
+        }
         let mut steps = MAX_STEPS_PER_EXPIRE;
         for _ in 0..budget {
             match shard.wheel.pop(now_s, &mut steps) {

@@ -156,11 +156,14 @@ impl<'d> Entry<'d> {
             return self.replace(position, &Binding { numbers, ..*binding }, sink);
         }
         let domain = self.domain;
-        self.before(sink);
+        let is_told = sink.listens_to_updates();
+        if is_told {
+            self.before(sink);
+        }
         let record = self.record_mut().filter(|record| position < record.len());
         record.ok_or(Refused::NoSuchBinding)?.replace(position, binding, domain.names());
         self.arm();
-        if sink.listens() {
+        if is_told {
             let keys = self.binding(position).map_or(&[][..], |stored| stored.keys);
             self.tell(sink, Change::ContactUpdate(Binding { keys, aor_keys: self.keys(), ..*binding }));
         }

@@ -14,6 +14,8 @@ const LEVEL_2_S: u32 = SLOTS * SLOTS;
 const SLOT_BITS: u32 = SLOTS.trailing_zeros();
 /// Entries further away than this fall due early (and are then made anew): a wheel turns once in 18 hours.
 const HORIZON_S: u32 = LEVEL_2_S * TOP_SLOTS;
+/// A clock that is set back by no more than this is waited for.
+const BACK_S: u32 = 5;
 const DUE_BITS: u32 = 24;
 const DUE_MASK: u32 = (1 << DUE_BITS) - 1;
 
@@ -99,6 +101,14 @@ impl Wheel {
     pub(crate) fn is_caught_up(&self, now_s: u32) -> bool {
         let here = self.seconds.get((self.current_s % SLOTS) as usize);
         self.len == 0 || self.current_s > now_s || self.current_s == now_s && here.is_none_or(Vec::is_empty)
+    }
+
+    /// Whether the clock was set so far that entries would come much too late, or only after a walk over days: then the
+    /// wheel has to be filled anew.
+    pub(crate) fn is_lost(&self, now_s: u32) -> bool {
+        self.len > 0
+            && (self.current_s > now_s.saturating_add(BACK_S)
+                || now_s.saturating_sub(self.current_s) > HORIZON_S)
     }
 
     /// Forgets all entries.

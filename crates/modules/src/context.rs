@@ -197,6 +197,8 @@ pub struct Context {
     pub own: Option<Box<crate::originate::Departure>>,
     /// The REGISTER as it goes to the main registrar, after `mid_registrar_save()`.
     pub journey: Option<Arc<crate::mid_registrar::Journey>>,
+    /// What the answer of another registrar has changed here, in the database: the answer passes when that is on disk.
+    pub drafted: Option<crate::store::Drafted>,
     /// Connections to keep, or to let go (`tcp_persistent_flag`).
     pub keep_connection: Vec<crate::registrar::Lease>,
     /// Whether the next reply leaves out Server, because it must not be long.
@@ -235,6 +237,8 @@ pub struct Context {
     pub outputs: Vec<(seawall_script::Output, seawall_script::Value)>,
     /// Scratch space for output, kept for its capacity.
     pub scratch: Vec<u8>,
+    /// The lists of methods that phones sent lately.
+    pub allow: seawall_registrar::methods::Memo,
     /// What a forwarded message is made in, kept for its capacity.
     pub workspace: crate::forward::Workspace,
 }
@@ -283,6 +287,7 @@ impl Context {
             own_requests: Vec::new(),
             own: None,
             journey: None,
+            drafted: None,
             keep_connection: Vec::new(),
             brief_reply: false,
             replied: 0,
@@ -302,6 +307,7 @@ impl Context {
             waiting: None,
             outputs: Vec::new(),
             scratch: Vec::new(),
+            allow: seawall_registrar::methods::Memo::default(),
             workspace: crate::forward::Workspace::default(),
         }
     }
@@ -333,6 +339,7 @@ impl Context {
         self.event = None;
         self.own = None;
         self.journey = None;
+        self.drafted = None;
         self.keep_connection.clear();
         self.brief_reply = false;
         self.replied = 0;
@@ -382,12 +389,6 @@ impl Context {
         let key = self.node.keys.server_key(self.message());
         self.server_key.set(key);
         key
-    }
-
-    /// Whether [`server_key`](Context::server_key) was worked out.
-    #[must_use]
-    pub fn knows_server_key(&self) -> bool {
-        self.server_key.get().is_some()
     }
 
     /// The Request-URI as the script has set it, else as it came.

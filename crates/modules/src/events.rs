@@ -68,12 +68,13 @@ impl<'a> Gather<'a> {
 
 impl Sink for Gather<'_> {
     fn listens(&self) -> bool {
+        // Main registrars have to be told of what goes away, not of what is refreshed.
+        self.listens_to_updates() || self.fronts.is_used()
+    }
+
+    fn listens_to_updates(&self) -> bool {
         // Asked under the lock of the shard: who subscribes counts himself in before he reads the bindings under it.
-        self.listens
-            || self.watchers.listens()
-            || self.fronts.is_used()
-            || self.draft.listens()
-            || !self.subscriptions.is_empty()
+        self.listens || self.watchers.listens() || self.draft.listens() || !self.subscriptions.is_empty()
     }
 
     fn before(&mut self, domain: &str, aor: &[u8], record: Option<RecordView<'_>>) {

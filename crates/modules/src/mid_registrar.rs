@@ -208,7 +208,7 @@ fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
         return Flow::FALSE;
     }
     // What was forwarded and repeats is answered by its transaction, or will be.
-    if context.transaction.is_none() && matches!(relay::matching(context), RequestMatch::Retransmission(_)) {
+    if context.transaction.is_none() && is_repeated(context) {
         return Flow::Value(0);
     }
     let Some(front) = call.prepared::<Desk>(0).and_then(|place| place.front(context)) else {
@@ -244,6 +244,11 @@ fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
         None => serve(context, front, settings, &asked),
         Some(name) => known::serve_when_known(context, Arc::clone(front), settings, &asked, name),
     }
+}
+
+/// Whether a REGISTER was forwarded before and has come again.
+fn is_repeated(context: &mut Context) -> bool {
+    matches!(relay::matching_register(context), RequestMatch::Retransmission(_))
 }
 
 /// Answers the REGISTER, or prepares it for the main registrar.

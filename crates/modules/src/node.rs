@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use seawall_location::{Location, NameId};
 use seawall_net::{SocketId, Transport};
 use seawall_sip::ascii;
-use seawall_transaction::{Keys, Layer};
+use seawall_transaction::{Keys, Layer, Marks, Timers};
 
 use crate::configuration::Configuration;
 use crate::context::Target;
@@ -23,7 +23,7 @@ use crate::tm::state::TransactionState;
 
 /// How many independent shards the transaction layer has. Any worker may lock any of them for a moment, so
 /// there are many more than workers.
-pub const TRANSACTION_SHARDS: u16 = 64;
+const TRANSACTION_SHARDS: u16 = 64;
 
 /// One shard of the transaction layer.
 pub type Shard = Layer<Arc<TransactionState>, Target>;
@@ -42,6 +42,8 @@ pub struct Node {
     pub fronts: Fronts,
     /// The transaction layer, sharded by the branch of the topmost Via.
     pub transactions: Vec<Mutex<Shard>>,
+    /// Which REGISTERs may have a transaction.
+    pub marks: Arc<Marks>,
     /// Makes and reads branch parameters, transaction keys and tags.
     pub keys: Keys,
     /// Makes nonces and knows which were used.
@@ -215,6 +217,18 @@ impl Node {
     #[must_use]
     pub fn shards(&self) -> u16 {
         TRANSACTION_SHARDS
+    }
+
+    /// The shards of a new server, empty, and the marks that they share.
+    #[must_use]
+    pub fn transaction_layer(keys: Keys, timers: Timers) -> (Vec<Mutex<Shard>>, Arc<Marks>) {
+        let marks = Arc::new(Marks::default());
+        let shard = |number| {
+            let mut layer = Layer::new(number, keys, timers);
+            layer.set_marks(Arc::clone(&marks));
+            Mutex::new(layer)
+        };
+        ((0..TRANSACTION_SHARDS).map(shard).collect(), marks)
     }
 
     /// The transaction shard with this number.

@@ -116,9 +116,9 @@ pub(crate) fn tag_of(context: &Context) -> Option<[u8; 16]> {
     if name_addr::address(message, Name::To).ok()?.tag().is_some() {
         return None;
     }
-    // Nobody looks for the transaction of a REGISTER as a rule, so that its key is not known yet.
+    // Nobody looks for the transaction of a REGISTER as a rule, and where one is looked for in vain the tag is the same.
     if message.method_id() == Method::Register
-        && !context.knows_server_key()
+        && context.transaction.is_none()
         && let tag @ Some(_) = context.node.keys.stateless_tag(message)
     {
         return tag;

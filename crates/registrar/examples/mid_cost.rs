@@ -92,7 +92,14 @@ impl Server<'_> {
             return;
         }
         let flags = SaveFlags::default();
-        let save = Save { now_s, policy: &self.policy, flags: &flags, domain: self.plain, source: source() };
+        let save = Save {
+            now_s,
+            policy: &self.policy,
+            flags: &flags,
+            domain: self.plain,
+            source: source(),
+            allow: None,
+        };
         self.reply.clear();
         black_box(save.handle(&self.message, None, &mut self.reply, &mut ()));
     }

@@ -20,6 +20,7 @@ mod plan;
 mod policy;
 mod proportion;
 pub mod push;
+mod reading;
 mod registered;
 mod reject;
 mod reply;

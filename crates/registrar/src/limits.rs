@@ -66,3 +66,9 @@ pub const STORE_RETRY_AFTER_S: u32 = 5;
 /// Most names in `pn_ct_match_params`: each is compared with each parameter of a contact, and is a bit of a word. Three are
 /// usual.
 pub const MAX_MATCH_PARAMS: usize = 16;
+
+/// Lists of methods that one worker remembers: as many as it serves models of phones, or most of them.
+pub(crate) const LISTS_REMEMBERED: usize = 8;
+
+/// The longest list of methods that is remembered, in bytes: all methods with blanks between them.
+pub(crate) const LONGEST_LIST_REMEMBERED: usize = 192;

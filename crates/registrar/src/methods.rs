@@ -1,7 +1,11 @@
 //! The methods of a contact as one bit mask, in the numbering that `location` tables of OpenSIPS hold.
 
+use std::cell::RefCell;
+
 use seawall_location::ALL_METHODS;
 use seawall_sip::{Message, Method, Name};
+
+use crate::limits::{LISTS_REMEMBERED, LONGEST_LIST_REMEMBERED};
 
 /// The bit of a method.
 pub fn bit(method: Method) -> u32 {
@@ -25,11 +29,41 @@ pub fn bit(method: Method) -> u32 {
 }
 
 /// The methods that the Allow header fields of a message list; all, when there are none (registrar 1.4.4).
-pub fn allowed(message: &Message) -> u32 {
-    match message.value(Name::Allow) {
-        None => ALL_METHODS,
-        Some(value) if !message.is_repeated(Name::Allow) => listed(value),
-        Some(_) => message.header_all(Name::Allow).fold(0, |mask, header| mask | listed(header.value)),
+pub(crate) fn allowed(message: &Message, memo: Option<&Memo>) -> u32 {
+    match (message.value(Name::Allow), memo) {
+        (None, _) => ALL_METHODS,
+        (Some(value), Some(memo)) if !message.is_repeated(Name::Allow) => memo.listed(value),
+        (Some(value), None) if !message.is_repeated(Name::Allow) => listed(value),
+        _ => message.header_all(Name::Allow).fold(0, |mask, header| mask | listed(header.value)),
+    }
+}
+
+/// What the lists of methods say that were read lately. All phones of one model send the same list, and comparing it costs
+/// a tenth of reading it.
+#[derive(Debug, Default)]
+pub struct Memo(RefCell<[Remembered; LISTS_REMEMBERED]>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    text: Vec<u8>,
+    mask: u32,
+}
+
+impl Memo {
+    /// As [`listed`].
+    fn listed(&self, text: &[u8]) -> u32 {
+        let Ok(mut lists) = self.0.try_borrow_mut() else { return listed(text) };
+        // Lists of different models differ in length, as a rule.
+        let Some(known) = lists.get_mut(text.len() % LISTS_REMEMBERED) else { return listed(text) };
+        if known.text != text {
+            if text.len() > LONGEST_LIST_REMEMBERED {
+                return listed(text);
+            }
+            known.text.clear();
+            known.text.extend_from_slice(text);
+            known.mask = listed(text);
+        }
+        known.mask
     }
 }
 
@@ -143,6 +177,17 @@ mod tests {
             listed(b" ,\r\n\tINVITE\r\n ,SUBSCRIBE\tNOTIFY,A-VERY-LONG-METHOD-NAME,BYE "),
             1 | 512 | 1024 | 1 << 14 | 8
         );
+    }
+
+    #[test]
+    fn a_list_that_is_remembered_says_the_same() {
+        let memo = Memo::default();
+        let long = b"INVITE, ".repeat(100);
+        let check = |text: &[u8]| assert_eq!(memo.listed(text), listed(text), "{}", text.escape_ascii());
+        for text in [&b""[..], b"INVITE", b"CANCEL", b"INVITE", b"INVITE", b"INVITE,BYE", &long, &long] {
+            check(text);
+        }
+        assert!(memo.0.borrow().iter().all(|list| list.text.len() <= LONGEST_LIST_REMEMBERED));
     }
 
     proptest::proptest! {

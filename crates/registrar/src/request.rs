@@ -1,6 +1,6 @@
 //! A REGISTER, read and checked as far as that is possible without the bindings (behaviour §1, §2).
 
-use seawall_location::{Domain, Place};
+use seawall_location::Place;
 use seawall_sip::cseq::CSeq;
 use seawall_sip::name_addr::{self, Contact, Contacts};
 use seawall_sip::{Message, Name, ascii, cseq, list, validate};
@@ -16,6 +16,7 @@ use crate::path::Path;
 use crate::policy::Policy;
 use crate::push::Wakes;
 use crate::reject::{Reject, supported};
+use crate::save::Save;
 
 /// What a REGISTER asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,11 +127,9 @@ impl<'m> Register<'m> {
     pub(crate) fn read_for(
         message: &'m Message,
         aor: Option<&[u8]>,
-        policy: &Policy,
-        flags: &SaveFlags,
-        domain: &Domain,
+        save: &Save<'_>,
     ) -> Result<Register<'m>, Reject> {
-        Register::read_as(message, Whose::of(aor), policy, flags, false, Some(domain))
+        Register::read_as(message, Whose::of(aor), save.policy, save.flags, false, Some(save))
     }
 
     /// Reads a REGISTER that another registrar has accepted. What the request insists on was for that one to judge.
@@ -160,7 +159,7 @@ impl<'m> Register<'m> {
         policy: &Policy,
         flags: &SaveFlags,
         is_granted: bool,
-        domain: Option<&Domain>,
+        save: Option<&Save<'_>>,
     ) -> Result<Register<'m>, Reject> {
         if message.flaw().is_some() {
             return Err(Reject::MessageParse);
@@ -205,14 +204,14 @@ impl<'m> Register<'m> {
             Whose::Given(uri) => aor::canonical_text(uri, policy, &mut register.aor)?,
             Whose::Known(aor, _) => register.aor.extend_from_slice(aor),
         }
-        let expected = domain.map(|domain| (domain, domain.place(&register.aor)));
+        let expected = save.map(|save| (save.domain, save.domain.place(&register.aor)));
         if let Some((domain, place)) = expected {
             domain.expect(place);
             register.place = Some(place);
         }
         register.methods = match whose {
             Whose::Known(_, methods) => methods,
-            Whose::To | Whose::Given(_) => methods::allowed(message),
+            Whose::To | Whose::Given(_) => methods::allowed(message, save.and_then(|save| save.allow)),
         };
         if let Some((domain, place)) = expected {
             domain.expect_record(place);

@@ -8,6 +8,7 @@ use smallvec::SmallVec;
 
 use crate::flags::{PathMode, SaveFlags};
 use crate::limits::{LATEST_EXPIRY_S, MAX_ATTR_LEN, MAX_RECEIVED_LEN};
+use crate::methods::Memo;
 use crate::plan::{Fate, Plan, Step};
 use crate::policy::{MatchingMode, Policy};
 use crate::proportion;
@@ -66,6 +67,8 @@ pub struct Save<'a> {
     pub domain: &'a Domain,
     /// What is known about the request besides its bytes.
     pub source: Source<'a>,
+    /// Lists of methods that were read before, if the caller keeps them.
+    pub allow: Option<&'a Memo>,
 }
 
 /// How a REGISTER ended. `status` and `reason` make the status line of the reply; its header fields (besides those
@@ -99,7 +102,7 @@ impl<'a> Save<'a> {
         reply: &mut Vec<u8>,
         sink: &mut dyn Sink,
     ) -> Outcome {
-        match Register::read_for(message, aor, self.policy, self.flags, self.domain) {
+        match Register::read_for(message, aor, self) {
             Ok(mut register) => {
                 self.note_flow(&mut register);
                 self.run(&register, reply, sink)

@@ -182,11 +182,26 @@ pub enum NumberError {
 /// [`NumberError::OutOfRange`] for digits that do not fit, [`NumberError::NotANumber`] for everything else.
 #[inline]
 pub fn parse_u32(bytes: &[u8]) -> Result<u32, NumberError> {
+    let mut value = 0_u32;
+    // Up to nine digits fit whatever they are.
+    if matches!(bytes.len(), 1..=9) {
+        for byte in bytes {
+            let digit = byte.wrapping_sub(b'0');
+            if digit > 9 {
+                return Err(NumberError::NotANumber);
+            }
+            value = value.wrapping_mul(10).wrapping_add(u32::from(digit));
+        }
+        return Ok(value);
+    }
+    parse_long_u32(bytes)
+}
+
+/// As [`parse_u32`], for what is empty or has ten bytes and more.
+#[cold]
+fn parse_long_u32(bytes: &[u8]) -> Result<u32, NumberError> {
     if bytes.is_empty() || !Class::DIGIT.has_all(bytes) {
         return Err(NumberError::NotANumber);
-    }
-    if let [digit] = bytes {
-        return Ok(u32::from(digit - b'0'));
     }
     bytes
         .iter()

@@ -60,8 +60,10 @@ impl CSeqSpans {
         let digits = cursor.run(Class::DIGIT);
         let number = ascii::parse_u32(cursor.slice(digits))?;
         let separated = cursor.skip_lws();
-        let method = cursor.run(Class::TOKEN);
-        if !separated || method.is_empty() || !cursor.is_at_end() {
+        // All that is left: whether it is a token is asked of so few bytes faster than where a token ends.
+        let (start, rest) = (cursor.position(), cursor.rest());
+        let method = Span { start: start as u32, len: rest.len() as u32 };
+        if !separated || !ascii::is_token(rest) {
             return Err(NumberError::NotANumber);
         }
         if number > MAX_CSEQ { Err(NumberError::OutOfRange) } else { Ok(CSeqSpans { number, method }) }

@@ -40,6 +40,7 @@ pub mod digest;
 pub mod edit;
 mod essentials;
 pub mod feature_caps;
+mod lanes;
 pub mod limits;
 pub mod list;
 pub mod message;

@@ -117,7 +117,7 @@ impl<'a> NameAddr<'a> {
 }
 
 /// An address by its place.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct AddressSpans {
     raw: Span,
     display: Span,
@@ -131,8 +131,15 @@ impl AddressSpans {
     /// Takes the only address of a text.
     #[inline]
     pub(crate) fn take_whole(cursor: &mut Cursor<'_>) -> Result<AddressSpans, AddressError> {
-        let address = AddressSpans::take(cursor)?;
-        match (cursor.is_at_end(), address.bracketed) {
+        cursor.skip_lws();
+        let start = cursor.position();
+        let (display, uri, bracketed) = take_uri(cursor)?;
+        if bracketed && let Some((params, tag)) = plain_tag(cursor) {
+            return Ok(AddressSpans { raw: cursor.since(start), display, uri, bracketed, params, tag });
+        }
+        let address = AddressSpans { display, uri, bracketed, ..AddressSpans::default() };
+        let address = address.with_params(cursor, start, |_, _| {})?;
+        match (cursor.is_at_end(), bracketed) {
             (true, _) => Ok(address),
             (false, true) => Err(AddressError::Params(ParamError::Junk)),
             (false, false) => Err(AddressError::BracketsMissing),
@@ -149,23 +156,23 @@ impl AddressSpans {
     #[inline]
     fn take_with(
         cursor: &mut Cursor<'_>,
-        mut visit: impl FnMut(&[u8], &ParamSpans),
+        visit: impl FnMut(&[u8], &ParamSpans),
     ) -> Result<AddressSpans, AddressError> {
         cursor.skip_lws();
         let start = cursor.position();
-        let (display, uri, bracketed) = match cursor.peek() {
-            None | Some(b',') => return Err(AddressError::Empty),
-            Some(b'<') => (Span::default(), bracketed_uri(cursor)?, true),
-            Some(b'"') => {
-                let display = cursor.quoted_string().ok_or(AddressError::DisplayName)?;
-                cursor.skip_lws();
-                if cursor.peek() != Some(b'<') {
-                    return Err(AddressError::DisplayName);
-                }
-                (display, bracketed_uri(cursor)?, true)
-            }
-            Some(_) => unquoted(cursor)?,
-        };
+        let (display, uri, bracketed) = take_uri(cursor)?;
+        let address = AddressSpans { display, uri, bracketed, ..AddressSpans::default() };
+        address.with_params(cursor, start, visit)
+    }
+
+    /// Takes what comes after the URI of an address that began at `start`.
+    #[inline]
+    fn with_params(
+        self,
+        cursor: &mut Cursor<'_>,
+        start: usize,
+        mut visit: impl FnMut(&[u8], &ParamSpans),
+    ) -> Result<AddressSpans, AddressError> {
         let mut tag = None;
         let params = params::take_all(cursor, |name, param| {
             if tag.is_none() && name.len() == 3 && ascii::eq_ignore_case(name, b"tag") {
@@ -173,7 +180,7 @@ impl AddressSpans {
             }
             visit(name, param);
         })?;
-        Ok(AddressSpans { raw: cursor.trimmed_since(start), display, uri, bracketed, params, tag })
+        Ok(AddressSpans { raw: cursor.trimmed_since(start), params, tag, ..self })
     }
 
     #[inline]
@@ -192,6 +199,39 @@ impl AddressSpans {
     pub(crate) fn has_tag(&self) -> bool {
         self.tag.is_some()
     }
+}
+
+/// Takes display name and URI, and whether that is in brackets; the cursor stands at the first byte.
+#[inline]
+fn take_uri(cursor: &mut Cursor<'_>) -> Result<(Span, Span, bool), AddressError> {
+    match cursor.peek() {
+        None | Some(b',') => Err(AddressError::Empty),
+        Some(b'<') => Ok((Span::default(), bracketed_uri(cursor)?, true)),
+        Some(b'"') => {
+            let display = cursor.quoted_string().ok_or(AddressError::DisplayName)?;
+            cursor.skip_lws();
+            if cursor.peek() != Some(b'<') {
+                return Err(AddressError::DisplayName);
+            }
+            Ok((display, bracketed_uri(cursor)?, true))
+        }
+        Some(_) => unquoted(cursor),
+    }
+}
+
+/// The parameters of nearly every From and To, and the tag among them: there are none, or a tag alone that is a token. The
+/// cursor stands behind the URI and goes to the end; it stays where it is when there is something else, `None`.
+#[inline]
+fn plain_tag(cursor: &mut Cursor<'_>) -> Option<(Span, Option<Span>)> {
+    let start = cursor.position();
+    let rest = cursor.rest();
+    if rest.is_empty() {
+        return Some((Span { start: start as u32 + 1, len: 0 }, None));
+    }
+    let tag = rest.strip_prefix(b";tag=").filter(|tag| ascii::is_token(tag))?;
+    cursor.skip(rest.len());
+    let end = cursor.position();
+    Some((Span::between(start + 1, end), Some(Span::between(end - tag.len(), end))))
 }
 
 /// Takes `<uri>`; the cursor stands at `<`.
@@ -381,4 +421,34 @@ impl<'a> Iterator for Contacts<'a> {
 #[inline]
 pub fn contacts(message: &Message) -> impl Iterator<Item = Result<Contact<'_>, AddressError>> + Clone {
     message.header_all(Name::Contact).flat_map(|header| Contacts::new(header.value))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_plain_tag_is_what_the_general_way_makes_of_it(
+            address in prop_oneof![
+                "(Bob |\"Bob\" |)<sip:[a-z@.]{1,9}>(;tag=[ -~]{0,9}|;[a-z=;\" ]{0,9}|)",
+                "sip:[a-z@.;=]{1,20}",
+                "[ -~]{0,30}",
+            ],
+        ) {
+            let text = address.as_bytes();
+            let mut cursor = Cursor::new(text);
+            let general = AddressSpans::take_with(&mut cursor, |_, _| {});
+            let ends = cursor.is_at_end();
+            match AddressSpans::take_whole(&mut Cursor::new(text)) {
+                Ok(address) => {
+                    prop_assert!(ends);
+                    prop_assert_eq!(format!("{:?}", general), format!("{:?}", Ok::<_, AddressError>(address)));
+                }
+                Err(error) => prop_assert!(!ends || general.is_err(), "{error}"),
+            }
+        }
+    }
 }

@@ -4,7 +4,7 @@
 use memchr::memrchr;
 
 use crate::{
-    ascii,
+    ascii, lanes,
     limits::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_MESSAGE_BYTES, MAX_METHOD_BYTES},
     message::{ABSENT, BadRequest, Field, Framing, Kind, Message, ScanError, StartLine},
     method::Method,
@@ -15,18 +15,25 @@ use crate::{
 
 /// Fills in everything but the bytes. Expects the other fields in their empty state.
 pub(crate) fn scan(message: &mut Message, framing: Framing) -> Result<(), ScanError> {
-    let Message { bytes, flaw, .. } = message;
+    let Message { bytes, start, headers, first, repeated, head_end, flaw, .. } = message;
+    let bytes = bytes.as_slice();
     if bytes.len() > MAX_MESSAGE_BYTES {
         return Err(ScanError::TooLarge);
     }
     // Line breaks before the start line are ignored (RFC 3261 §7.5).
     let begin = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).ok_or(ScanError::Empty)?;
     let (line_end, headers_start) = line_end(bytes, begin, begin, flaw);
-    message.start = start_line(bytes, begin, line_end, flaw).ok_or_else(|| not_a_start_line(bytes))?;
-    let body_start = header_section(message, headers_start);
-    if message.head_end as usize - begin > MAX_HEAD_BYTES {
+    *start = match plain_start_line(bytes, begin, line_end) {
+        Some(plain) => plain,
+        None => start_line(bytes, begin, line_end, flaw).ok_or_else(|| not_a_start_line(bytes))?,
+    };
+    let mut fields = Fields { headers, first, repeated };
+    let headers_end = header_section(bytes, headers_start, &mut fields, flaw);
+    *head_end = headers_end as u32;
+    if headers_end - begin > MAX_HEAD_BYTES {
         return Err(ScanError::TooLarge);
     }
+    let body_start = after_empty_line(bytes, headers_end, flaw);
     message.body = body(message, body_start, framing);
     Ok(())
 }
@@ -113,7 +120,50 @@ fn is_quoted_pair(bytes: &[u8], line_start: usize, at: usize) -> bool {
     quoted && escaped
 }
 
+/// Splits the first line if it is written as nearly all are: a known method, or a status code in range, single blanks, and
+/// SIP/2.0. `None` is no verdict.
+#[inline]
+fn plain_start_line(bytes: &[u8], begin: usize, end: usize) -> Option<StartLine> {
+    const FIRST: usize = b"SIP/2.0".len();
+    let line = bytes.get(begin..end)?;
+    let start = StartLine { line: Span::between(begin, end), ..StartLine::default() };
+    if let Some(status_line) = line.strip_prefix(b"SIP/2.0 ") {
+        let &[hundreds @ b'1'..=b'6', tens @ b'0'..=b'9', ones @ b'0'..=b'9', b' '] =
+            status_line.first_chunk()?
+        else {
+            return None;
+        };
+        let digit = |byte: u8| u16::from(byte - b'0');
+        return Some(StartLine {
+            kind: Kind::Response,
+            status: 100 * digit(hundreds) + 10 * digit(tens) + digit(ones),
+            first: Span::between(begin, begin + FIRST),
+            middle: Span::between(begin + FIRST + 1, begin + FIRST + 4),
+            last: Span::between(begin + FIRST + 5, end),
+            ..start
+        });
+    }
+    let request_line = line.strip_suffix(b" SIP/2.0")?;
+    let method_len = swar::find_in_words(&swar::first_words(line)?, b' ')?;
+    let (method, rest) = request_line.split_at_checked(method_len)?;
+    let method = Method::from_bytes(method);
+    let [b' ', uri @ ..] = rest else { return None };
+    if method == Method::Other || *uri.first()? <= b' ' || *uri.last()? <= b' ' {
+        return None;
+    }
+    let uri_end = end - FIRST - 1;
+    Some(StartLine {
+        kind: Kind::Request,
+        method,
+        first: Span::between(begin, begin + method_len),
+        middle: Span::between(begin + method_len + 1, uri_end),
+        last: Span::between(uri_end + 1, end),
+        ..start
+    })
+}
+
 /// Splits the first line. `None` if it is neither a request line nor a status line.
+#[inline(never)]
 fn start_line(bytes: &[u8], begin: usize, end: usize, flaw: &mut Option<BadRequest>) -> Option<StartLine> {
     let line = bytes.get(begin..end)?;
     let first_end = swar::find(line, b' ')?;
@@ -144,11 +194,7 @@ fn start_line(bytes: &[u8], begin: usize, end: usize, flaw: &mut Option<BadReque
     // The version is the last word, so that blanks inside the Request-URI stay with the Request-URI, which is
     // where they are refused.
     let trimmed_end = begin + ascii::trim_end(line).len();
-    let version_start = match line {
-        // As nearly all end.
-        [.., b' ', b'S', b'I', b'P', b'/', b'2', b'.', b'0'] => trimmed_end - 7,
-        _ => begin + memrchr(b' ', bytes.get(begin..trimmed_end)?)? + 1,
-    };
+    let version_start = begin + memrchr(b' ', bytes.get(begin..trimmed_end)?)? + 1;
     let uri_end = version_start.saturating_sub(1);
     if uri_end < after_first || !is_version(bytes.get(version_start..trimmed_end)?) {
         return None;
@@ -173,28 +219,45 @@ fn is_version(word: &[u8]) -> bool {
     word.get(..4).is_some_and(|protocol| protocol == b"SIP/" || protocol.eq_ignore_ascii_case(b"SIP/"))
 }
 
-/// Records the header fields from `at` on; gives the position where the body starts.
+/// Lines whose ends are looked for at a time: more than a message of a phone has.
+const LINES: usize = 32;
+
+/// Records the header fields from `at` on; gives the position of the empty line after them.
 #[inline]
-fn header_section(message: &mut Message, mut at: usize) -> usize {
-    let Message { bytes, headers, first, repeated, flaw, head_end, .. } = message;
+fn header_section(
+    bytes: &[u8],
+    mut at: usize,
+    fields: &mut Fields<'_>,
+    flaw: &mut Option<BadRequest>,
+) -> usize {
+    let mut ends = [0; LINES];
     while let Some(byte) = bytes.get(at)
         && !matches!(byte, b'\r' | b'\n')
-        && headers.len() < MAX_HEADERS
+        && fields.headers.len() < MAX_HEADERS
     {
-        // As nearly all are written: a known name, the colon, one blank and a value without blanks around it.
-        if let Some((name, colon)) = known_name(bytes, at) {
-            let after_colon = at + usize::from(colon) + 1;
-            let (content_end, next) = line_end(bytes, at, after_colon, flaw);
-            if let Some(value) = plain_value(bytes, after_colon, content_end) {
-                let field = Field { name, name_len: colon, start: at as u32, end: next as u32, value };
-                record(field, headers, first, repeated);
-                at = next;
-                continue;
+        // All ends first, then what stands before them: two short loops instead of a long one.
+        let room = LINES.min(MAX_HEADERS - fields.headers.len());
+        let usual = lanes::line_ends(bytes, at, ends.get_mut(..room).unwrap_or_default());
+        for &end in ends.get(..usual).unwrap_or_default() {
+            let end = end as usize;
+            match plain_field(bytes, at, end) {
+                Some(field) => fields.record(field),
+                None => unusual_field(bytes, at, (end, end + 2), fields, flaw),
             }
+            at = end + 2;
         }
-        at = unusual_field(bytes, at, headers, first, repeated, flaw);
+        if usual == 0 {
+            let (content_end, next) = line_end(bytes, at, at, flaw);
+            unusual_field(bytes, at, (content_end, next), fields, flaw);
+            at = next;
+        }
     }
-    *head_end = at as u32;
+    at
+}
+
+/// The position where the body starts, given that of the empty line.
+#[inline]
+fn after_empty_line(bytes: &[u8], at: usize, flaw: &mut Option<BadRequest>) -> usize {
     match bytes.get(at..).unwrap_or_default() {
         [b'\r', b'\n', ..] => at + 2,
         [] => {
@@ -212,34 +275,40 @@ fn header_section(message: &mut Message, mut at: usize) -> usize {
     }
 }
 
-#[inline]
-fn record(field: Field, headers: &mut Vec<Field>, first: &mut [u16; Name::COUNT], repeated: &mut u64) {
-    if let Some(slot) = first.get_mut(field.name.index()) {
-        if *slot == ABSENT {
-            *slot = headers.len() as u16;
-        } else {
-            *repeated |= 1 << field.name.index();
-        }
-    }
-    headers.push(field);
+/// Where header fields are recorded.
+struct Fields<'m> {
+    headers: &'m mut Vec<Field>,
+    first: &'m mut [u16; Name::COUNT],
+    repeated: &'m mut u64,
 }
 
-/// Records a header line that is not written in the usual way; gives the position after it.
+impl Fields<'_> {
+    #[inline]
+    fn record(&mut self, field: Field) {
+        if let Some(slot) = self.first.get_mut(field.name.index()) {
+            if *slot == ABSENT {
+                *slot = self.headers.len() as u16;
+            } else {
+                *self.repeated |= 1 << field.name.index();
+            }
+        }
+        self.headers.push(field);
+    }
+}
+
+/// Records a header line that is not written in the usual way, given where it ends without and with its line break.
 #[inline(never)]
 fn unusual_field(
     bytes: &[u8],
     at: usize,
-    headers: &mut Vec<Field>,
-    first: &mut [u16; Name::COUNT],
-    repeated: &mut u64,
+    (content_end, next): (usize, usize),
+    fields: &mut Fields<'_>,
     flaw: &mut Option<BadRequest>,
-) -> usize {
-    let (content_end, next) = line_end(bytes, at, at, flaw);
+) {
     match field(bytes, at, content_end, next) {
-        Some(field) => record(field, headers, first, repeated),
+        Some(field) => fields.record(field),
         None => note(flaw, BadRequest::HeaderLine),
     }
-    next
 }
 
 fn field(bytes: &[u8], start: usize, content_end: usize, end: usize) -> Option<Field> {
@@ -256,24 +325,26 @@ fn field(bytes: &[u8], start: usize, content_end: usize, end: usize) -> Option<F
     })
 }
 
-/// The value after one blank, if there are no more around it.
+/// The header field in the line from `at` to `end`, if it is written as nearly all are: a known name, the colon, one
+/// blank, and a value without blanks around it. `None` is no verdict.
 #[inline]
-fn plain_value(bytes: &[u8], after_colon: usize, content_end: usize) -> Option<Span> {
-    let line = bytes.get(..content_end)?;
-    let &[blank, first] = line.get(after_colon..)?.first_chunk::<2>()?;
-    let last = *line.last()?;
-    (blank == b' ' && first > b' ' && last > b' ').then(|| Span::between(after_colon + 1, content_end))
-}
-
-/// The name of a header line as nearly all are: known and directly followed by the colon. Gives its length, too;
-/// `None` is no verdict.
-#[inline]
-fn known_name(bytes: &[u8], start: usize) -> Option<(Name, u16)> {
-    let rest = bytes.get(start..)?;
+fn plain_field(bytes: &[u8], at: usize, end: usize) -> Option<Field> {
+    let rest = bytes.get(at..)?;
     let words = swar::first_words(rest).or_else(|| last_words(rest))?;
     let colon = swar::find_in_words(&words, b':')?;
     let name = Name::from_words(&words, colon);
-    (name != Name::Other).then_some((name, colon as u16))
+    let value = rest.get(colon + 1..end - at)?;
+    let (&[blank, first], last) = (value.first_chunk()?, value.last()?);
+    if name == Name::Other || blank != b' ' || first <= b' ' || *last <= b' ' {
+        return None;
+    }
+    Some(Field {
+        name,
+        name_len: colon as u16,
+        start: at as u32,
+        end: end as u32 + 2,
+        value: Span { start: (at + colon) as u32 + 2, len: value.len() as u32 - 1 },
+    })
 }
 
 /// As [`swar::first_words`] for the last bytes of a message.
@@ -315,6 +386,16 @@ fn body(message: &mut Message, start: usize, framing: Framing) -> Span {
 
 #[inline]
 fn content_length(message: &Message) -> Result<Option<u32>, BadRequest> {
+    if !message.is_repeated(Name::ContentLength) {
+        let value = message.value(Name::ContentLength);
+        return value.map(ascii::parse_u32).transpose().map_err(|_| BadRequest::ContentLength);
+    }
+    agreed_content_length(message)
+}
+
+/// What all Content-Length fields say.
+#[cold]
+fn agreed_content_length(message: &Message) -> Result<Option<u32>, BadRequest> {
     let mut length = None;
     for header in message.header_all(Name::ContentLength) {
         let value = ascii::parse_u32(header.value).map_err(|_| BadRequest::ContentLength)?;
@@ -324,4 +405,32 @@ fn content_length(message: &Message) -> Result<Option<u32>, BadRequest> {
         length = Some(value);
     }
     Ok(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn a_plain_start_line_is_what_the_general_way_makes_of_it(
+            line in prop_oneof![
+                "(REGISTER|INVITE|register|FOO|SIP/2.0) [ -~]{0,30}( SIP/2.0| sip/2.0|)",
+                "SIP/2.0 [0-9 ]{0,5}[ -~]{0,20}",
+                "[ -~]{0,40}",
+            ],
+            noise in "[\r\n]{0,3}",
+        ) {
+            let text = format!("{noise}{line}\r\n");
+            let (begin, end) = (noise.len(), noise.len() + line.len());
+            if let Some(plain) = plain_start_line(text.as_bytes(), begin, end) {
+                let mut flaw = None;
+                let general = start_line(text.as_bytes(), begin, end, &mut flaw);
+                prop_assert_eq!(format!("{:?}", Some(plain)), format!("{general:?}"));
+                prop_assert_eq!(flaw, None);
+            }
+        }
+    }
 }

@@ -179,7 +179,11 @@ impl ViaSpans {
         let mut via = ViaSpans::default();
         via.take_protocol(cursor).ok_or(ViaError::Protocol)?;
         via.take_sent_by(cursor)?;
-        via.params = params::take_all(cursor, |name, param| via.note(name, param))?;
+        cursor.skip_lws();
+        let params_start = cursor.position() + 1;
+        via.take_plain_params(cursor);
+        params::take_all(cursor, |name, param| via.note(name, param))?;
+        via.params = cursor.trimmed_since(params_start);
         via.raw = cursor.trimmed_since(start);
         Ok(via)
     }
@@ -204,7 +208,12 @@ impl ViaSpans {
             slashes &= cursor.eat(b'/');
         }
         cursor.skip_lws();
-        self.transport = cursor.run(Class::TOKEN);
+        if let [b'U', b'D', b'P', b' ', ..] | [b'T', b'C', b'P', b' ', ..] = cursor.rest() {
+            self.transport = Span { start: cursor.position() as u32, len: 3 };
+            cursor.skip(3);
+        } else {
+            self.transport = cursor.run(Class::TOKEN);
+        }
         let complete = slashes && cursor.skip_lws();
         let empty = self.protocol.is_empty() || self.version.is_empty() || self.transport.is_empty();
         (complete && !empty).then_some(())
@@ -224,6 +233,36 @@ impl ViaSpans {
         self.port = Some(ascii::parse_port(cursor.slice(digits)).map_err(|_| ViaError::SentBy)?);
         self.sent_by = cursor.since(self.host.start as usize);
         Ok(())
+    }
+
+    /// Takes the parameters that nearly every Via has as they are nearly always written, up to the first that is another,
+    /// or written in another way.
+    #[inline]
+    fn take_plain_params(&mut self, cursor: &mut Cursor<'_>) {
+        while let [b';', rest @ ..] = cursor.rest() {
+            let start = cursor.position() + 1;
+            let (name_len, is_branch) = match rest {
+                [b'b', b'r', b'a', b'n', b'c', b'h', b'=', ..] if self.branch.is_none() => (7, true),
+                [b'r', b'p', b'o', b'r', b't'] | [b'r', b'p', b'o', b'r', b't', b';', ..]
+                    if self.rport.is_none() =>
+                {
+                    (5, false)
+                }
+                _ => return,
+            };
+            let mut ahead = cursor.clone();
+            ahead.skip(1 + name_len);
+            if is_branch {
+                let value = ahead.run(Class::VALUE);
+                if value.is_empty() || !matches!(ahead.peek(), None | Some(b';')) {
+                    return;
+                }
+                self.branch = Some(value);
+            } else {
+                self.rport = Some(Span::between(start, start + name_len));
+            }
+            *cursor = ahead;
+        }
     }
 
     /// Keeps the parameters that nearly every message is asked for.
@@ -384,4 +423,32 @@ impl ViaFix {
 fn write_rport(port: u16, out: &mut Vec<u8>) {
     out.extend_from_slice(b"rport=");
     ascii::write_u32(out, u32::from(port));
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn plain_parameters_are_what_the_general_way_makes_of_them(
+            params in prop::collection::vec(
+                "(;| ; |;;)(branch|rport|received|BRANCH|rports|x)(=[a-z0-9.]{0,6}|=\"q;\"|=|)[ ,]?", 0..5
+            ),
+        ) {
+            let value = format!("SIP/2.0/UDP host:5070{}", params.concat());
+            let mut cursor = Cursor::new(value.as_bytes());
+            let taken = ViaSpans::take(&mut cursor).map(|via| (via.params, via.branch, via.received, via.rport));
+            let (mut other, mut general) = (Cursor::new(value.as_bytes()), ViaSpans::default());
+            other.skip("SIP/2.0/UDP host:5070".len());
+            let all = params::take_all(&mut other, |name, param| general.note(name, param));
+            let general = all.map(|all| (all, general.branch, general.received, general.rport));
+            prop_assert_eq!(format!("{taken:?}"), format!("{:?}", general.map_err(ViaError::Params)));
+            if taken.is_ok() {
+                prop_assert_eq!(cursor.position(), other.position());
+            }
+        }
+    }
 }

@@ -18,6 +18,7 @@ use tokio::sync::{Mutex, oneshot};
 
 use crate::database::Options;
 use crate::error::StorageError;
+use crate::limits::BACKGROUND_NICE;
 use crate::location::appender::{self, Journaled};
 use crate::location::statements::Statements;
 
@@ -47,9 +48,11 @@ impl Embedded {
             )));
         }
         let reader = connect(path, options)?;
+        let writer = Lane::start("seawall-sql-write", writer, |_| None, Arc::clone(&ownership))?;
+        writer.sender().send(|_| step_back());
         Ok(Embedded {
             path: path.to_owned(),
-            writer: Lane::start("seawall-sql-write", writer, |_| None, Arc::clone(&ownership))?,
+            writer,
             reader: Lane::start("seawall-sql-read", reader, |_| None, Arc::clone(&ownership))?,
             journals: Mutex::default(),
             ownership,
@@ -70,6 +73,13 @@ impl Embedded {
         journals.insert(statements.table.clone(), Arc::clone(&journal));
         Ok(journal)
     }
+}
+
+/// Lets all others have the processor first: what goes from the journal into the table is on disk already, and nobody who
+/// calls or registers waits for it.
+fn step_back() {
+    // Where that is forbidden, it is only slower.
+    let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), BACKGROUND_NICE);
 }
 
 fn connect(path: &Path, options: &Options) -> Result<Connection, StorageError> {

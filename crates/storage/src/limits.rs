@@ -48,5 +48,8 @@ pub const FOLD_AFTER: Duration = Duration::from_secs(15);
 /// When it is tried again after it did not work.
 pub const FOLD_RETRY: Duration = Duration::from_secs(1);
 
+/// The niceness of the thread that works on tables while phones register: a tenth of the weight of the others.
+pub const BACKGROUND_NICE: i32 = 10;
+
 /// How many rows one transaction puts into the table: some ten milliseconds, in which nothing else can be written.
 pub const FOLD_ROWS: usize = 2000;

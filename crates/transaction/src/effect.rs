@@ -119,7 +119,8 @@ pub enum Effect<U, T> {
         /// As given to `originate`.
         context: U,
     },
-    /// The transaction is gone; its identifier is of no use any more.
+    /// The transaction has nothing left to tell: it is gone, or for some seconds more it only repeats its final response to
+    /// a request other than INVITE that comes again.
     Ended {
         /// The transaction.
         id: TransactionId,

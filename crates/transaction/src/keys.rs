@@ -18,7 +18,7 @@ use siphasher::{
     sip128::{Hasher128, SipHasher13 as SipHasher13Wide},
 };
 
-use crate::{effect::TransactionId, hex, limits::BRANCH_BYTES};
+use crate::{effect::TransactionId, hex, limits::BRANCH_BYTES, marks::Mark};
 
 /// The shard number in a branch that belongs to no transaction.
 const STATELESS: u16 = u16::MAX;
@@ -33,6 +33,7 @@ pub struct Keys {
     transaction: SipHasher13Wide,
     branch: SipHasher13,
     path: SipHasher13,
+    mark: u64,
 }
 
 impl fmt::Debug for Keys {
@@ -62,6 +63,8 @@ pub struct ServerKey {
     pub(crate) value: u128,
     pub(crate) kind: RequestKind,
     pub(crate) rfc2543: bool,
+    /// That of a REGISTER.
+    pub(crate) mark: Option<Mark>,
 }
 
 impl ServerKey {
@@ -119,7 +122,10 @@ impl Keys {
             hasher.write_u8(label);
             hasher.finish128().as_u128().to_le_bytes()
         };
+        let mut mark = SipHasher13::new_with_key(&derive(4));
+        mark.write_u8(0);
         Keys {
+            mark: mark.finish(),
             transaction: SipHasher13Wide::new_with_key(&derive(1)),
             branch: SipHasher13::new_with_key(&derive(2)),
             path: SipHasher13::new_with_key(&derive(3)),
@@ -149,7 +155,18 @@ impl Keys {
             None => rfc2543_text(request, &mut text)?,
         }
         let value = text.finish().finish128().as_u128();
-        Some(ServerKey { value, kind, rfc2543: unique.is_none() })
+        let marked = unique.filter(|_| request.method_id() == Method::Register);
+        let mark = marked.map(|branch| Mark::of(branch, self.mark));
+        Some(ServerKey { value, kind, rfc2543: unique.is_none(), mark })
+    }
+
+    /// The mark of a REGISTER, for [`Marks::may_have`](crate::Marks::may_have); `None` when it is no REGISTER or its branch
+    /// is not unique, so that its transaction can only be looked for by its key.
+    #[inline]
+    #[must_use]
+    pub fn mark(&self, request: &Message) -> Option<Mark> {
+        let via = Via::top(request).ok().filter(|_| request.method_id() == Method::Register)?;
+        via.branch().filter(|branch| has_cookie(branch)).map(|branch| Mark::of(branch, self.mark))
     }
 
     /// Writes the branch parameter for a client branch. `path` is the [`path_hash`](Keys::path_hash) of the request

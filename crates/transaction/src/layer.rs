@@ -1,8 +1,11 @@
 //! One shard of the transaction layer.
 
 mod client;
+pub(crate) mod rest;
 mod server;
 mod status;
+
+use std::sync::Arc;
 
 use hashbrown::HashTable;
 
@@ -12,7 +15,9 @@ use crate::{
     effect::{Effect, Effects, Target, TransactionId},
     keys::{Keys, ServerKey},
     limits::MAX_TRANSACTIONS_PER_SHARD,
-    queue::{Deadline, NEVER, Queue},
+    marks::{Mark, Marks},
+    queue::{Ahead, Deadline, NEVER, Queue},
+    shelf::Shelf,
     slab::Slab,
     timers::Timers,
     transaction::{Step, Transaction},
@@ -30,7 +35,7 @@ const HORIZON_MS: u64 = 8_000;
 /// Invariants:
 /// - Every transaction that is stored has a deadline in the queue, so each comes to its end.
 /// - A server transaction sends one final response; after it only further 2xx to an INVITE pass.
-/// - Nothing is sent for a transaction after its `Ended`.
+/// - Nothing is sent for a transaction after its `Ended`, but its final response to a request that comes again.
 ///
 /// It does not look at To or dialogs, resolves no names, does not repeat 2xx that were made here (their maker does,
 /// RFC 6026 §7.1), and never drops a final response.
@@ -43,11 +48,14 @@ pub struct Layer<U, T> {
     timers: Timers,
     reply_headers: Box<[u8]>,
     slab: Slab<U, T>,
+    /// The responses of transactions that rest.
+    shelf: Shelf,
     /// Server transactions by key.
     table: HashTable<(u128, u32)>,
     queue: Queue,
     counters: Counters,
     capacity: usize,
+    marks: Option<Arc<Marks>>,
 }
 
 impl<U: Clone, T: Target> Layer<U, T> {
@@ -60,10 +68,12 @@ impl<U: Clone, T: Target> Layer<U, T> {
             timers,
             reply_headers: Box::default(),
             slab: Slab::new(shard),
+            shelf: Shelf::default(),
             table: HashTable::new(),
             queue: Queue::default(),
             counters: Counters::default(),
             capacity: MAX_TRANSACTIONS_PER_SHARD,
+            marks: None,
         }
     }
 
@@ -82,6 +92,12 @@ impl<U: Clone, T: Target> Layer<U, T> {
         self.capacity = transactions;
     }
 
+    /// What tells which REGISTERs have transactions: the same for all shards of a server, and set before the first one
+    /// comes.
+    pub fn set_marks(&mut self, marks: Arc<Marks>) {
+        self.marks = Some(marks);
+    }
+
     /// The number of this shard.
     #[must_use]
     pub fn shard(&self) -> u16 {
@@ -98,6 +114,12 @@ impl<U: Clone, T: Target> Layer<U, T> {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Whether all that is left are transactions that only wait for repetitions.
+    #[must_use]
+    pub fn is_resting(&self) -> bool {
+        self.slab.live() == 0
     }
 
     /// What has been counted since the start.
@@ -136,6 +158,10 @@ impl<U: Clone, T: Target> Layer<U, T> {
             else {
                 continue;
             };
+            if self.slab.resting(id).is_some() {
+                self.end_rest(now_ms, id);
+                continue;
+            }
             self.with(now_ms, id, out, |transaction, step| {
                 // An older entry may still stand in the queue; only the earliest one counts.
                 if transaction.armed_ms == deadline.at_ms {
@@ -143,6 +169,7 @@ impl<U: Clone, T: Target> Layer<U, T> {
                 }
                 transaction.expire(step);
             });
+            self.let_rest(id, out);
         }
     }
 
@@ -168,7 +195,12 @@ impl<U: Clone, T: Target> Layer<U, T> {
         let at_ms = transaction.due_ms().min(now_ms + horizon_ms.max(1));
         if at_ms < transaction.armed_ms {
             transaction.armed_ms = at_ms;
-            self.queue.push(Deadline { at_ms, slot: id.slot, generation: id.generation });
+            let deadline = Deadline { at_ms, slot: id.slot, generation: id.generation };
+            if at_ms == now_ms + u64::from(transaction.timers.t1_ms) {
+                self.queue.push_behind(Ahead::T1, deadline);
+            } else {
+                self.queue.push(deadline);
+            }
         }
         Some(result)
     }
@@ -176,10 +208,7 @@ impl<U: Clone, T: Target> Layer<U, T> {
     fn remove(&mut self, id: TransactionId, out: &mut Effects<U, T>) {
         let Some(transaction) = self.slab.remove(id) else { return };
         if let Some(received) = &transaction.received {
-            let value = received.key.value;
-            if let Ok(entry) = self.table.find_entry(table_hash(value), |&(key, _)| key == value) {
-                entry.remove();
-            }
+            self.remove_key(received.key.value, received.key.mark);
         }
         out.push(Effect::Ended { id, context: transaction.context });
     }
@@ -189,7 +218,19 @@ impl<U: Clone, T: Target> Layer<U, T> {
         self.slab.id_of(*slot)
     }
 
-    fn insert_key(&mut self, value: u128, slot: u32) {
+    fn remove_key(&mut self, value: u128, mark: Option<Mark>) {
+        if let (Some(marks), Some(mark)) = (&self.marks, mark) {
+            marks.remove(mark);
+        }
+        if let Ok(entry) = self.table.find_entry(table_hash(value), |&(key, _)| key == value) {
+            entry.remove();
+        }
+    }
+
+    fn insert_key(&mut self, &ServerKey { value, mark, .. }: &ServerKey, slot: u32) {
+        if let (Some(marks), Some(mark)) = (&self.marks, mark) {
+            marks.add(mark);
+        }
         self.table.insert_unique(table_hash(value), (value, slot), |&(stored, _)| table_hash(stored));
     }
 }

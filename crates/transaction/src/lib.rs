@@ -28,10 +28,12 @@ mod hex;
 mod keys;
 mod layer;
 pub mod limits;
+mod marks;
 pub mod proxy;
 mod queue;
 mod server;
 mod settle;
+mod shelf;
 mod slab;
 mod timers;
 mod transaction;
@@ -44,5 +46,6 @@ pub use self::{
     },
     keys::{BranchToken, Keys, OwnBranch, PingToken, RequestKind, ServerKey},
     layer::{BranchStatus, Layer, Status},
+    marks::{Mark, Marks},
     timers::Timers,
 };

@@ -1,7 +1,8 @@
 //! Every limit of this crate, each with its reason. Reaching one is an error that the caller answers and counts.
 
 /// Most transactions in one shard. 64 shards hold a million, which at 5 s of absorbing time each is 200 000 new
-/// transactions a second; at about 3 kB each they take 3 GB, the most that one server may spend on them.
+/// transactions a second; at about 3 kB each they take 3 GB, the most that one server may spend on them. One that is
+/// answered and is no INVITE takes about 200 bytes and its response.
 pub const MAX_TRANSACTIONS_PER_SHARD: usize = 16_384;
 
 /// Most client branches of one transaction, serial forking included. OpenSIPS allows 12; an address-of-record with

@@ -1,6 +1,9 @@
 //! The deadlines of a shard.
 
-use std::{cmp::Reverse, collections::BinaryHeap};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+};
 
 /// A point in time that never comes.
 pub(crate) const NEVER: u64 = u64::MAX;
@@ -11,6 +14,17 @@ pub(crate) const NEVER: u64 = u64::MAX;
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     heap: BinaryHeap<Reverse<Deadline>>,
+    /// Deadlines in their order, by how far ahead they were; what would not keep it is in the heap.
+    lines: [VecDeque<Deadline>; 2],
+}
+
+/// How far ahead the deadlines of many are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ahead {
+    /// The first retransmission.
+    T1,
+    /// The end of a transaction that rests.
+    Rest,
 }
 
 /// When a slot wants to be looked at. Ordered by time first.
@@ -26,15 +40,32 @@ impl Queue {
         self.heap.push(Reverse(deadline));
     }
 
+    /// As [`push`](Queue::push), for one of many that are all as far ahead, so that each comes behind those before it: that
+    /// costs no search.
+    pub fn push_behind(&mut self, ahead: Ahead, deadline: Deadline) {
+        let [t1, rest] = &mut self.lines;
+        let line = if ahead == Ahead::T1 { t1 } else { rest };
+        if line.back().is_some_and(|last| last.at_ms > deadline.at_ms) {
+            self.push(deadline);
+        } else {
+            line.push_back(deadline);
+        }
+    }
+
     /// The earliest deadline; it may turn out to be void.
     pub fn next_ms(&self) -> Option<u64> {
-        self.heap.peek().map(|Reverse(deadline)| deadline.at_ms)
+        let first = self.heap.peek().map(|Reverse(deadline)| deadline.at_ms);
+        let lines = self.lines.iter().filter_map(|line| line.front()).map(|deadline| deadline.at_ms);
+        first.into_iter().chain(lines).min()
     }
 
     /// Takes a deadline that has come, earliest first.
     pub fn pop_due(&mut self, now_ms: u64) -> Option<Deadline> {
-        if self.next_ms()? > now_ms {
-            return None;
+        let next_ms = self.next_ms().filter(|next_ms| *next_ms <= now_ms)?;
+        let is_next =
+            |deadline: Option<&Deadline>| deadline.is_some_and(|deadline| deadline.at_ms == next_ms);
+        if let Some(line) = self.lines.iter_mut().find(|line| is_next(line.front())) {
+            return line.pop_front();
         }
         self.heap.pop().map(|Reverse(deadline)| deadline)
     }

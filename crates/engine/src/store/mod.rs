@@ -18,7 +18,7 @@ use seawall_modules::context::Context;
 use seawall_modules::mid_registrar::kept;
 use seawall_modules::node::Node;
 use seawall_modules::store::{FlagNames, Loading, Store, StoredTable};
-use seawall_modules::usrloc::settings::StoreSettings;
+use seawall_modules::usrloc::settings::{StoreSettings, Write};
 use seawall_net::CommandSender;
 use seawall_script::{FlagSpace, Program};
 use seawall_storage::location::{Columns, LocationTable};
@@ -26,6 +26,7 @@ use seawall_storage::{Database, Identifier, Storage, StorageError};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
+use crate::limits::SETTLE_CHANGES;
 use crate::worker::Command;
 use table::PreparedTable;
 
@@ -74,6 +75,10 @@ pub(crate) async fn open(
     let database = database(storage, settings)?;
     let first = table_of(&database, settings, table)?;
     first.prepare().await?;
+    if settings.write != Write::Never {
+        // Better now than with the first phone.
+        first.check_writable().await?;
+    }
     if upstream::is_used(configuration) {
         upstream_of(&database, table)?.prepare_own().await?;
     }
@@ -125,6 +130,11 @@ impl Tasks {
     pub(crate) async fn finish(self) {
         let began = Instant::now();
         let left = || STOP_WITHIN.saturating_sub(began.elapsed()).max(SETTLE_AT_LEAST);
+        for table in self.node.store.tables() {
+            if let Err(error) = table.backend.end().await {
+                tracing::warn!("{}: {error}", table.domain.name());
+            }
+        }
         let _ = self.stop.send(true);
         if self.writer.await.is_err() {
             tracing::error!("the store's writer has failed; the last changes may not be in the database");
@@ -140,9 +150,11 @@ impl Tasks {
                 tracing::warn!("what main registrars hold goes into its table at the next start");
             }
         }
-        // Everything is on disk already; whoever looks into the file of a stopped server should find it in the table.
-        match tokio::time::timeout(left(), self.first.settle()).await {
-            Ok(Ok(())) => {}
+        // Everything is on disk already; whoever looks into the file of a stopped server should find it in the table. A start
+        // reads what is left in the journal as fast, so nobody waits for much of it.
+        match tokio::time::timeout(left(), self.first.settle_few(SETTLE_CHANGES)).await {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => tracing::info!("what the journal holds goes into the table at the next start"),
             Ok(Err(error)) => {
                 tracing::warn!("what the journal holds goes into the table at the next start: {error}")
             }

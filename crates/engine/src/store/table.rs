@@ -67,4 +67,12 @@ impl Backend for PreparedTable {
     fn settle(&self) -> Doing<'_, ()> {
         Box::pin(async { self.ready().await?.settle().await })
     }
+
+    fn settle_few(&self, changes: usize) -> Doing<'_, bool> {
+        Box::pin(async move { self.ready().await?.settle_few(changes).await })
+    }
+
+    fn end(&self) -> Doing<'_, ()> {
+        Box::pin(async { self.ready().await?.end().await })
+    }
 }

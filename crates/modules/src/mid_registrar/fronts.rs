@@ -80,7 +80,7 @@ impl Fronts {
         let front = Arc::new(Front {
             domain: Arc::clone(domain),
             // Flows are compared after a restart, where the bindings are kept.
-            upstream: Upstream::new(domain.key(b"upstream")),
+            upstream: Upstream::new(domain.key(b"upstream")).asking(domain.asker()),
             gone: Mutex::default(),
             errands: AtomicUsize::new(0),
             silence: Silence::default(),

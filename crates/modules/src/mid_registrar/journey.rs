@@ -147,7 +147,8 @@ pub fn answered(context: &mut Context, branch: u16, transaction: &TransactionSta
 
 /// A 2xx: what it grants holds here too, and the client is told what holds.
 fn accept(context: &mut Context, journey: &Journey, branch: u16, transaction: &TransactionState) {
-    let Context { node, packet, edits, events, keep_connection, scratch, worker, now_s, .. } = context;
+    let Context { node, packet, edits, events, keep_connection, scratch, worker, now_s, drafted, .. } =
+        context;
     let response = packet.message();
     let state = journey.state.lock();
     let Some((_, main)) = state.sent.iter().find(|(index, _)| *index == branch) else { return };
@@ -156,10 +157,11 @@ fn accept(context: &mut Context, journey: &Journey, branch: u16, transaction: &T
     scratch.clear();
     let listens = transaction.configuration.routes.location_events;
     let changes = Changes { node, events, leases: keep_connection };
-    changes.gather(listens, journey.connection, |sink| {
+    // The answer waits until the database has what it grants.
+    ((), *drafted) = changes.gather_waiting(listens, journey.connection, node.store.is_through(), |sink| {
         journey.front.with(node, &journey.settings, *now_s, |mid| {
-            mid.accepted(&request.message, &state.pending, response, main, place(socket), scratch, sink)
-        })
+            mid.accepted(&request.message, &state.pending, response, main, place(socket), scratch, sink);
+        });
     });
     drop(state);
     node.counters.bump(*worker, Stat::AcceptedForwards);

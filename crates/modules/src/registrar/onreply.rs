@@ -68,9 +68,14 @@ pub fn save(
             // Nothing is answered here.
             unproven: None,
         },
+        allow: None,
     };
     let listens = configuration.routes.location_events;
     let mut sink = Gather::new(&node, listens, &mut context.events);
+    if node.store.is_through() {
+        // The reply waits until the database has it.
+        sink.wait_for();
+    }
     let reply = context.packet.message();
     let kept = state.origin.connection.filter(|_| context.flags & settings.tcp_persistent_flag != 0);
     let outcome = match kept {
@@ -81,6 +86,7 @@ pub fn save(
             save.cache(&request.message, aor, &values.sent, reply, &mut keeping)
         }
     };
+    context.drafted = sink.finish().or(context.drafted.take());
     let accepted = outcome.reject.is_none();
     node.counters.bump(context.worker, if accepted { Stat::AcceptedRegs } else { Stat::RejectedRegs });
     if let Some(reject) = outcome.reject {

@@ -209,6 +209,7 @@ fn run(context: &mut Context, asked: Asked<'_>, headers: &mut Vec<u8>) -> (Outco
             random: context.random(),
             unproven,
         },
+        allow: Some(&context.allow),
     };
     let listens = configuration.routes.location_events;
     let mut sink = Gather::new(&node, listens, &mut context.events);

@@ -29,6 +29,14 @@ pub trait Backend: Send + Sync {
     fn delete_expired(&self, before_s: i64) -> Doing<'_, u64>;
     /// Lets other programs see in the table what is on disk.
     fn settle(&self) -> Doing<'_, ()>;
+    /// The same if at most so many changes are not there; whether all are then.
+    fn settle_few(&self, _changes: usize) -> Doing<'_, bool> {
+        Box::pin(async move { self.settle().await.map(|()| true) })
+    }
+    /// The server is about to end: changes have to be on disk, and need not be where other programs see them.
+    fn end(&self) -> Doing<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
 }
 
 /// What is kept beside the bindings of a table, and has to be there before they are used.
@@ -76,5 +84,13 @@ impl Backend for LocationTable {
 
     fn settle(&self) -> Doing<'_, ()> {
         Box::pin(self.settle())
+    }
+
+    fn settle_few(&self, changes: usize) -> Doing<'_, bool> {
+        Box::pin(self.settle_few(changes))
+    }
+
+    fn end(&self) -> Doing<'_, ()> {
+        Box::pin(self.end())
     }
 }

@@ -9,6 +9,7 @@
 mod backend;
 mod dirty;
 mod draft;
+pub mod granted;
 mod held;
 mod journal;
 pub mod kv;

@@ -41,6 +41,15 @@ pub fn matching(context: &mut Context) -> RequestMatch {
     shard.lock().request(context.now_ms, &key, context.packet.message(), &mut context.effects)
 }
 
+/// As [`matching`], for a REGISTER, of which most have no transaction: that is told without a search as a rule.
+#[inline]
+pub fn matching_register(context: &mut Context) -> RequestMatch {
+    match context.node.keys.mark(context.message()) {
+        Some(mark) if !context.node.marks.may_have(mark) => RequestMatch::New,
+        _ => matching(context),
+    }
+}
+
 /// Makes the transaction of the context's request.
 pub fn create(context: &mut Context) -> Created {
     let Some(key) = context.server_key() else { return Created::Failed };

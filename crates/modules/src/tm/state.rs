@@ -91,6 +91,8 @@ pub struct Inner {
     pub own_request: Option<Arc<Request<Target>>>,
     /// Whether the transaction is one of the server's own requests: there is nobody to reply to.
     pub is_own: bool,
+    /// Whether an answer waits for the store before the transaction sees it.
+    pub holds_answer: bool,
     /// Whether a route works on it that may add branches.
     pub is_busy: bool,
     /// Branches that are to be added when that route has ended.

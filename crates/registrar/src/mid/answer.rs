@@ -1,34 +1,23 @@
 //! What the main registrar's answer to a forwarded REGISTER changes (behaviour §7, "Reply").
 
 use seawall_location::{Binding, Entry, Numbers, Removal, Sink};
-use seawall_sip::name_addr::{Contact, contacts};
-use seawall_sip::{Message, Name, Uri, ascii, cseq, name_addr};
+use seawall_sip::{Message, Name, name_addr};
 use smallvec::SmallVec;
 
-use super::contact::{self, Place};
+use super::Mid;
+use super::contact::Place;
+use super::errands;
+use super::granted::Granted;
 use super::limits::GUESSES;
 use super::passed;
 use super::pending::{Form, Pending};
 use super::registration::{Registration, State, Texts, WHOLE_AOR, limit_s};
 use super::settings::{Mode, OnReject, Trust};
 use super::upstream::{Account, Flight, Main, Shard};
-use super::{Insertion, Mid};
-use crate::limits::MAX_CONTACTS_PER_REQUEST;
 use crate::plan::{Fate, Plan};
 use crate::reject::Reject;
 use crate::request::{Register, Wish};
 use crate::save::{Outcome, Save};
-
-/// What the main registrar says about one registration that the request was about.
-struct Granted {
-    key: u64,
-    /// The interval; 0 when it does not hold it.
-    granted_s: u32,
-    /// The interval that was asked for; 0 to remove it.
-    asked_s: u32,
-    /// The Contact value as it was sent.
-    value: Vec<u8>,
-}
 
 /// A 2xx and where it came from.
 struct Answer<'a> {
@@ -73,9 +62,7 @@ impl Mid<'_> {
             account.registrations.iter_mut().for_each(|registration| registration.rely_until(now_s));
             unsure.extend(account.registrations.iter().map(|registration| registration.key));
         }
-        let Ok(register) = Register::read_again(message, pending.known(), self.policy, &pending.flags) else {
-            return;
-        };
+        let Ok(register) = pending.register(message, self.policy) else { return };
         if let Some(account) = shard.account_mut(pending.hash, &pending.aor) {
             for registration in &mut account.registrations {
                 registration.count_cseq(register.callid, register.cseq);
@@ -214,7 +201,7 @@ impl Mid<'_> {
         if let Some(granted_s) = held.min() {
             shard.grants(&flight, flight.departed_s.saturating_add(granted_s));
         }
-        let register = match Register::read_again(message, pending.known(), self.policy, &pending.flags) {
+        let register = match pending.register(message, self.policy) {
             Ok(mut register) => {
                 save.note_flow(&mut register);
                 register
@@ -225,7 +212,8 @@ impl Mid<'_> {
             self.note_echoes(&mut shard, &register, pending);
         }
         let answer = Answer { pending, main, granted, passed: passed::lines(response) };
-        let mut entry = self.domain.lock(&register.aor, self.now_s);
+        let seat = pending.seat.unwrap_or_else(|| self.domain.place(&register.aor));
+        let mut entry = self.domain.lock_at(seat, &register.aor, self.now_s);
         if entry.has_expired() {
             entry.purge(sink);
         }
@@ -240,8 +228,9 @@ impl Mid<'_> {
         };
         let account = shard.open(self.upstream, pending.hash, &pending.aor);
         self.note(account, &register, &answer, &flight, &entry);
+        let wanted = wanted(account, &flight, &entry);
         drop(entry);
-        self.follow(&mut shard, pending, &flight, &answer.granted);
+        self.follow(&mut shard, pending, &flight, &answer.granted, &wanted);
         for granted in answer.granted.iter().filter(|granted| granted.granted_s > 0) {
             let numbers = (Some(register.callid), register.cseq);
             self.protect(&mut shard, pending.hash, &pending.aor, granted.key, numbers);
@@ -464,18 +453,22 @@ impl Mid<'_> {
     }
 
     /// What has to be set right after an answer: contacts that the main registrar holds and nobody here wants, and
-    /// those of which only it knows whether it holds them.
-    fn follow(&self, shard: &mut Shard, pending: &Pending, flight: &Flight, granted: &[Granted]) {
+    /// those of which only it knows whether it holds them. `wanted` is what [`wanted`] gave.
+    fn follow(
+        &self,
+        shard: &mut Shard,
+        pending: &Pending,
+        flight: &Flight,
+        granted: &[Granted],
+        wanted: &[(u64, Option<u32>)],
+    ) {
         let (hash, aor) = (pending.hash, &*pending.aor);
-        let Some(account) = shard.account(hash, aor) else { return };
-        let touched = account.registrations.iter().map(|registration| registration.key);
-        let touched: SmallVec<[u64; 4]> = touched.filter(|key| flight.names(*key)).collect();
-        for key in touched {
+        for &(key, last_s) in wanted {
             let known = shard.account_mut(hash, aor).and_then(|account| account.registration_mut(key));
             if let Some(known) = known.filter(|_| flight.disturbed) {
                 known.rely_until(self.second());
             }
-            let Some(last_s) = self.wanted_until_s(aor, key) else {
+            let Some(last_s) = last_s else {
                 let is_held = granted.iter().any(|granted| granted.key == key && granted.granted_s > 0);
                 self.leave_again(shard, hash, aor, key, is_held);
                 continue;
@@ -492,73 +485,12 @@ impl Mid<'_> {
         }
         shard.close(hash, aor);
     }
+}
 
-    /// What the 2xx says about the registrations that the request was about. Only our own contacts are looked at.
-    fn granted(
-        &self,
-        message: &Message,
-        pending: &Pending,
-        response: &Message,
-        place: Place<'_>,
-    ) -> SmallVec<[Granted; 2]> {
-        let mut granted = SmallVec::new();
-        self.each_sent(message, pending, place, |key, value, asked_s| {
-            let found = self.find(key, value, response);
-            // RFC 3261 §10.3 step 8: every contact of a 2xx has its interval. Where one has none after all, the
-            // Expires header field of the answer counts, and then what was asked for.
-            let general_s = || cseq::expires(response).ok().flatten().unwrap_or(asked_s);
-            let granted_s = found.map_or(0, |listed_s| listed_s.unwrap_or_else(general_s));
-            granted.push(Granted { key, granted_s, asked_s, value: value.to_vec() });
-        });
-        granted
-    }
-
-    /// Hands each registration that the request is about to `each`: its key, the Contact value as it was sent, and the
-    /// interval that it asked for.
-    fn each_sent(
-        &self,
-        message: &Message,
-        pending: &Pending,
-        place: Place<'_>,
-        mut each: impl FnMut(u64, &[u8], u32),
-    ) {
-        let keys: SmallVec<[u64; 2]> = match &pending.form {
-            Form::All => return,
-            Form::Whole { .. } => [WHOLE_AOR].into_iter().collect(),
-            Form::Contacts(sent) => sent.iter().filter(|sent| sent.written).map(|sent| sent.id).collect(),
-        };
-        let mut keys = keys.into_iter();
-        pending.values(message, self.settings, self.policy, place, |value, expires_s| {
-            if let Some(key) = keys.next() {
-                each(key, value, expires_s.unwrap_or(self.policy.default_expires_s));
-            }
-        });
-    }
-
-    /// The interval that a 2xx lists for the contact that was sent as `value`.
-    pub(super) fn find(&self, key: u64, value: &[u8], response: &Message) -> Option<Option<u32>> {
-        let sent = match value {
-            // As we write nearly all: no URI has such a bracket in it.
-            [b'<', rest @ ..] => rest.split(|byte| *byte == b'>').next()?,
-            _ => name_addr::NameAddr::parse(value).ok()?.uri,
-        };
-        let by_id = key != WHOLE_AOR && self.settings.insertion == Insertion::Parameter;
-        let equals = |listed: &[u8]| {
-            let (Ok(listed), Ok(sent)) = (Uri::parse(listed), Uri::parse(sent)) else { return false };
-            listed.equals(&sent) && (!by_id || contact::contact_id(self.settings, &listed) == Some(key))
-        };
-        let listed = contacts(response).take(MAX_LISTED).filter_map(|contact| match contact {
-            Ok(Contact::Address(address)) => Some(address),
-            _ => None,
-        });
-        // Most main registrars list it byte for byte as it was sent.
-        let mut ours = listed.filter(|address| address.uri == sent || equals(address.uri));
-        let param = |address: name_addr::NameAddr<'_>| {
-            let value = address.param(b"expires").flatten()?;
-            ascii::parse_u32(ascii::strip_quotes(value)).ok()
-        };
-        ours.next().map(param)
-    }
+/// The registrations that a request is about, and until when, in Unix seconds, somebody here wants each.
+fn wanted(account: &Account, flight: &Flight, entry: &Entry<'_>) -> SmallVec<[(u64, Option<u32>); 4]> {
+    let keys = account.registrations.iter().map(|registration| registration.key);
+    keys.filter(|key| flight.names(*key)).map(|key| (key, errands::last_end_s(entry, key))).collect()
 }
 
 /// AoR mode: the contacts that this request has bound were accepted from its flow.
@@ -584,10 +516,6 @@ fn told(changed: bool) -> Outcome {
         is_brief: false,
     }
 }
-
-/// Most contacts of an answer that are looked at: those of the request and those that an address of record may have
-/// besides.
-const MAX_LISTED: usize = crate::limits::MAX_BINDINGS_PER_AOR + MAX_CONTACTS_PER_REQUEST;
 
 impl Answer<'_> {
     /// The interval granted to a registration; 0 when the main registrar does not hold it.

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use seawall_location::Entry;
 use seawall_sip::{Message, ascii};
 
 use super::Mid;
@@ -122,7 +123,7 @@ impl Mid<'_> {
         let accounts = shard.accounts.iter().filter(|account| wanted(&account.aor));
         let live = accounts.flat_map(|account| {
             let held = account.registrations.iter().filter(|held| held.state == State::Live);
-            held.map(|held| (account.aor.clone(), held.key))
+            held.map(|held| (Box::from(account.aor.as_slice()), held.key))
         });
         let all: Vec<(Box<[u8]>, u64)> = live.collect();
         for (aor, key) in &all {
@@ -341,10 +342,7 @@ impl Mid<'_> {
 
     /// Until when, in Unix seconds, somebody here wants what the main registrar holds.
     pub(super) fn wanted_until_s(&self, aor: &[u8], key: u64) -> Option<u32> {
-        let entry = self.domain.lock(aor, self.now_s);
-        let wanted =
-            entry.valid().filter(|(_, binding)| key == WHOLE_AOR || binding.numbers.contact_id == key);
-        wanted.map(|(_, binding)| binding.numbers.expires_s).max()
+        last_end_s(&self.domain.lock(aor, self.now_s), key)
     }
 
     /// A registration that nobody here wants: a de-REGISTER is due, unless both end together or it is due already.
@@ -541,4 +539,10 @@ impl Registration {
             self.limit_s = now_s;
         }
     }
+}
+
+/// When, in Unix seconds, the last of the valid bindings ends that a registration stands for.
+pub(super) fn last_end_s(entry: &Entry<'_>, key: u64) -> Option<u32> {
+    let meant = entry.valid().filter(|(_, binding)| key == WHOLE_AOR || binding.numbers.contact_id == key);
+    meant.map(|(_, binding)| binding.numbers.expires_s).max()
 }

@@ -113,7 +113,7 @@ impl Upstream {
 
     fn taken(&self, shard: &mut Shard, aor: Box<[u8]>, gone: &[u64]) -> Kept {
         let hash = self.hash(&aor);
-        let found = shard.accounts.find_mut(hash, |account| *account.aor == *aor);
+        let found = shard.accounts.find_mut(hash, |account| account.aor.as_slice() == &*aor);
         let mut kept = Kept { aor, ..Kept::default() };
         let mut known: SmallVec<[u64; 4]> = gone.into();
         if let Some(account) = found {
@@ -187,7 +187,7 @@ impl Upstream {
     /// The addresses of record in one shard, for [`Mid::resume`].
     #[must_use]
     pub fn aors(&self, shard: usize) -> Vec<Box<[u8]>> {
-        self.shard_at(shard).accounts.iter().map(|account| account.aor.clone()).collect()
+        self.shard_at(shard).accounts.iter().map(|account| Box::from(account.aor.as_slice())).collect()
     }
 }
 

@@ -24,6 +24,7 @@ mod answer;
 pub mod contact;
 mod echo;
 mod errands;
+mod granted;
 mod kept;
 pub mod limits;
 mod lookup;
@@ -98,7 +99,7 @@ impl<'a> Mid<'a> {
     where
         'a: 'b,
     {
-        Save { now_s: self.now_s, policy: self.policy, flags, domain: self.domain, source }
+        Save { now_s: self.now_s, policy: self.policy, flags, domain: self.domain, source, allow: None }
     }
 
     /// The present second in 32 bits.

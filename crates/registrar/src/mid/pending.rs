@@ -18,7 +18,13 @@ use super::written::Written;
 use crate::aor::Aor;
 use crate::flags::SaveFlags;
 use crate::policy::Policy;
+use crate::reading::Reading;
+use crate::reject::Reject;
+use crate::request::Register;
 use crate::save::Source;
+
+/// Parameters of a contact that are copied without a look at each, in bytes: with the URI they stay below the bound.
+const USUAL_PARAMS_LEN: usize = 1024;
 
 /// Plain data that belongs to one forwarded REGISTER. It is made by [`Mid::request`](super::Mid::request) and handed
 /// back with the answer.
@@ -28,6 +34,10 @@ pub struct Pending {
     pub(super) order: u64,
     pub(super) hash: u64,
     pub(super) aor: Aor,
+    /// Where that is in the table of bindings.
+    pub(super) seat: Option<seawall_location::Place>,
+    /// What was read of the request, if it is a usual one.
+    pub(super) reading: Option<Reading>,
     /// The methods of Allow as a bit mask.
     pub(super) methods: u32,
     pub(super) flags: SaveFlags,
@@ -106,6 +116,56 @@ fn is_copied(params: &[u8]) -> bool {
     is_plain && !is_suspect
 }
 
+/// The only contact of a message, where its parts can be copied as they stand: `<URI>` or `<URI>;parameters`.
+struct OnlyContact<'m> {
+    uri: &'m [u8],
+    /// The parameters, each with the semicolon before it, but for `expires`, which is ours to say: those before it, and
+    /// those behind.
+    params: [&'m [u8]; 2],
+}
+
+fn only_contact(message: &Message) -> Option<OnlyContact<'_>> {
+    let header = message.header(Name::Contact).filter(|_| !message.is_repeated(Name::Contact))?;
+    let inside = header.value.strip_prefix(b"<")?;
+    let (uri, rest) = inside.split_at_checked(inside.iter().position(|byte| *byte == b'>')?)?;
+    let params = rest.get(1..)?;
+    // A comma may begin another contact.
+    let is_usual = params.len() <= USUAL_PARAMS_LEN && !params.contains(&b',');
+    Some(OnlyContact { uri, params: copied(params).filter(|_| is_usual)? })
+}
+
+/// Parameters with their semicolons, less one `expires`, if all others can be copied as they stand.
+fn copied(params: &[u8]) -> Option<[&[u8]; 2]> {
+    const EXPIRES: &[u8] = b";expires=";
+    let is_plain = |params: &[u8]| match params {
+        [] => true,
+        [b';', rest @ ..] => is_copied(rest),
+        _ => false,
+    };
+    if is_plain(params) {
+        return Some([params, b""]);
+    }
+    let at = params.windows(EXPIRES.len()).position(|window| window == EXPIRES)?;
+    let (before, rest) = (params.get(..at)?, params.get(at + EXPIRES.len()..)?);
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let after = rest.get(digits..)?;
+    // Behind a quotation mark it may stand in a quoted text.
+    let is_param = digits > 0 && !before.contains(&b'"');
+    (is_param && is_plain(before) && is_plain(after)).then_some([before, after])
+}
+
+/// The user of a SIP URI.
+fn user_of(uri: &[u8]) -> Option<&[u8]> {
+    // As nearly all are: no byte in it that means something else.
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'+');
+    let rest = uri.strip_prefix(b"sip:").unwrap_or_default();
+    let (user, rest) = rest.split_at(rest.iter().take_while(|byte| is_plain(byte)).count());
+    if rest.starts_with(b"@") && !user.is_empty() {
+        return Some(user);
+    }
+    Uri::parse(uri).ok().and_then(|uri| uri.user)
+}
+
 /// Appends a part of a header field that may be folded, on one line.
 fn push_line(line: &mut Vec<u8>, part: &[u8]) {
     // Without a way out of the loop it looks at many bytes at a time; hardly any value is folded.
@@ -163,9 +223,16 @@ impl Pending {
         &self.aor
     }
 
-    /// What need not be read again.
-    pub(super) fn known(&self) -> (&Aor, u32) {
-        (&self.aor, self.methods)
+    /// The request once more. `message` is the request as it came.
+    ///
+    /// # Errors
+    /// None, for it was read before under the same policy.
+    pub(super) fn register<'m>(&self, message: &'m Message, policy: &Policy) -> Result<Register<'m>, Reject> {
+        let known = (&self.aor, self.methods);
+        match &self.reading {
+            Some(reading) => Ok(reading.again(message, known, self.seat)),
+            None => Register::read_again(message, known, policy, &self.flags),
+        }
     }
 
     /// Tells how long the main registrar has let wait for its answer. To be called before that is dealt with; a request
@@ -313,6 +380,12 @@ impl Pending {
                 written.push(value, |text| interval(Some(*expires_s).filter(|_| !in_header), text));
             }
             Form::Contacts(all) => {
+                if let ([sent], Some(one)) = (&**all, only_contact(message)) {
+                    let value =
+                        |text: &mut Vec<u8>| self.write_only_value(&one, sent.id, settings, place, text);
+                    written.push(value, |text| interval(sent.expires_s, text));
+                    return written.finish(place);
+                }
                 let addresses = contacts(message).filter_map(|contact| match contact {
                     Ok(Contact::Address(address)) => Some(address),
                     _ => None,
@@ -367,6 +440,27 @@ impl Pending {
         }
     }
 
+    /// As [`write_value`](Pending::write_value), for the usual form of a contact.
+    fn write_only_value(
+        &self,
+        contact: &OnlyContact<'_>,
+        id: u64,
+        settings: &Settings,
+        place: Place<'_>,
+        value: &mut Vec<u8>,
+    ) {
+        value.push(b'<');
+        let user = match settings.insertion {
+            Insertion::Parameter => user_of(contact.uri),
+            Insertion::Username => None,
+        };
+        contact::write_contact(settings, user, id, place, &self.extra, value);
+        value.push(b'>');
+        for params in contact.params {
+            value.extend_from_slice(params);
+        }
+    }
+
     /// What an Expires header field has to say; `None` leaves it as it is.
     fn header_expires_s(&self) -> Option<u32> {
         match &self.form {
@@ -383,6 +477,58 @@ impl Pending {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parameters_are_copied_without_the_one_that_is_ours() {
+        let check = |params: &str, expected: Option<&str>| {
+            let found = copied(params.as_bytes()).map(|parts| String::from_utf8(parts.concat()).unwrap());
+            assert_eq!(found.as_deref(), expected, "{params}");
+        };
+        check("", Some(""));
+        check(";q=1;+sip.instance=\"<urn:uuid:1>\"", Some(";q=1;+sip.instance=\"<urn:uuid:1>\""));
+        check(";expires=60", Some(""));
+        check(";expires=60;q=1", Some(";q=1"));
+        check(";q=1;expires=60", Some(";q=1"));
+        check(";q=1;expires=60;x;y=\"z\"", Some(";q=1;x;y=\"z\""));
+        // These are looked at one by one.
+        for other in [
+            ";expires=60;expires=70",
+            ";expires=",
+            ";expires=6x",
+            ";expires=60 ;q=1",
+            ";Expires=60",
+            ";x=\";expires=60\"",
+            ";received=1;expires=60",
+            ";q=1;expires=60;",
+            " ;q=1",
+            "junk",
+        ] {
+            check(other, None);
+        }
+    }
+
+    #[test]
+    fn the_user_of_a_uri_is_found_with_or_without_reading_all_of_it() {
+        for uri in [
+            "sip:u@h",
+            "sip:u.v-w_x+1@h:5060;x=y",
+            "sip:h",
+            "sip:h:5060",
+            "sip:u:secret@h",
+            "sip:%75@h",
+            "SIP:u@h",
+            "sips:u@h",
+            "sip:@h",
+            "sip:",
+            "",
+            "tel:1",
+            "sip:u;x@h",
+            "sip:192.0.2.1;x=u@h",
+        ] {
+            let expected = Uri::parse(uri.as_bytes()).ok().and_then(|uri| uri.user);
+            assert_eq!(user_of(uri.as_bytes()), expected, "{uri}");
+        }
+    }
 
     #[test]
     fn parameters_are_copied_as_they_stand_only_where_nothing_is_ours_or_left_out() {

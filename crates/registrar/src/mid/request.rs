@@ -14,6 +14,7 @@ use super::upstream::{Shard, Touch};
 use super::{Mid, Request};
 use crate::plan::{Fate, Plan, Step};
 use crate::policy::MatchingMode;
+use crate::reading::Reading;
 use crate::reject::Reject;
 use crate::request::{Register, Wish};
 use crate::save::{Added, Outcome, Save, Source};
@@ -42,7 +43,7 @@ impl Mid<'_> {
         let save = self.save(request.flags, request.source);
         let flow = self.upstream.flow(request.source.peer);
         let who = Who { flow, authenticated: request.authenticated };
-        let read = Register::read(request.message, request.aor, self.policy, request.flags);
+        let read = Register::read_for(request.message, request.aor, self.policy, request.flags, self.domain);
         let served = read.and_then(|mut register| {
             save.note_flow(&mut register);
             let outgoing_s = request.outgoing_expires_s;
@@ -54,28 +55,34 @@ impl Mid<'_> {
                 verdict = self.serve(&save, &register, who, Bound::Outage, outgoing_s, reply, sink)?;
             }
             let push = self.policy.push.as_deref().map(|push| push.forwarded(&register)).unwrap_or_default();
-            Ok((verdict, (register.aor, register.methods), push))
+            let is_forwarded = matches!(verdict, Verdict::Forward(_));
+            let reading = if is_forwarded { Reading::of(&register) } else { None };
+            Ok((verdict, (register.aor, register.place, register.methods), reading, push))
         });
         match served {
             Err(reject) => Decision::Answered(save.refuse(request.message, reject, reply)),
             Ok((Verdict::Answered(outcome), ..)) => Decision::Answered(outcome),
-            Ok((Verdict::Forward(form), (aor, methods), push)) => Decision::Forward(Box::new(Pending {
-                order: 0,
-                hash: self.upstream.hash(&aor),
-                aor,
-                methods,
-                flags: request.flags.clone(),
-                source: KeptSource::new(&request.source),
-                extra: request.extra.into(),
-                flow,
-                authenticated: request.authenticated,
-                mode: self.settings.mode,
-                form,
-                raised: false,
-                is_late: false,
-                push,
-                written: OnceCell::new(),
-            })),
+            Ok((Verdict::Forward(form), (aor, seat, methods), reading, push)) => {
+                Decision::Forward(Box::new(Pending {
+                    order: 0,
+                    hash: self.upstream.hash(&aor),
+                    aor,
+                    seat,
+                    reading,
+                    methods,
+                    flags: request.flags.clone(),
+                    source: KeptSource::new(&request.source),
+                    extra: request.extra.into(),
+                    flow,
+                    authenticated: request.authenticated,
+                    mode: self.settings.mode,
+                    form,
+                    raised: false,
+                    is_late: false,
+                    push,
+                    written: OnceCell::new(),
+                }))
+            }
         }
     }
 
@@ -93,8 +100,7 @@ impl Mid<'_> {
             return None;
         }
         let save = self.save(&pending.flags, pending.source.source(self.is_own));
-        let mut register =
-            Register::read_again(message, pending.known(), self.policy, &pending.flags).ok()?;
+        let mut register = pending.register(message, self.policy).ok()?;
         save.note_flow(&mut register);
         let who = Who { flow: pending.flow, authenticated: pending.authenticated };
         match self.serve(&save, &register, who, Bound::Outage, None, reply, sink) {
@@ -116,8 +122,9 @@ impl Mid<'_> {
         sink: &mut dyn Sink,
     ) -> Result<Verdict, Reject> {
         let hash = self.upstream.hash(&register.aor);
-        let mut shard = self.upstream.shard(hash);
-        let mut entry = self.domain.lock(&register.aor, self.now_s);
+        let mut shard = self.upstream.shard_expecting(hash);
+        let place = register.place.unwrap_or_else(|| self.domain.place(&register.aor));
+        let mut entry = self.domain.lock_at(place, &register.aor, self.now_s);
         // Expired bindings that the wheel has not come to yet must neither match nor count.
         if entry.has_expired() {
             entry.purge(sink);

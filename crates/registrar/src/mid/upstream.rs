@@ -23,6 +23,9 @@ use super::kept::{Changes, Noted};
 use super::limits::{CHALLENGED_PER_SHARD, CHALLENGED_S, MAINS, SHARDS};
 use super::registration::Registration;
 
+/// Bytes that memory hands over at once.
+const LINE_LEN: usize = 64;
+
 /// A main registrar as one registration reached it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Main {
@@ -53,6 +56,7 @@ pub struct Upstream {
     born_s: AtomicU32,
     /// Where something has changed, once somebody keeps it.
     pub(super) changes: Arc<Changes>,
+    ask: fn(*const u8),
 }
 
 /// One shard.
@@ -77,7 +81,8 @@ pub(super) struct Job {
 
 /// What is registered for one address of record.
 pub(super) struct Account {
-    pub(super) aor: Box<[u8]>,
+    /// In place as a rule, so that finding an account reads no other memory.
+    pub(super) aor: SmallVec<[u8; 40]>,
     pub(super) registrations: SmallVec<[Registration; 1]>,
     /// AoR mode: from which flow the main registrar has accepted each contact. In the other modes a registration
     /// knows its own.
@@ -176,7 +181,15 @@ impl Upstream {
             returned_s: AtomicU32::new(0),
             born_s: AtomicU32::new(0),
             changes: Arc::default(),
+            ask: |_| {},
         }
+    }
+
+    /// The same with a function that asks memory for what stands at an address before it is read: that of the location
+    /// table, [`Domain::asker`](seawall_location::Domain::asker).
+    #[must_use]
+    pub fn asking(self, ask: fn(*const u8)) -> Upstream {
+        Upstream { ask, ..self }
     }
 
     /// How many shards there are: the range of [`Mid::due`](super::Mid::due).
@@ -231,6 +244,20 @@ impl Upstream {
 
     pub(super) fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
         self.shard_at(self.number_of(hash))
+    }
+
+    /// As [`shard`](Upstream::shard), for somebody who will read the account of this hash a few hundred instructions later:
+    /// memory is asked for it meanwhile.
+    pub(super) fn shard_expecting(&self, hash: u64) -> MutexGuard<'_, Shard> {
+        let shard = self.shard(hash);
+        // The first that may be it is it, but for one time in a hundred.
+        if let Some(account) = shard.accounts.find(hash, |_| true) {
+            let start = std::ptr::from_ref::<Account>(account).cast::<u8>();
+            for line in (0..size_of::<Account>()).step_by(LINE_LEN) {
+                (self.ask)(start.wrapping_add(line));
+            }
+        }
+        shard
     }
 
     fn number_of(&self, hash: u64) -> usize {
@@ -307,7 +334,7 @@ impl Upstream {
 
 impl Shard {
     pub(super) fn account(&self, hash: u64, aor: &[u8]) -> Option<&Account> {
-        self.accounts.find(hash, |account| *account.aor == *aor).map(|account| &**account)
+        self.accounts.find(hash, |account| account.aor.as_slice() == aor).map(|account| &**account)
     }
 
     /// The account to be changed, which is noted where somebody keeps it.
@@ -315,7 +342,7 @@ impl Shard {
         if self.noted.is_some() {
             self.note(hash, aor);
         }
-        self.accounts.find_mut(hash, |account| *account.aor == *aor).map(|account| &mut **account)
+        self.accounts.find_mut(hash, |account| account.aor.as_slice() == aor).map(|account| &mut **account)
     }
 
     /// The account of an address of record, made when there is none.
@@ -324,10 +351,10 @@ impl Shard {
             noted.add(aor, &[]);
         }
         self.accounts
-            .entry(hash, |account| *account.aor == *aor, |account| upstream.hash(&account.aor))
+            .entry(hash, |account| account.aor.as_slice() == aor, |account| upstream.hash(&account.aor))
             .or_insert_with(|| {
                 Box::new(Account {
-                    aor: aor.into(),
+                    aor: SmallVec::from_slice(aor),
                     registrations: SmallVec::new(),
                     flows: Vec::new(),
                     kept: SmallVec::new(),
@@ -338,7 +365,7 @@ impl Shard {
 
     /// Forgets an account without registrations.
     pub(super) fn close(&mut self, hash: u64, aor: &[u8]) {
-        let found = self.accounts.find_entry(hash, |account| *account.aor == *aor);
+        let found = self.accounts.find_entry(hash, |account| account.aor.as_slice() == aor);
         if let Ok(slot) = found
             && slot.get().registrations.is_empty()
         {

@@ -91,8 +91,14 @@ impl Registrar {
             random: self.random,
             unproven: self.unproven,
         };
-        let save =
-            Save { now_s: self.now_s, policy: &self.policy, flags: &flags, domain: &self.domain, source };
+        let save = Save {
+            now_s: self.now_s,
+            policy: &self.policy,
+            flags: &flags,
+            domain: &self.domain,
+            source,
+            allow: None,
+        };
         let mut reply = Vec::new();
         let outcome = save.handle(message, aor.map(str::as_bytes), &mut reply, &mut self.log);
         (outcome, text(&reply))
@@ -115,8 +121,14 @@ impl Registrar {
             random: self.random,
             unproven: self.unproven,
         };
-        let save =
-            Save { now_s: self.now_s, policy: &self.policy, flags: &flags, domain: &self.domain, source };
+        let save = Save {
+            now_s: self.now_s,
+            policy: &self.policy,
+            flags: &flags,
+            domain: &self.domain,
+            source,
+            allow: None,
+        };
         save.cache(message, None, &sent, reply, &mut self.log)
     }
 

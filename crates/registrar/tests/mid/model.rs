@@ -139,8 +139,14 @@ impl World {
             random: 0,
             unproven: None,
         };
-        let save =
-            Save { now_s: self.front.now_s, policy: &self.policy, flags: &flags, domain: &self.main, source };
+        let save = Save {
+            now_s: self.front.now_s,
+            policy: &self.policy,
+            flags: &flags,
+            domain: &self.main,
+            source,
+            allow: None,
+        };
         let mut reply = Vec::new();
         let outcome = save.handle(message, None, &mut reply, &mut ());
         (outcome.status, text(&reply).replace("\r\n", "\n"))

@@ -66,16 +66,21 @@ fn bindings_come_back(place: &Place, preset: &str) {
     kill(server);
 }
 
-/// In front of a main registrar: refreshes are absorbed as before.
-fn absorbing_goes_on(place: &Place) {
-    let main = Server::start(&crate::harness::scripts::exchange());
+/// A mid-registrar whose bindings are in a database.
+fn front_text(place: &Place, main: &Server) -> String {
     let more = format!(
         "loadmodule \"db_sqlite.so\"\nloadmodule \"db_postgres.so\"\nloadmodule \"db_mysql.so\"\n\
          modparam(\"usrloc\", \"working_mode_preset\", \"{THROUGH}\")\n\
          modparam(\"usrloc\", \"db_url\", \"{}\")\n",
         place.url()
     );
-    let text = front_script(main.udp(), "\"mode\", 1", &more);
+    front_script(main.udp(), "\"mode\", 1", &more)
+}
+
+/// In front of a main registrar: refreshes are absorbed as before.
+fn absorbing_goes_on(place: &Place) {
+    let main = Server::start(&crate::harness::scripts::exchange());
+    let text = front_text(place, &main);
     let front = Server::start(&text);
     let listen = format!("udp:{}", front.udp());
     let mut bob = Phone::udp(&front, "bob");
@@ -93,6 +98,37 @@ fn absorbing_goes_on(place: &Place) {
     mi::result(&front, "ul_flush", json!({}));
     assert!(place.column("SELECT username FROM location_upstream").is_empty());
     kill(front);
+}
+
+/// What a main registrar has granted is told when it is on disk; what the database does not take is taken away from the main
+/// registrar.
+fn what_is_granted_waits_for_the_database(place: &mut Place) {
+    let main = Server::start(&crate::harness::scripts::exchange());
+    let front = Server::start(&front_text(place, &main).replace("\"fr_timeout\", 2", "\"fr_timeout\", 30"));
+    let [mut alice, mut bob, mut carol] = ["alice", "bob", "carol"].map(|user| Phone::udp(&front, user));
+    registered(&mut bob, 600);
+    place.server().stand_still(true);
+    let register = alice.register_for(600);
+    alice.send(&register.bytes());
+    mi::wait_for_statistic(&main, "registrar:accepted_regs", 2);
+    mi::wait_for_statistic(&front, "usrloc:store_unwritten", 1);
+    assert!(alice.receive_within(Duration::from_millis(1)).is_none());
+    place.server().stand_still(false);
+    assert_eq!(alice.receive().status(), 200);
+    place.execute("ALTER TABLE location RENAME TO elsewhere");
+    let refused = carol.ask(&carol.register_for(600));
+    assert_eq!(refused.status(), 500, "{}", refused.start);
+    assert!(refused.need("Retry-After").parse::<u32>().unwrap() > 0);
+    assert!(refused.header("Contact").is_none());
+    assert!(mi::contacts(&front, "carol@127.0.0.1").is_empty());
+    wait_until("the main registrar has no contact", || mi::contacts(&main, "carol@127.0.0.1").is_empty());
+    place.execute("ALTER TABLE elsewhere RENAME TO location");
+    registered(&mut carol, 600);
+    mi::result(&front, "ul_flush", json!({}));
+    assert_eq!(place.column("SELECT username FROM location ORDER BY username"), ["alice", "bob", "carol"]);
+    kill(front);
+    place.execute("DELETE FROM location");
+    place.execute("DELETE FROM location_upstream");
 }
 
 /// Connections are cut while changes are on their way: who was told that something is kept finds it, and what could not be
@@ -266,6 +302,7 @@ fn check(kind: &str) {
     calls_are_accounted(&mut place, kind == "postgres");
     absorbing_goes_on(&place);
     if kind != "sqlite" {
+        what_is_granted_waits_for_the_database(&mut place);
         cut_connections_lose_nothing(&mut place, kind);
         a_stalled_database_holds_up_nobody_else(&mut place);
     }

@@ -5,6 +5,9 @@ use crate::harness::{Phone, Server, mi};
 use crate::store::{Folder, kill, script, stop};
 use rusqlite::{Connection, params};
 use serde_json::json;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 const THROUGH: &str = "single-instance-sql-write-through";
@@ -187,4 +190,59 @@ fn a_full_disk_refuses_what_it_cannot_keep_and_nothing_else() {
     drop(statement);
     drop(copy);
     stop(server);
+}
+
+/// Files that belong to somebody else. As root, who may do everything, the server runs as `nobody`.
+#[test]
+fn files_that_may_not_be_written_are_told_at_the_start() {
+    let folder = Folder::new();
+    kill(start(&folder, ""));
+    let parent = folder.file().parent().unwrap().to_owned();
+    let cfg = folder.file().with_extension("cfg");
+    std::fs::write(&cfg, script(&folder.file(), THROUGH, "", "save(\"location\")")).unwrap();
+    let set = |path: &Path, mode: u32| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
+    // Where nobody can get at it.
+    let program = parent.join("seawall");
+    if is_root {
+        std::fs::copy(env!("CARGO_BIN_EXE_seawall"), &program).unwrap();
+    }
+    let start = || {
+        let mut command = if is_root {
+            let mut command = Command::new("setpriv");
+            command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(&program);
+            command
+        } else {
+            Command::new(env!("CARGO_BIN_EXE_seawall"))
+        };
+        let output = command.args(["run", "-l", "udp:127.0.0.1:0", "-f"]).arg(&cfg).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    };
+    let files = || std::fs::read_dir(&parent).unwrap().flatten().map(|entry| entry.path());
+    for path in files() {
+        set(&path, if path == program { 0o755 } else { 0o666 });
+    }
+    set(&parent, 0o777);
+    let name = |suffix: &str| parent.join(format!("location.db{suffix}"));
+    set(&name(""), 0o444);
+    let said = start();
+    assert!(said.contains("the database may only be read"), "{said}");
+    set(&name(""), 0o666);
+    for suffix in [".lock", ".location.journal-a"] {
+        set(&name(suffix), 0o444);
+        let said = start();
+        assert!(said.contains("location.db") && said.contains("Permission denied"), "{suffix}: {said}");
+        set(&name(suffix), 0o666);
+    }
+    // A folder in which no file can be made.
+    for path in files().filter(|path| path.to_string_lossy().contains("location.db.")) {
+        std::fs::remove_file(path).unwrap();
+    }
+    set(&parent, 0o555);
+    let said = start();
+    assert!(said.contains("location.db") && said.contains("Permission denied"), "{said}");
+    set(&parent, 0o777);
 }

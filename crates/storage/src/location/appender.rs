@@ -51,16 +51,23 @@ pub(crate) struct Appender {
     buffer: Vec<u8>,
     /// What was there at the start, and the generation with which it is in the table.
     left: (Arc<Mutex<Option<Arc<Left>>>>, u64),
+    /// How many changes are in the other file.
+    under_way: usize,
+    /// How often a file has gone into the table.
+    folds: u64,
+    /// Set when the process is about to end, so that nothing goes into the table any more unless somebody waits for it.
+    is_ending: bool,
     /// Set when nobody knows what is on the disk.
     lost: bool,
 }
 
-/// Of whom this process has put something into a file that is not in the table.
+/// What this process has put into a file that is not in the table.
 #[derive(Debug, Default)]
 struct Pending {
     /// Users whose rows are written, by hash.
     users: HashSet<u64>,
-    has_deletions: bool,
+    /// Keys of rows that are deleted. A deletion names no user.
+    deleted: HashSet<i64>,
 }
 
 fn path_of(database: &Path, statements: &Statements, which: &str) -> PathBuf {
@@ -74,6 +81,7 @@ fn path_of(database: &Path, statements: &Statements, which: &str) -> PathBuf {
 pub(crate) struct Files {
     older: Journal,
     newer: Journal,
+    left: Option<Arc<Left>>,
 }
 
 /// Opens both files, with what a crash has left in them. It goes into the table beside everything else, so that a start
@@ -85,10 +93,11 @@ pub(crate) fn open(
 ) -> Result<Files, StorageError> {
     sqlite::check_writable(connection, statements)?;
     let (a, b) = (path_of(database, statements, "a"), path_of(database, statements, "b"));
+    let seed = RandomState::new().hash_one(0);
     // There may be much to read, and nobody is served before.
     let (older, newer) = std::thread::scope(|scope| {
-        let other = scope.spawn(|| Journal::open(&b));
-        let one = Journal::open(&a);
+        let other = scope.spawn(|| Journal::open(&b, seed));
+        let one = Journal::open(&a, seed);
         let gone = || Err(StorageError::Unreachable("a thread has ended".to_owned()));
         (one, other.join().unwrap_or_else(|_| gone()))
     });
@@ -96,7 +105,7 @@ pub(crate) fn open(
     if older.generation > newer.generation {
         std::mem::swap(&mut older, &mut newer);
     }
-    let changes = older.entries.len() + newer.entries.len();
+    let changes = older.len() + newer.len();
     if changes > 0 {
         let table = statements.table.as_str();
         tracing::info!("{table}: {changes} changes that were kept in the journal go into the table");
@@ -104,22 +113,23 @@ pub(crate) fn open(
     if newer.generation == 0 {
         newer.begin(1)?;
     }
-    Ok(Files { older, newer })
+    let left = Left::new(&older, &newer, seed);
+    Ok(Files { older, newer, left })
 }
 
 impl Journaled {
     pub(crate) fn start(
         statements: Arc<Statements>,
         writer: LaneSender<Connection>,
-        Files { mut older, mut newer }: Files,
+        Files { mut older, newer, left }: Files,
         ownership: Arc<std::fs::File>,
     ) -> Result<Journaled, StorageError> {
         let now = Instant::now();
-        let until = if newer.entries.is_empty() { older.generation } else { newer.generation };
-        let left = Arc::new(Mutex::new(Left::take(&mut older, &mut newer).map(Arc::new)));
-        let since = (!newer.entries.is_empty()).then_some(now);
-        let folding = older.generation;
-        let (spare, failed) = if older.entries.is_empty() {
+        let until = if newer.is_empty() { older.generation } else { newer.generation };
+        let left = Arc::new(Mutex::new(left));
+        let since = (!newer.is_empty()).then_some(now);
+        let (folding, under_way) = (older.generation, older.len());
+        let (spare, failed) = if older.is_empty() {
             older.begin(newer.generation + 1)?;
             (Some(older), None)
         } else {
@@ -141,6 +151,9 @@ impl Journaled {
             waiting: Vec::new(),
             buffer: Vec::new(),
             left: (Arc::clone(&left), until),
+            under_way,
+            folds: 0,
+            is_ending: false,
             lost: false,
         };
         let lane = Lane::start("seawall-journal", appender, Appender::rest, ownership)?;
@@ -166,8 +179,34 @@ impl Journaled {
         self.left.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// From now on changes stay in the journal, and nobody who appends waits for the table.
+    pub(crate) async fn end(&self) -> Result<(), StorageError> {
+        self.lane
+            .run(|appender: &mut Appender| {
+                appender.is_ending = true;
+                Ok(())
+            })
+            .await
+    }
+
+    /// How many changes are not in the table.
+    pub(crate) async fn waiting(&self) -> Result<usize, StorageError> {
+        let count = |appender: &mut Appender| Ok(appender.active.len() + appender.under_way);
+        self.lane.run(count).await
+    }
+
+    /// Which of these rows, read from the table, this process has deleted meanwhile; and how often a file has gone into the
+    /// table. While that stays the same, what was read before the question is right without them.
+    pub(crate) async fn deleted(&self, keys: Vec<i64>) -> Result<(Vec<i64>, u64), StorageError> {
+        let ask = |appender: &mut Appender| {
+            let is_deleted = |key: &i64| appender.pending.iter().any(|pending| pending.deleted.contains(key));
+            Ok((keys.into_iter().filter(is_deleted).collect(), appender.folds))
+        };
+        self.lane.run(ask).await
+    }
+
     /// Waits until what was appended before is in the table; with a user only if this process has appended something of
-    /// the user's that may not be, or a deletion.
+    /// the user's that may not be. Of deletions [`deleted`](Journaled::deleted) tells.
     pub(crate) async fn settle(&self, user: Option<&[u8]>) -> Result<(), StorageError> {
         let user = user.map(<[u8]>::to_vec);
         let wait = move |appender: &mut Appender| Ok(appender.wait(user.as_deref()));
@@ -199,7 +238,7 @@ impl Appender {
         if changes.is_empty() {
             return Ok(true);
         }
-        if self.active.bytes() > 3 * JOURNAL_BYTES
+        if self.active.appended() > 3 * JOURNAL_BYTES
             && let Some((_, _, error)) = &self.failed
         {
             return Err(error.clone());
@@ -212,24 +251,26 @@ impl Appender {
             match change {
                 RowChange::Upsert(row) => {
                     pending.users.insert(self.hasher.hash_one(row.username.as_slice()));
+                    pending.deleted.remove(&sqlite::key(row.contact_id));
                 }
-                RowChange::Delete { .. } => pending.has_deletions = true,
+                RowChange::Delete { contact_id } => {
+                    pending.deleted.insert(sqlite::key(*contact_id));
+                }
             }
         }
         self.since.get_or_insert_with(Instant::now);
-        Ok(self.active.bytes() <= 2 * JOURNAL_BYTES)
+        Ok(self.is_ending || self.active.appended() <= 2 * JOURNAL_BYTES)
     }
 
     /// What to wait for until all that was appended is in the table.
     fn wait(&mut self, user: Option<&[u8]>) -> Option<oneshot::Receiver<Done>> {
-        let is_empty = self.active.entries.is_empty();
+        let is_empty = self.active.is_empty();
         if is_empty && self.spare.is_some() {
             return None;
         }
         if let Some(user) = user {
             let hash = self.hasher.hash_one(user);
-            // A deletion names no user.
-            if !self.pending.iter().any(|pending| pending.has_deletions || pending.users.contains(&hash)) {
+            if !self.pending.iter().any(|pending| pending.users.contains(&hash)) {
                 return None;
             }
         }
@@ -252,7 +293,7 @@ impl Appender {
             }
             journal
         } else {
-            if self.active.entries.is_empty() {
+            if self.active.is_empty() {
                 return;
             }
             let Some(spare) = self.spare.take() else { return };
@@ -261,6 +302,7 @@ impl Appender {
             std::mem::replace(&mut self.active, spare)
         };
         self.folding = journal.generation;
+        self.under_way = journal.len();
         let fold = Folding { fold: Fold::new(&journal), journal, next: self.active.generation + 1 };
         submit(self.writer.clone(), itself, Arc::clone(&self.statements), fold);
     }
@@ -271,6 +313,8 @@ impl Appender {
             Ok(()) => {
                 let generation = self.folding;
                 self.spare = Some(journal);
+                self.folds += 1;
+                self.under_way = 0;
                 if generation >= self.left.1 {
                     *self.left.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 }
@@ -300,12 +344,16 @@ impl Appender {
 
     /// Does what is due; gives how long nothing will be, if something will.
     fn rest(&mut self) -> Option<Duration> {
+        if self.is_ending {
+            return None;
+        }
         let now = Instant::now();
         let due = match (&self.failed, &self.spare, self.since) {
             (Some((_, again, _)), ..) => *again,
             (None, Some(_), Some(since)) => {
-                let is_much = self.active.entries.len() > FOLD_SOON_ROWS;
-                let is_full = self.active.bytes() >= JOURNAL_BYTES;
+                let is_much = self.active.len() > FOLD_SOON_ROWS;
+                // What was found in it has time until the server is through with its start.
+                let is_full = self.active.appended() >= JOURNAL_BYTES;
                 if is_full { now } else { since + if is_much { FOLD_AFTER } else { FOLD_SOON } }
             }
             _ => return None,

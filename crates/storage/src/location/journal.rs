@@ -14,13 +14,17 @@ use std::hash::Hasher;
 use std::io::ErrorKind;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use siphasher::sip::SipHasher13;
+use twox_hash::XxHash3_64;
 
 use crate::error::StorageError;
 use crate::limits::{JOURNAL_STEP, RECORD_BYTES};
-use crate::location::record::{Bytes, encode};
+use crate::location::record::{self, Bytes, encode};
 use crate::location::row::RowChange;
+use crate::location::window::Window;
 
 /// Generation, length and checksum of a group.
 const HEADER: usize = 8 + 4 + 8;
@@ -36,24 +40,36 @@ pub(super) struct Entry {
     pub(super) length: u32,
 }
 
+/// A change that stood in a file when it was opened.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Found {
+    pub(super) entry: Entry,
+    /// Whose row is written, by hash; [`NOBODY`] for a row that is deleted.
+    pub(super) user: u64,
+}
+
 /// A journal file.
 #[derive(Debug)]
 pub(crate) struct Journal {
-    file: File,
+    pub(super) file: Arc<File>,
     /// Of what is in it; one more than that of the other file when it was begun.
     pub(super) generation: u64,
     /// Where the next group goes.
     end: u64,
     allocated: u64,
-    /// Every change in it, in order.
-    pub(super) entries: Vec<Entry>,
-    /// What stood in it when it was opened, until somebody takes it.
-    pub(super) left: Vec<u8>,
+    /// Every change that this process has appended, in order.
+    entries: Vec<Entry>,
+    /// What stood in it when it was opened, in order.
+    pub(super) found: Arc<Vec<Found>>,
+    /// Where that ended.
+    found_end: u64,
+    /// Set when what stood in it when it was opened is in the table.
+    pub(super) is_over: Arc<AtomicBool>,
 }
 
 impl Journal {
-    /// Opens a file and reads what is in it.
-    pub(super) fn open(path: &Path) -> Result<Journal, StorageError> {
+    /// Opens a file and reads what is in it. Users are hashed with `seed`.
+    pub(super) fn open(path: &Path, seed: u64) -> Result<Journal, StorageError> {
         let failed =
             |error: std::io::Error| StorageError::Open { path: path.to_owned(), reason: error.to_string() };
         let mut options = OpenOptions::new();
@@ -63,21 +79,30 @@ impl Journal {
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed)?;
         let allocated = file.metadata().map_err(failed)?.len();
-        let mut journal =
-            Journal { file, generation: 0, end: 0, allocated, entries: Vec::new(), left: Vec::new() };
-        journal.scan().map_err(failed)?;
+        let mut journal = Journal {
+            file: Arc::new(file),
+            generation: 0,
+            end: 0,
+            allocated,
+            entries: Vec::new(),
+            found: Arc::default(),
+            found_end: 0,
+            is_over: Arc::default(),
+        };
+        journal.scan(seed).map_err(failed)?;
         Ok(journal)
     }
 
     /// Reads the groups that are complete.
-    fn scan(&mut self) -> std::io::Result<()> {
-        let (mut bytes, mut end) = (Vec::new(), 0);
+    fn scan(&mut self, seed: u64) -> std::io::Result<()> {
+        let file = Arc::clone(&self.file);
+        let mut window = Window::new(&file);
+        let mut found = Vec::new();
         loop {
-            let start = end + HEADER;
-            if !self.fill(&mut bytes, start)? {
+            if !window.fill(HEADER)? {
                 break;
             }
-            let mut fields = Bytes(bytes.get(end..).unwrap_or_default());
+            let mut fields = Bytes(window.from(0));
             let (Some(generation), Some(length), Some(checksum)) =
                 (fields.array(), fields.array(), fields.array())
             else {
@@ -85,58 +110,48 @@ impl Journal {
             };
             let generation = u64::from_le_bytes(generation);
             let length = usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX);
-            let is_next = generation != 0 && (end == 0 || generation == self.generation);
-            let behind = start.saturating_add(length);
-            if !is_next || behind as u64 > self.allocated || !self.fill(&mut bytes, behind)? {
+            let is_next = generation != 0 && (window.base == 0 || generation == self.generation);
+            let behind = HEADER.saturating_add(length);
+            let is_inside = window.base.saturating_add(behind as u64) <= self.allocated;
+            if !is_next || !is_inside || !window.fill(behind)? {
                 break;
             }
-            let payload = bytes.get(start..behind).unwrap_or_default();
-            if sum(generation, payload) != u64::from_le_bytes(checksum) {
+            let payload = window.part(HEADER, behind);
+            if !is_sum(generation, payload, u64::from_le_bytes(checksum)) {
                 break;
             }
             self.generation = generation;
-            self.index(payload, start as u64);
-            end = behind;
+            let start = window.base + HEADER as u64;
+            for (entry, change) in Changes::new(payload, start) {
+                let user = record::username(change).map_or(NOBODY, |username| hash_of_user(seed, username));
+                found.push(Found { entry, user });
+            }
+            window.forget(behind);
         }
-        bytes.truncate(end);
-        self.end = end as u64;
-        self.left = bytes;
+        self.end = window.base;
+        self.found_end = self.end;
+        self.found = Arc::new(found);
         Ok(())
     }
 
-    /// Reads on until there are so many bytes of the file; false where it ends before.
-    fn fill(&self, bytes: &mut Vec<u8>, wanted: usize) -> std::io::Result<bool> {
-        while bytes.len() < wanted {
-            let from = bytes.len();
-            let step = usize::try_from(JOURNAL_STEP).unwrap_or(0);
-            bytes.resize(wanted.max(from + step), 0);
-            let read = self.file.read_at(bytes.get_mut(from..).unwrap_or_default(), from as u64);
-            bytes.truncate(from + *read.as_ref().unwrap_or(&0));
-            match read {
-                Ok(0) => return Ok(false),
-                Err(error) if error.kind() != ErrorKind::Interrupted => return Err(error),
-                Ok(_) | Err(_) => {}
-            }
-        }
-        Ok(true)
+    /// Whether nothing of it has to go into a table.
+    pub(super) fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
-    /// Notes where the changes of a group are.
-    fn index(&mut self, payload: &[u8], start: u64) {
-        let mut rest = Bytes(payload);
-        while let (Some(key), Some(length)) = (rest.array(), rest.array()) {
-            let offset = start + (payload.len() - rest.0.len()) as u64;
-            let length = u32::from_le_bytes(length);
-            if rest.take(usize::try_from(length).unwrap_or(usize::MAX)).is_none() {
-                return;
-            }
-            self.entries.push(Entry { key: i64::from_le_bytes(key), offset, length });
-        }
+    /// How many changes it holds.
+    pub(super) fn len(&self) -> usize {
+        self.found.len() + self.entries.len()
     }
 
-    /// How many bytes it holds.
-    pub(super) fn bytes(&self) -> u64 {
-        self.end
+    /// How many bytes this process has appended to it.
+    pub(super) fn appended(&self) -> u64 {
+        self.end - self.found_end
+    }
+
+    /// Every change in it, in order.
+    pub(super) fn entries(&self) -> impl Iterator<Item = Entry> {
+        self.found.iter().map(|found| found.entry).chain(self.entries.iter().copied())
     }
 
     /// Appends a group and waits until it is on disk. `buffer` is room to write it in.
@@ -166,7 +181,8 @@ impl Journal {
         }
         self.write(buffer)?;
         let start = self.end + HEADER as u64;
-        self.index(buffer.get(HEADER..).unwrap_or_default(), start);
+        let payload = buffer.get(HEADER..).unwrap_or_default();
+        self.entries.extend(Changes::new(payload, start).map(|(entry, _)| entry));
         self.end += buffer.len() as u64;
         Ok(())
     }
@@ -188,12 +204,13 @@ impl Journal {
 
     /// Reads a change.
     pub(super) fn read(&self, entry: &Entry, buffer: &mut Vec<u8>) -> Result<(), StorageError> {
-        buffer.resize(usize::try_from(entry.length).unwrap_or(0), 0);
-        self.file.read_exact_at(buffer, entry.offset).map_err(|error| failed(&error))
+        read(&self.file, entry, buffer)
     }
 
     /// Marks the file as empty, since all of it is in the table, and begins a new generation.
     pub(super) fn begin(&mut self, generation: u64) -> Result<(), StorageError> {
+        // Whoever reads what was found here has to look into the table from now on.
+        self.is_over.store(true, Ordering::SeqCst);
         // An empty group keeps the generation: were it counted from 1 again, groups of long ago could be taken for new.
         let header = header(generation, 0, sum(generation, &[]));
         self.file.write_all_at(&header, 0).map_err(|error| failed(&error))?;
@@ -202,7 +219,41 @@ impl Journal {
         self.end = HEADER as u64;
         self.allocated = self.allocated.max(self.end);
         self.entries.clear();
+        self.found = Arc::default();
+        self.found_end = self.end;
         Ok(())
+    }
+}
+
+/// Reads a change.
+pub(super) fn read(file: &File, entry: &Entry, buffer: &mut Vec<u8>) -> Result<(), StorageError> {
+    buffer.resize(usize::try_from(entry.length).unwrap_or(0), 0);
+    file.read_exact_at(buffer, entry.offset).map_err(|error| failed(&error))
+}
+
+/// The changes of a group, each with its bytes.
+struct Changes<'a> {
+    payload: &'a [u8],
+    rest: Bytes<'a>,
+    /// Where the group stands in the file.
+    start: u64,
+}
+
+impl<'a> Changes<'a> {
+    fn new(payload: &'a [u8], start: u64) -> Changes<'a> {
+        Changes { payload, rest: Bytes(payload), start }
+    }
+}
+
+impl<'a> Iterator for Changes<'a> {
+    type Item = (Entry, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (key, length) = (self.rest.array()?, self.rest.array()?);
+        let offset = self.start + (self.payload.len() - self.rest.0.len()) as u64;
+        let length = u32::from_le_bytes(length);
+        let change = self.rest.take(usize::try_from(length).ok()?)?;
+        Some((Entry { key: i64::from_le_bytes(key), offset, length }, change))
     }
 }
 
@@ -210,10 +261,27 @@ fn header(generation: u64, length: u32, sum: u64) -> Vec<u8> {
     [&generation.to_le_bytes()[..], &length.to_le_bytes(), &sum.to_le_bytes()].concat()
 }
 
+/// A start reads all of a journal before it serves, so this is one of the fast ones.
 fn sum(generation: u64, payload: &[u8]) -> u64 {
-    let mut hasher = SipHasher13::new_with_keys(generation, payload.len() as u64);
-    hasher.write(payload);
-    hasher.finish()
+    XxHash3_64::oneshot_with_seed(generation, payload)
+}
+
+/// Whether that is the checksum of a group, also of one that an earlier version has written.
+fn is_sum(generation: u64, payload: &[u8], found: u64) -> bool {
+    let earlier = || {
+        let mut hasher = SipHasher13::new_with_keys(generation, payload.len() as u64);
+        hasher.write(payload);
+        hasher.finish()
+    };
+    found == sum(generation, payload) || found == earlier()
+}
+
+/// What stands for the user of a change that names none.
+pub(super) const NOBODY: u64 = 0;
+
+/// The hash of a user; the seed is a secret of the process, so that nobody can choose whom to share it with.
+pub(super) fn hash_of_user(seed: u64, username: &[u8]) -> u64 {
+    XxHash3_64::oneshot_with_seed(seed, username).max(1)
 }
 
 fn failed(error: &std::io::Error) -> StorageError {

@@ -16,6 +16,7 @@ mod server;
 mod sqlite;
 pub(crate) mod statements;
 mod table;
+mod window;
 
 pub use columns::{Column, Columns};
 pub use row::{BrokenRow, Page, Row, RowChange};

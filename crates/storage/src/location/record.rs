@@ -67,6 +67,9 @@ impl View<'_> {
 /// `sip_instance`, `kv_store`, attr.
 pub(super) const TEXTS: usize = 12;
 
+/// How many bytes stand before the texts, and behind the kind of the change.
+const NUMBERS: usize = 8 + 4 + 4 + 8 + 4 + 1 + 4;
+
 fn texts(row: &Row) -> [&Vec<u8>; TEXTS] {
     [
         &row.username,
@@ -132,6 +135,18 @@ pub(super) fn decode(bytes: &[u8]) -> Option<Change<'_>> {
     }
 }
 
+/// The user of a row that is written; none of a change that deletes one, or of bytes that are no change. Nothing else is
+/// read.
+pub(super) fn username(bytes: &[u8]) -> Option<&[u8]> {
+    let mut bytes = Bytes(bytes);
+    if bytes.array::<1>()? != [1] {
+        return None;
+    }
+    bytes.take(NUMBERS)?;
+    let length = u32::from_le_bytes(bytes.array()?);
+    bytes.take(usize::try_from(length).ok()?)
+}
+
 /// What is left of some bytes.
 pub(super) struct Bytes<'a>(pub(super) &'a [u8]);
 
@@ -166,12 +181,14 @@ mod tests {
         let Some(Change::Upsert(view)) = decode(&buffer) else { panic!("no row") };
         assert_eq!(RowChange::Upsert(Box::new(view.row(0))), change);
         assert_eq!((view.q, view.methods, view.texts[0]), (0.5, Some(0), &b"alice"[..]));
+        assert_eq!(username(&buffer), Some(&b"alice"[..]));
+        assert!((0..NUMBERS + 5 + 5).all(|length| username(&buffer[..length]).is_none()));
         for length in 0..buffer.len() {
             assert_eq!(decode(&buffer[..length]), None, "{length}");
         }
         buffer.clear();
         encode(&RowChange::Delete { contact_id: 1 }, &mut buffer);
-        assert_eq!(decode(&buffer), Some(Change::Delete));
+        assert_eq!((decode(&buffer), username(&buffer)), (Some(Change::Delete), None));
         assert_eq!(decode(&[2]), None);
     }
 }

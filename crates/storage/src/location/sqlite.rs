@@ -62,7 +62,7 @@ pub(super) struct Fold {
 
 impl Fold {
     pub(super) fn new(journal: &Journal) -> Fold {
-        let mut order = journal.entries.clone();
+        let mut order: Vec<Entry> = journal.entries().collect();
         order.sort_by_key(|entry| entry.key);
         // Of the changes of one row the last.
         order.reverse();

@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
+use rusqlite::Connection;
+
 use crate::database::Database;
 use crate::embedded::Embedded;
 use crate::error::StorageError;
 use crate::identifier::Identifier;
 use crate::location::columns::Columns;
-use crate::location::left::Left;
+use crate::location::left::{Left, Seen};
 use crate::location::row::{Page, Row, RowChange};
 use crate::location::statements::Statements;
 use crate::location::{VERSION, server, sqlite};
@@ -60,6 +62,17 @@ impl LocationTable {
         }
     }
 
+    /// Whether a prepared table in a SQLite file may be written; a server says so when it is.
+    ///
+    /// # Errors
+    /// [`StorageError::ReadOnly`], and those of [`prepare`](LocationTable::prepare).
+    pub async fn check_writable(&self) -> Result<(), StorageError> {
+        match self.file().await? {
+            Some(file) => file.journal(&self.statements).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// As [`prepare`](LocationTable::prepare), for a table that is this server's alone and has the usual columns: it is made
     /// on a server too when it is missing.
     ///
@@ -81,6 +94,36 @@ impl LocationTable {
         match self.file().await? {
             Some(file) => self.settled(file, None).await,
             None => Ok(()),
+        }
+    }
+
+    /// The server is about to end: what is applied from now on stays in the journal of a SQLite file, on disk, and goes into
+    /// the table at the next start, unless [`settle_few`](LocationTable::settle_few) finds that there is little of it.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn end(&self) -> Result<(), StorageError> {
+        match self.file().await? {
+            Some(file) if !self.is_shared => match file.journal(&self.statements).await {
+                Ok(journal) => journal.end().await,
+                Err(StorageError::ReadOnly) => Ok(()),
+                Err(error) => Err(error),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// As [`settle`](LocationTable::settle) if at most `changes` wait; otherwise it does nothing. Whether none waits then.
+    ///
+    /// # Errors
+    /// The database fails.
+    pub async fn settle_few(&self, changes: usize) -> Result<bool, StorageError> {
+        let Some(file) = self.file().await? else { return Ok(true) };
+        match file.journal(&self.statements).await {
+            Ok(journal) if journal.waiting().await? > changes => Ok(false),
+            Ok(journal) => journal.settle(None).await.map(|()| true),
+            Err(StorageError::ReadOnly) => Ok(true),
+            Err(error) => Err(error),
         }
     }
 
@@ -126,6 +169,9 @@ impl LocationTable {
     /// The rows of a user, with `domain` those of the user in that domain only. Rows that cannot be read are left out
     /// and logged.
     ///
+    /// A contact id belongs to one user for ever. Should a row be given to another one, the former may be shown it until the
+    /// journal is in the table.
+    ///
     /// # Errors
     /// The database fails.
     pub async fn rows_of(&self, username: &[u8], domain: Option<&[u8]>) -> Result<Vec<Row>, StorageError> {
@@ -133,15 +179,45 @@ impl LocationTable {
             return server::rows_of(&self.database, &self.statements, username, domain).await;
         };
         self.settled(file, Some(username)).await?;
+        loop {
+            let (_, before) = self.deleted(file, Vec::new()).await?;
+            let mut rows = self.read_rows_of(file, username, domain).await?;
+            if rows.is_empty() {
+                return Ok(rows);
+            }
+            let keys = rows.iter().map(|row| sqlite::key(row.contact_id)).collect();
+            let (deleted, after) = self.deleted(file, keys).await?;
+            if after == before {
+                rows.retain(|row| !deleted.contains(&sqlite::key(row.contact_id)));
+                return Ok(rows);
+            }
+        }
+    }
+
+    /// Which of these rows are deleted in the journal, and how often that has gone into the table.
+    async fn deleted(&self, file: &Embedded, keys: Vec<i64>) -> Result<(Vec<i64>, u64), StorageError> {
+        match file.journal(&self.statements).await {
+            Ok(journal) => journal.deleted(keys).await,
+            Err(StorageError::ReadOnly) => Ok((Vec::new(), 0)),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn read_rows_of(
+        &self,
+        file: &Embedded,
+        username: &[u8],
+        domain: Option<&[u8]>,
+    ) -> Result<Vec<Row>, StorageError> {
         let left = self.left(file).await?;
         let statements = Arc::clone(&self.statements);
         let (username, domain) = (username.to_vec(), domain.map(<[u8]>::to_vec));
-        let job = move |connection: &mut _| {
-            let rows = sqlite::rows_of(connection, &statements, &username, domain.as_deref())?;
-            Ok(match left {
-                Some(left) => left.over_user(rows, &username, domain.as_deref()),
-                None => rows,
-            })
+        let job = move |connection: &mut Connection| {
+            over(
+                left.as_deref(),
+                || sqlite::rows_of(connection, &statements, &username, domain.as_deref()),
+                |left, rows, seen| left.over_user(rows, &username, domain.as_deref(), seen),
+            )
         };
         file.reader.run(job).await
     }
@@ -175,13 +251,16 @@ impl LocationTable {
         let Some(file) = self.file().await? else { return self.page(after_contact_id, rows).await };
         // Before the table is read: what leaves the journal meanwhile is in the table.
         let left = self.left(file).await?;
+        if let Some(left) = &left {
+            left.indexed().await;
+        }
         let statements = Arc::clone(&self.statements);
-        let job = move |connection: &mut _| {
-            let page = sqlite::page(connection, &statements, after_contact_id, rows)?;
-            Ok(match left {
-                Some(left) => left.over_page(page, after_contact_id, rows),
-                None => page,
-            })
+        let job = move |connection: &mut Connection| {
+            over(
+                left.as_deref(),
+                || sqlite::page(connection, &statements, after_contact_id, rows),
+                |left, page, seen| left.over_page(page, after_contact_id, rows, seen),
+            )
         };
         file.reader.run(job).await
     }
@@ -256,6 +335,22 @@ impl LocationTable {
         match self.database.url().path() {
             Some(path) => self.database.embedded(path).await.map(Some),
             None => Ok(None),
+        }
+    }
+}
+
+/// Reads from the table and lays over it what is left in the journal; again, when that has gone into the table meanwhile.
+fn over<T>(
+    left: Option<&Left>,
+    mut read: impl FnMut() -> Result<T, StorageError>,
+    mut lay: impl FnMut(&Left, T, Seen) -> Result<Option<T>, StorageError>,
+) -> Result<T, StorageError> {
+    let Some(left) = left else { return read() };
+    loop {
+        let seen = left.seen();
+        let found = read()?;
+        if let Some(whole) = lay(left, found, seen)? {
+            return Ok(whole);
         }
     }
 }

@@ -21,7 +21,7 @@ impl<U: Clone, T: Target> Layer<U, T> {
     /// # Errors
     /// The transaction cannot be forwarded (any more).
     pub fn next_branch(&self, id: TransactionId) -> Result<u16, ForwardError> {
-        let transaction = self.slab.get(id).ok_or(ForwardError::Gone)?;
+        let transaction = self.slab.get(id).ok_or_else(|| self.cannot_forward(id))?;
         transaction.may_forward()?;
         if transaction.branches.len() >= MAX_BRANCHES {
             return Err(ForwardError::TooMany);
@@ -65,7 +65,12 @@ impl<U: Clone, T: Target> Layer<U, T> {
             }
             fault.filter(|_| sent == 0).map_or(Ok(sent), Err)
         })
-        .unwrap_or(Err(ForwardError::Gone))
+        .unwrap_or_else(|| Err(self.cannot_forward(id)))
+    }
+
+    /// Why a transaction that is not there is not forwarded.
+    fn cannot_forward(&self, id: TransactionId) -> ForwardError {
+        if self.slab.resting(id).is_some() { ForwardError::Answered } else { ForwardError::Gone }
     }
 
     /// Sends a request of our own. Its end is told by [`Result`](crate::Effect::Result).
@@ -92,7 +97,8 @@ impl<U: Clone, T: Target> Layer<U, T> {
     }
 
     /// Finds what a response belongs to. `token` is what [`Keys::response_branch`](crate::Keys::response_branch) read
-    /// from it. `None` means that the transaction is over: the response is dropped (RFC 6026 §8.9).
+    /// from it. `None` means that the transaction is over, or that all of it is but
+    /// [`absorb_response`](Layer::absorb_response): the response is dropped (RFC 6026 §8.9).
     #[must_use]
     pub fn match_response(&self, token: BranchToken, message: &Message) -> Option<ResponseMatch<U>> {
         let transaction = self.slab.get(token.id)?;
@@ -111,6 +117,14 @@ impl<U: Clone, T: Target> Layer<U, T> {
         })
     }
 
+    /// Absorbs a response of which [`match_response`](Layer::match_response) knows nothing, if its transaction rests: it
+    /// was answered before, and this one came again (RFC 3261 §17.1.2.2).
+    pub fn absorb_response(&mut self, token: BranchToken) -> bool {
+        let rests = self.slab.resting(token.id).is_some();
+        self.counters.received_replies += u64::from(rests);
+        rests
+    }
+
     /// A response has come, and routing logic has seen it: moves the branch on, acknowledges, passes it upstream or
     /// keeps a copy for the choice of the best (RFC 3261 §16.7).
     pub fn response(
@@ -124,6 +138,7 @@ impl<U: Clone, T: Target> Layer<U, T> {
         self.with(now_ms, token.id, out, |transaction, step| {
             transaction.receive(step, token.branch, message, relay);
         });
+        self.let_rest(token.id, out);
     }
 
     /// A request could not be sent, or its connection broke before the response: the branch ends with 503 as if it

@@ -29,10 +29,17 @@ impl<U: Clone, T: Target> Layer<U, T> {
             RequestKind::Cancel => RequestMatch::Cancel(id),
             RequestKind::Ack => self.ack(now_ms, id, key, message, out),
             RequestKind::Invite | RequestKind::Other => {
-                self.counters.absorbed_requests += 1;
-                self.with(now_ms, id, out, |transaction, step| transaction.repeat_reply(step));
+                self.absorb(now_ms, id, out);
                 RequestMatch::Retransmission(id)
             }
+        }
+    }
+
+    /// A request has come again.
+    fn absorb(&mut self, now_ms: u64, id: TransactionId, out: &mut Effects<U, T>) {
+        self.counters.absorbed_requests += 1;
+        if !self.repeat_rest(id, out) {
+            self.with(now_ms, id, out, |transaction, step| transaction.repeat_reply(step));
         }
     }
 
@@ -77,13 +84,12 @@ impl<U: Clone, T: Target> Layer<U, T> {
         out: &mut Effects<U, T>,
     ) -> Result<TransactionId, CreateError> {
         if let Some(id) = self.lookup(key) {
-            self.counters.absorbed_requests += 1;
-            self.with(now_ms, id, out, |transaction, step| transaction.repeat_reply(step));
+            self.absorb(now_ms, id, out);
             return Err(CreateError::Exists(id));
         }
         let received = Received { key: *key, reply_to: request.reply_to, request: Some(request) };
         let id = self.insert(now_ms, Some(received), key.kind == RequestKind::Invite, context)?;
-        self.insert_key(key.value, id.slot);
+        self.insert_key(key, id.slot);
         self.counters.uas_transactions += 1;
         self.with(now_ms, id, out, |transaction, step| transaction.expire(step));
         Ok(id)
@@ -147,7 +153,10 @@ impl<U: Clone, T: Target> Layer<U, T> {
             }
             Ok(())
         })
-        .unwrap_or(Err(ReplyError::Gone))
+        .unwrap_or_else(|| {
+            let rests = self.slab.resting(id).is_some();
+            Err(if rests { ReplyError::Answered } else { ReplyError::Gone })
+        })
     }
 
     /// The client has cancelled the request: all pending branches are cancelled as soon as they may be, and the 487
@@ -177,6 +186,7 @@ impl<U: Clone, T: Target> Layer<U, T> {
     /// Without any branch it is 408. Does nothing while branches are pending, or expected: it is sent after that.
     pub fn finish(&mut self, now_ms: u64, id: TransactionId, out: &mut Effects<U, T>) {
         self.with(now_ms, id, out, |transaction, step| transaction.finish(step));
+        self.let_rest(id, out);
     }
 
     /// Until when at least further branches may be added though all present ones have ended (`t_wait_for_new_branches`).

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use seawall_sip::message::Message;
 
-use super::Layer;
+use super::{Layer, rest::Rest};
 use crate::effect::{Request, Target, TransactionId};
 
 /// How a transaction stands.
@@ -46,7 +46,7 @@ pub struct BranchStatus<T> {
 }
 
 impl<U: Clone, T: Target> Layer<U, T> {
-    /// What was given to `create`.
+    /// What was given to `create`; `None` once its [`Ended`](crate::Effect::Ended) was told.
     #[must_use]
     pub fn context(&self, id: TransactionId) -> Option<U> {
         self.slab.get(id).map(|transaction| transaction.context.clone())
@@ -62,7 +62,7 @@ impl<U: Clone, T: Target> Layer<U, T> {
     /// How a transaction stands; `None` if it has ended.
     #[must_use]
     pub fn status(&self, id: TransactionId) -> Option<Status> {
-        let transaction = self.slab.get(id)?;
+        let Some(transaction) = self.slab.get(id) else { return self.slab.resting(id).map(Rest::status) };
         Some(Status {
             cancelled: transaction.flags.cancelled,
             answered: transaction.is_answered(),

@@ -1,7 +1,8 @@
 //! Runs a table of inputs through one shard and writes down every effect.
 //!
 //! An input line is `TIME COMMAND ARGUMENTS`, an effect line `TIME DESTINATION WHAT`. Timers go off by themselves
-//! between the inputs, at the millisecond at which they are due; `end` lets all of them run.
+//! between the inputs, at the millisecond at which they are due; `end` lets all of them run. `ended` is the effect; a
+//! transaction that only repeats its response after that is `forgotten` in the end.
 //!
 //! | command | what happens |
 //! |---|---|
@@ -230,6 +231,7 @@ impl Bench {
             panic!("the branch is not ours");
         };
         match self.layer.match_response(token, &message) {
+            None if self.layer.absorb_response(token) => {}
             None => self.note("dropped"),
             Some(found) => {
                 assert_eq!(found.branch, branch);
@@ -260,8 +262,12 @@ impl Bench {
             assert!(due_ms >= self.now_ms, "a timer was late");
             assert!(self.log.len() < 1000, "no end: {:?}", self.log.get(..40));
             self.now_ms = due_ms;
+            let (before, told) = (self.layer.len(), self.log.len());
             self.layer.timeout(due_ms, &mut out);
             self.record(&mut out);
+            if self.layer.len() < before && self.log.len() == told {
+                self.note("forgotten");
+            }
         }
         if until_ms != u64::MAX {
             self.now_ms = until_ms;

@@ -167,7 +167,8 @@ fn the_response_of_a_transaction_that_has_ended_is_dropped() {
         "0 b0 MESSAGE
          1 client 200
          1 completed 200
-         32001 ended
+         1 ended
+         32001 forgotten
          40000 dropped",
     );
 }

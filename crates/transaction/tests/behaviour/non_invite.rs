@@ -21,7 +21,8 @@ fn timer_e_doubles_to_t2_until_timer_f() {
          27500 b0 MESSAGE
          30000 client 408
          30000 completed 408 local
-         35000 ended
+         30000 ended
+         35000 forgotten
          empty",
     );
 }
@@ -55,7 +56,8 @@ fn after_a_provisional_response_timer_e_runs_at_t2() {
          8600 b0 MESSAGE
          10000 client 202
          10000 completed 202
-         15000 ended
+         10000 ended
+         15000 forgotten
          empty",
     );
 }
@@ -74,11 +76,12 @@ fn timer_j_repeats_the_final_response_and_timer_k_absorbs_it() {
         "0 b0 MESSAGE
          10 client 200
          10 completed 200
+         10 ended
          500 absorbed
          500 client 200
          4500 absorbed
          4500 client 200
-         32010 ended
+         32010 forgotten
          empty",
     );
 }
@@ -125,7 +128,8 @@ fn a_failure_of_the_next_hop_is_relayed_without_an_ack() {
         "0 b0 MESSAGE
          10 client 404
          10 completed 404
-         5010 ended
+         10 ended
+         5010 forgotten
          empty",
     );
 }
@@ -143,7 +147,8 @@ fn of_several_2xx_the_first_is_relayed_and_nothing_is_cancelled() {
          0 b1 MESSAGE
          10 client 200
          10 completed 200
-         5020 ended
+         20 ended
+         5020 forgotten
          empty",
     );
 }

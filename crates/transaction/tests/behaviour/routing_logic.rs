@@ -78,7 +78,8 @@ fn a_timeout_is_told_as_a_failure() {
          400 failure 408 b0
          500 b1 MESSAGE
          600 client 200
-         600 completed 200",
+         600 completed 200
+         600 ended",
     );
 }
 

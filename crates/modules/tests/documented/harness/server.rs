@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use arc_swap::ArcSwap;
-use parking_lot::Mutex;
 use seawall_location::{Location, Settings};
 use seawall_modules::acc;
 use seawall_modules::configuration::Configuration;
@@ -16,7 +15,7 @@ use seawall_modules::events::Gather;
 use seawall_modules::mid_registrar::{self, Answered, Fronts};
 use seawall_modules::nathelper::ping::{self, Pong};
 use seawall_modules::nathelper::pinger::{Moment, Pinger};
-use seawall_modules::node::{Identity, Node, Socket, TRANSACTION_SHARDS};
+use seawall_modules::node::{Identity, Node, Socket};
 use seawall_modules::originate::{self, Ended, OwnRequest, Sent};
 use seawall_modules::reg_event::{self, Watchers};
 use seawall_modules::registrar::waking;
@@ -31,7 +30,7 @@ use seawall_script::{Flow, Frame, Outcome, RouteId, RouteKind};
 use seawall_sip::{Method, Name, NameAddr};
 use seawall_transaction::proxy::reply::top_via_extent;
 use seawall_transaction::{
-    BranchToken, Effect, Effects, Keys, Layer, OwnBranch, Relay, RequestMatch, TransactionId,
+    BranchToken, Effect, Effects, Keys, OwnBranch, Relay, RequestMatch, TransactionId,
 };
 
 use super::log::{self, Line};
@@ -167,7 +166,7 @@ impl Server {
         let timers = configuration.settings.tm.timers;
         let aliases = configuration.program.globals.aliases.iter();
         let aliases: Vec<_> = aliases.map(|alias| (alias.host.clone(), alias.port.unwrap_or(0))).collect();
-        let transactions = (0..TRANSACTION_SHARDS).map(|shard| Layer::new(shard, keys, timers));
+        let (transactions, marks) = Node::transaction_layer(keys, timers);
         let store = seawall_modules::store::Store::new(configuration.settings.store.clone());
         let node = Node {
             identity: Identity::new(&sockets, &aliases),
@@ -175,7 +174,8 @@ impl Server {
             location: Arc::new(location),
             watchers: Watchers::default(),
             fronts: Fronts::default(),
-            transactions: transactions.map(Mutex::new).collect(),
+            transactions,
+            marks,
             keys,
             authentication: seawall_modules::auth::Nonces::new(secret),
             store,

@@ -1,0 +1,133 @@
+//! A REGISTER without a network: scan, checks, `save()` and the 200 OK.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use seawall_location::{Domain, Location, NameId, Settings};
+use seawall_registrar::methods::Memo;
+use seawall_registrar::{Added, Policy, Save, SaveFlags, Source};
+use seawall_sip::build::Response;
+use seawall_sip::{Framing, Message, Uri, ViaFix, validate};
+
+use crate::Fault;
+
+/// When all of it happens, Unix seconds.
+pub(crate) const NOW_S: u64 = 1_800_000_000;
+
+/// Users that are registered already before anything is measured; so many that their records are not all in the nearest
+/// cache, which instructions do not show but a profile does.
+pub(crate) const USERS: u32 = 1_000;
+
+/// A table without bindings, always the same one.
+pub(crate) fn location() -> Location {
+    Location::new(Settings::new(*b"a secret of 16 B"))
+}
+
+/// The REGISTER of a user, as a phone sends it.
+pub(crate) fn text(user: u32, cseq: u32) -> Vec<u8> {
+    format!(
+        "REGISTER sip:example.com SIP/2.0\r\n\
+         Via: SIP/2.0/UDP 127.0.0.1:40000;branch=z9hG4bK{cseq:08x}{user:08x};rport\r\n\
+         Max-Forwards: 70\r\n\
+         From: <sip:u{user:08}@example.com>;tag=f{user:08x}\r\n\
+         To: <sip:u{user:08}@example.com>\r\n\
+         Call-ID: {user:08x}-registers-3f9d@127.0.0.1\r\n\
+         CSeq: {cseq} REGISTER\r\n\
+         Contact: <sip:u{user:08}@127.0.0.1:40000;transport=udp>;expires=3600\r\n\
+         User-Agent: Phone/1.0 (a name of usual length)\r\n\
+         Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, MESSAGE, NOTIFY, PRACK, REFER, UPDATE\r\n\
+         Supported: path, gruu, outbound\r\n\
+         Content-Length: 0\r\n\r\n"
+    )
+    .into_bytes()
+}
+
+/// First registrations, each of another user.
+pub(crate) fn fresh(count: u32) -> Result<(), Fault> {
+    let location = location();
+    let domain = location.declare("location").ok_or(Fault("there is no table"))?;
+    let mut registrar = Registrar::new(&domain);
+    let messages = (0..count).map(|user| text(user, 1));
+    messages.into_iter().try_for_each(|bytes| registrar.measured(bytes))
+}
+
+/// Refreshes of users that are registered.
+pub(crate) fn refresh(count: u32) -> Result<(), Fault> {
+    let location = location();
+    let domain = location.declare("location").ok_or(Fault("there is no table"))?;
+    let mut registrar = Registrar::new(&domain);
+    (0..USERS).try_for_each(|user| registrar.serve(text(user, 1)))?;
+    (0..count).try_for_each(|number| registrar.measured(text(number % USERS, 2 + number / USERS)))
+}
+
+/// Everything that a REGISTER needs besides its bytes.
+pub(crate) struct Registrar<'a> {
+    domain: &'a Domain,
+    policy: Policy,
+    flags: SaveFlags,
+    allow: Memo,
+    socket: NameId,
+    message: Message,
+    headers: Vec<u8>,
+    reply: Vec<u8>,
+}
+
+impl<'a> Registrar<'a> {
+    pub(crate) fn new(domain: &'a Domain) -> Self {
+        Registrar {
+            domain,
+            policy: Policy::default(),
+            flags: SaveFlags::default(),
+            allow: Memo::default(),
+            socket: domain.names().intern(b"udp:127.0.0.1:5060").unwrap_or(NameId::NONE),
+            message: Message::empty(),
+            headers: Vec::new(),
+            reply: Vec::new(),
+        }
+    }
+
+    /// What is counted.
+    #[inline(never)]
+    fn measured(&mut self, bytes: Vec<u8>) -> Result<(), Fault> {
+        self.serve(bytes)
+    }
+
+    pub(crate) fn serve(&mut self, bytes: Vec<u8>) -> Result<(), Fault> {
+        *self.message.buffer_mut() = bytes;
+        let is_scanned = self.message.scan_in_place(Framing::Datagram).is_ok();
+        if !is_scanned || validate::request(&self.message).is_err() {
+            return Err(Fault("a REGISTER is not sound"));
+        }
+        let source = Source {
+            received: b"",
+            socket: self.socket,
+            peer: (SocketAddr::from(([127, 0, 0, 1], 40_000)), b"udp"),
+            host_port: b"127.0.0.1:5060",
+            flags: 0,
+            cflags: 0,
+            attr: b"",
+            ownership_tag: NameId::NONE,
+            is_own: &|uri: &Uri<'_>| uri.port == Some(5060),
+            random: 0,
+            unproven: Some(Added { needed: 0, optional: 70 }),
+        };
+        let save = Save {
+            now_s: NOW_S,
+            policy: &self.policy,
+            flags: &self.flags,
+            domain: self.domain,
+            source,
+            allow: Some(&self.allow),
+        };
+        self.headers.clear();
+        self.reply.clear();
+        let outcome = save.handle(&self.message, None, &mut self.headers, &mut ());
+        let response = Response {
+            to_tag: Some(b"a-tag-of-the-server"),
+            via_fix: Some(ViaFix { received: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), rport: Some(40_000) }),
+            extra_headers: [&self.headers, b"", b""],
+            ..Response::new(outcome.status, outcome.reason.as_bytes())
+        };
+        response.write(&self.message, &mut self.reply);
+        if outcome.status == 200 && outcome.changed { Ok(()) } else { Err(Fault("a REGISTER was refused")) }
+    }
+}

@@ -43,7 +43,7 @@ impl Mid<'_> {
         let save = self.save(request.flags, request.source);
         let flow = self.upstream.flow(request.source.peer);
         let who = Who { flow, authenticated: request.authenticated };
-        let read = Register::read_for(request.message, request.aor, self.policy, request.flags, self.domain);
+        let read = Register::read_for(request.message, request.aor, &save);
         let served = read.and_then(|mut register| {
             save.note_flow(&mut register);
             let outgoing_s = request.outgoing_expires_s;

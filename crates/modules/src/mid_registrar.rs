@@ -307,7 +307,7 @@ fn decide(
     let random = context.random();
     let authenticated = context.authentication.header(context.message()).is_some();
     let unproven = if asked.flags.no_reply { None } else { registrar::unproven(context) };
-    let Context { node, packet, configuration, events, keep_connection, origin, target, .. } = context;
+    let Context { node, packet, configuration, events, keep_connection, origin, target, allow, .. } = context;
     let (now_s, now_ms) = (context.now_s, context.now_ms);
     let node: &Node = node;
     let (listens, waits) = (configuration.routes.location_events, node.store.is_through());
@@ -335,6 +335,7 @@ fn decide(
                 extra: &asked.values.extra,
                 authenticated,
                 holds_back: &|| front.silence.holds_back(now_ms),
+                allow: Some(&*allow),
             };
             mid.request(&request, headers, sink)
         })

@@ -166,6 +166,7 @@ impl Server<'_> {
             extra: b"",
             authenticated: false,
             holds_back: &|| false,
+            allow: None,
         }
     }
 }

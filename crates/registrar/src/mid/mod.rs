@@ -52,6 +52,7 @@ pub use self::show::Shown;
 pub use self::upstream::{Main, Upstream};
 
 use crate::flags::SaveFlags;
+use crate::methods::Memo;
 use crate::policy::Policy;
 use crate::save::{Save, Source};
 
@@ -92,6 +93,8 @@ pub struct Request<'a> {
     /// Whether the request is not to be sent to a main registrar that is known not to answer, if `upstream_down` lets it
     /// be answered here. Asked only for one that would be forwarded.
     pub holds_back: &'a dyn Fn() -> bool,
+    /// Lists of methods that were read before, if the caller keeps them.
+    pub allow: Option<&'a Memo>,
 }
 
 impl<'a> Mid<'a> {

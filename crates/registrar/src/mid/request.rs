@@ -40,7 +40,7 @@ impl Mid<'_> {
     /// Serves a REGISTER as far as that is possible without the main registrar. Header fields of the reply are appended
     /// to `reply`; `sink` is told of changes.
     pub fn request(&self, request: &Request<'_>, reply: &mut Vec<u8>, sink: &mut dyn Sink) -> Decision {
-        let save = self.save(request.flags, request.source);
+        let save = Save { allow: request.allow, ..self.save(request.flags, request.source) };
         let flow = self.upstream.flow(request.source.peer);
         let who = Who { flow, authenticated: request.authenticated };
         let read = Register::read_for(request.message, request.aor, &save);

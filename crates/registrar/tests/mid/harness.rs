@@ -163,6 +163,7 @@ impl Front {
                 extra: extra.as_bytes(),
                 authenticated,
                 holds_back: &|| holds_back,
+                allow: None,
             };
             match mid.request(&request, &mut reply, sink) {
                 Decision::Answered(outcome) => Err(answer(&outcome, &reply)),

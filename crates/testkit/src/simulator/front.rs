@@ -267,6 +267,7 @@ impl Front {
                 extra: b"",
                 authenticated,
                 holds_back: &holds_back,
+                allow: None,
             };
             mid.request(&request, reply, sink)
         });

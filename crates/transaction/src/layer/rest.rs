@@ -102,7 +102,7 @@ impl<U: Clone, T: Target> Layer<U, T> {
     /// Forgets a resting transaction whose time is over.
     pub(super) fn end_rest(&mut self, now_ms: u64, id: TransactionId) {
         // An older deadline of it may still have stood in the queue.
-        if !self.slab.resting(id).is_some_and(|rest| rest.ends_ms <= now_ms) {
+        if self.slab.resting(id).is_none_or(|rest| rest.ends_ms > now_ms) {
             return;
         }
         if let Some(rest) = self.slab.remove_resting(id) {

@@ -13,6 +13,12 @@ mod user;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
+
+// What is relayed lives for seconds and is freed by whichever worker hears of its end: this allocator takes a sixth less of
+// the processor for that than the system's, and as much memory for a table of bindings (docs/performance.md).
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// A SIP registrar and proxy that runs OpenSIPS scripts.
 #[derive(Debug, Parser)]

@@ -38,7 +38,7 @@ fn check(attack: impl FnOnce(&Server)) {
     let before = server.resident_kib();
     attack(&server);
     let mut alice = Phone::udp(&server, "alice");
-    alice.register();
+    alice.register_in_the_end();
     assert_eq!(alice.ask(&alice.request("MESSAGE", "sip:nobody@127.0.0.1")).status(), 404);
     Phone::tcp(&server, "bob").register();
     let after = server.resident_kib();

@@ -1,7 +1,7 @@
 //! More requests than the server can serve: those who are registered keep what they have, those who are new come later.
 
 use crate::harness::scripts::{EXCHANGE, MODULES};
-use crate::harness::{Message, PATIENCE, Phone, SILENCE, Server, mi, namespace};
+use crate::harness::{Message, PATIENCE, Phone, Server, mi, namespace};
 use std::net::UdpSocket;
 
 /// What strangers send while the server stands still: a good part of what the kernel keeps for it.
@@ -39,7 +39,7 @@ fn a_storm_of_strangers_is_shed_and_known_phones_are_served() {
     // A stranger who comes after the storm is welcome at once, or when the server has caught up. Until then the kernel may
     // keep no more than what will be served in time.
     let mut late = Phone::udp(&server, "late");
-    while !is_registered(&mut late) {}
+    late.register_in_the_end();
     let shed = mi::statistic(&server, "registrar:shed_regs");
     assert!(shed > 1000, "{shed} of {STRANGERS} were shed");
     assert!(mi::statistic(&server, "usrloc:location-users") >= 21);
@@ -89,7 +89,7 @@ fn with_overload_early_strangers_stand_back_before_the_script() {
     let told = told.join().unwrap();
     assert!((10..30).contains(&told), "{told}");
     let mut late = Phone::udp(&server, "late");
-    while !is_registered(&mut late) {}
+    late.register_in_the_end();
     let shed = mi::statistic(&server, "registrar:shed_regs");
     let seen = server.log().matches("stranger new").count() as u64;
     assert!(shed > 1000, "{shed} of {STRANGERS} were shed");
@@ -107,11 +107,4 @@ fn first_refusal(socket: &UdpSocket) -> u32 {
             return answer.need("Retry-After").parse().unwrap();
         }
     }
-}
-
-/// Asks once more; whoever gets no answer or a 503 is not registered.
-fn is_registered(phone: &mut Phone) -> bool {
-    let request = phone.register_for(600);
-    phone.send(&request.bytes());
-    phone.receive_within(SILENCE).is_some_and(|answer| answer.status() == 200)
 }

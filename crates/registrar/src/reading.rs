@@ -109,6 +109,7 @@ impl Reading {
             methods,
             is_granted: false,
             place,
+            fingerprint: None,
         }
     }
 }

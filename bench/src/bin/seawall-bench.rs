@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use seawall_bench::{Error, cli, compare, echo, mid, phones, pure, push_cost, store, storm};
+use seawall_bench::{
+    Error, cli, compare, echo, mid, phones, pure, push_cost, refresh_cost, store, store_cost, storm,
+};
 
 /// Load generator and comparison with other servers.
 #[derive(Parser)]
@@ -28,8 +30,10 @@ enum Command {
     /// Serve REGISTERs in this process, without a network.
     Pure(pure::PureArgs),
     /// What push notifications cost a refresh, in instructions.
-    PushCost(push_cost::PushCostArgs),
+    PushCost(refresh_cost::RefreshCostArgs),
     Store(store::StoreArgs),
+    /// What keeping bindings in a database costs a refresh, in instructions.
+    StoreCost(refresh_cost::RefreshCostArgs),
     /// Offer a server many times what it can serve, and see what it accepts.
     Storm(storm::StormArgs),
 }
@@ -45,6 +49,7 @@ fn main() -> ExitCode {
         Command::PushCost(args) => push_cost::cli(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Store(args) => store::run(&args),
+        Command::StoreCost(args) => store_cost::cli(&args),
         Command::Storm(args) => storm::cli(&args),
     };
     match outcome {

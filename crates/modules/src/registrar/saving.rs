@@ -5,8 +5,8 @@ use std::sync::Arc;
 use seawall_location::{Domain, NameId};
 use seawall_registrar::{Aor, Outcome, Policy, Reject, Save, SaveFlags, Source, aor};
 use seawall_script::{Call, Flow};
-use seawall_sip::name_addr::address;
-use seawall_sip::{Method, Name, Uri};
+use seawall_sip::name_addr::to_uri;
+use seawall_sip::{Method, Uri};
 
 use super::{Table, is_own_socket, keeping, onreply, ownership, transport_name, unproven};
 use crate::configuration::Overload;
@@ -74,7 +74,7 @@ fn missing(context: &Context, asked: Asked<'_>) -> Option<Aor> {
     }
     let uri = match asked.aor {
         Some(aor) => aor,
-        None => address(context.message(), Name::To).ok()?.uri,
+        None => to_uri(context.message()).ok()?,
     };
     let mut name = Aor::new();
     // What cannot be read is refused by who reads it next.

@@ -233,12 +233,18 @@ fn order_is_by_q_and_arrival_or_by_time_or_by_latency() {
         numbers: Numbers { q, last_modified_s, latency_us, ..Numbers::default() },
         ..Binding::default()
     });
-    let check = |order, expected: [usize; 5]| {
-        assert_eq!(ordered(bindings.into_iter().enumerate(), order).as_slice(), expected, "{order:?}");
+    let check = |order, now_s, expected: [usize; 5]| {
+        let found = ordered(bindings.into_iter().enumerate(), order, now_s);
+        assert_eq!(found.as_slice(), expected, "{order:?} at {now_s}");
     };
-    check(Order::Preference, [2, 0, 3, 4, 1]);
-    check(Order::NewestFirst, [3, 1, 2, 0, 4]);
-    check(Order::FastestFirst, [1, 4, 2, 0, 3]);
+    for now_s in [5, 40] {
+        check(Order::Preference, now_s, [2, 0, 3, 4, 1]);
+        check(Order::FastestFirst, now_s, [1, 4, 2, 0, 3]);
+    }
+    check(Order::NewestFirst, 40, [3, 1, 2, 0, 4]);
+    check(Order::NewestFirst, 20, [3, 1, 2, 0, 4]);
+    // Those of after 15 are of before the clock was set back.
+    check(Order::NewestFirst, 5, [0, 4, 3, 1, 2]);
 }
 
 #[test]

@@ -13,6 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::owner;
 use crate::limits::{FLUSH_PAUSE_MS, LAST_FLUSHES, REPLAY_AT_MOST_MS, SETTLE_AT_ONCE};
 
 /// The task that writes.
@@ -47,6 +48,7 @@ impl Flusher {
             let asked = self.node.store.flush_asked();
             match self.flush(false).await {
                 Ok(()) => self.node.store.note_flushed(asked),
+                Err(error) if owner::note_loss(&self.node, &error) => return,
                 Err(error) => {
                     let left = self.node.store.unwritten();
                     tracing::error!(
@@ -63,6 +65,7 @@ impl Flusher {
         for _ in 0..LAST_FLUSHES {
             match self.flush(true).await {
                 Ok(()) => return,
+                Err(error) if owner::note_loss(&self.node, &error) => return,
                 Err(error) => tracing::error!("the last changes of bindings are not written: {error}"),
             }
             sleep(Duration::from_millis(REPLAY_AT_MOST_MS)).await;

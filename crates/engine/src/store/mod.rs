@@ -2,6 +2,7 @@
 
 mod flusher;
 mod loader;
+mod owner;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -102,7 +103,11 @@ fn table_of(database: &Database, settings: &StoreSettings, name: &str) -> Result
     let name = Identifier::new(name)
         .map_err(|_| StorageError::Schema(format!("\"{name}\" is too long for the name of a table")))?;
     let table = LocationTable::new(database.clone(), &name, &settings.columns);
-    Ok(if settings.is_sql_only { table.shared() } else { table })
+    Ok(match settings.write {
+        _ if settings.is_sql_only => table.shared(),
+        Write::Never => table,
+        Write::Through | Write::Back => table.owned(),
+    })
 }
 
 /// The table of what main registrars hold.
@@ -185,6 +190,7 @@ pub(crate) fn start(
         }
     });
     let Opened { first, .. } = opened;
+    runtime.spawn(owner::watch(Arc::clone(node), stopped.clone()));
     for domain in node.location.domains() {
         attach(node, &domain, Some(&first), runtime, stopped.clone(), &keepers);
     }
@@ -221,20 +227,21 @@ fn attach(
         None => database(&node.storage, settings)
             .and_then(|database| table_of(&database, settings, domain.name())),
     };
-    let backend = match made {
-        Ok(table) => Arc::new(PreparedTable::new(table)),
+    let location = match made {
+        Ok(table) => table,
         Err(error) => {
             tracing::error!("the table {} stays in memory: {error}", domain.name());
             return;
         }
     };
+    let backend = Arc::new(PreparedTable::new(location.clone()));
     if settings.is_sql_only {
         let table = store.add(Arc::clone(domain), backend, Loading::done());
         runtime.spawn(loader::sweep(table, settings.interval_s, stop));
         return;
     }
     let table = store.add(Arc::clone(domain), backend, Loading::default());
-    if let Some(keeper) = keep_upstream(node, settings, &table, stop.clone()) {
+    if let Some(keeper) = keep_upstream(node, settings, (&table, &location), stop.clone()) {
         keepers.lock().push(runtime.spawn(keeper));
     }
     runtime.spawn(loader::load(Arc::clone(node), table, stop));
@@ -244,7 +251,7 @@ fn attach(
 fn keep_upstream(
     node: &Arc<Node>,
     settings: &StoreSettings,
-    table: &Arc<StoredTable>,
+    (table, location): (&Arc<StoredTable>, &LocationTable),
     stop: watch::Receiver<bool>,
 ) -> Option<impl Future<Output = ()> + Send + 'static> {
     if !upstream::is_used(&node.configuration.load()) || !node.store.is_on() {
@@ -253,7 +260,10 @@ fn keep_upstream(
     let made =
         database(&node.storage, settings).and_then(|database| upstream_of(&database, table.domain.name()));
     match made {
-        Ok(own) => Some(upstream::start(node, table, PreparedTable::own(own), stop)),
+        Ok(own) => {
+            let own = PreparedTable::own(own.owned_with(location));
+            Some(upstream::start(node, table, own, stop))
+        }
         Err(error) => {
             tracing::error!("what main registrars hold for {} stays in memory: {error}", table.domain.name());
             None

@@ -242,6 +242,23 @@ fn what_fails_is_taken_back_with_all_that_followed_it() {
 }
 
 #[test]
+fn what_another_server_has_taken_is_taken_back_and_lost_for_good() {
+    let bench = Bench::new(Loading::done());
+    bench.register("alice@a", "sip:old@a");
+    bench.write();
+    let by = "another server".to_owned();
+    bench.table.next.lock().push_back(Next::Refuse(StorageError::TakenOver { table: "location".into(), by }));
+    let failed = bench.register("alice@a", "sip:new@a");
+    bench.write();
+    assert_eq!(failed.ticket.fate(), Fate::Failed);
+    assert_eq!(
+        (bench.contacts("alice@a"), bench.table.contacts()),
+        (vec!["sip:old@a".into()], vec!["sip:old@a".into()])
+    );
+    assert!(bench.node.store.ownership.is_lost() && bench.node.store.ownership.is_doubtful(1));
+}
+
+#[test]
 fn one_value_that_is_not_taken_harms_nobody_else() {
     let bench = Bench::new(Loading::done());
     *bench.table.poison.lock() = Some(b"u7".to_vec());

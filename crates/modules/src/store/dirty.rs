@@ -51,6 +51,16 @@ impl Dirty {
         self.len.fetch_sub(into.len() - start, Ordering::Relaxed);
     }
 
+    /// Forgets all; gives how many they were.
+    pub fn clear(&self) -> usize {
+        let mut forgotten = 0;
+        for shard in &self.shards {
+            forgotten += std::mem::take(&mut *shard.lock()).len();
+        }
+        self.len.fetch_sub(forgotten, Ordering::Relaxed);
+        forgotten
+    }
+
     /// How many parts there are.
     #[must_use]
     pub fn parts(&self) -> usize {
@@ -92,6 +102,9 @@ mod tests {
         assert!(dirty.is_empty());
         taken.sort_unstable();
         assert_eq!(taken, (0..1000).collect::<Vec<_>>());
+        assert_eq!(dirty.mark(7), 1);
+        dirty.mark(8);
+        assert_eq!((dirty.clear(), dirty.len(), dirty.clear()), (2, 0, 0));
         assert_eq!(dirty.mark(7), 1);
     }
 }

@@ -119,6 +119,9 @@ impl<'a> Draft<'a> {
 
     /// Write-back: notes which binding has changed.
     fn note(&self, domain: &str, change: Change<'_>) {
+        if self.store.ownership.is_lost() {
+            return;
+        }
         let (binding, removal) = match change {
             Change::ContactInsert(binding) | Change::ContactUpdate(binding) | Change::KeysUpdate(binding)
                 if self.limit == Limit::All =>

@@ -15,6 +15,7 @@ mod journal;
 pub mod kv;
 pub mod limits;
 mod loading;
+mod ownership;
 mod row;
 mod undo;
 mod waiting;
@@ -32,6 +33,7 @@ pub use draft::{Draft, Drafted, Limit};
 pub use held::{Held, Holds};
 pub use journal::{Fate, Journal, Operation, Ticket};
 pub use loading::{Loading, Taken};
+pub use ownership::Ownership;
 pub use row::{Corrupt, FlagNames, address_of_record, row, user_and_host, with_binding};
 pub use undo::{take_back, take_back_late};
 pub(crate) use waiting::{Known, Refused, Saved, lacks, may_lack, refuse, when_kept, when_known};
@@ -96,6 +98,8 @@ pub struct Store {
     flushed: AtomicU64,
     /// Something that has ended could not be noted, and has to be swept out of the tables.
     sweep: AtomicBool,
+    /// Whether the tables are this server's to write.
+    pub ownership: Ownership,
     /// Counters.
     pub figures: Figures,
 }

@@ -81,6 +81,9 @@ fn may_wait(context: &Context) -> bool {
 /// Whether a REGISTER has to be refused before it changes anything.
 pub(crate) fn refuse(context: &Context) -> Option<Refused> {
     let store = &context.node.store;
+    if store.is_on() && store.ownership.is_doubtful(context.now_ms) {
+        return Some(Refused::Failed);
+    }
     if !store.is_through() || store.has_room() {
         return None;
     }

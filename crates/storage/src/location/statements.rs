@@ -23,6 +23,8 @@ pub(crate) struct Statements {
     /// Rows as arrays of columns.
     pub(crate) upsert_arrays: String,
     pub(crate) delete_array: String,
+    /// Both in one, for PostgreSQL, if a row of `seawall_state` holds a value; how many do.
+    pub(crate) change_marked: String,
     /// What stands before and behind the rows of a statement for MySQL.
     many: (String, String),
     pub(crate) delete_one: String,
@@ -71,6 +73,18 @@ impl Statements {
                 "INSERT INTO {table} ({list}) SELECT * FROM UNNEST({}) ON CONFLICT ({id}) DO UPDATE SET {}",
                 arrays.join(", "),
                 assignments.join(", ")
+            )),
+            change_marked: in_postgres(format!(
+                "WITH mark AS (SELECT 1 FROM seawall_state WHERE name = ${} AND value = ${} FOR SHARE), \
+                 written AS (INSERT INTO {table} ({list}) SELECT changed.* FROM mark, UNNEST({}) AS changed \
+                 ON CONFLICT ({id}) DO UPDATE SET {}), \
+                 removed AS (DELETE FROM {table} WHERE {id} = ANY(${}) AND EXISTS (SELECT 1 FROM mark)) \
+                 SELECT count(*) FROM mark",
+                COUNT + 2,
+                COUNT + 3,
+                arrays.join(", "),
+                assignments.join(", "),
+                COUNT + 1
             )),
             delete_array: in_postgres(format!("DELETE FROM {table} WHERE {id} = ANY($1)")),
             many: (

@@ -61,3 +61,20 @@ fn what_is_never_taken_stays_noted() {
     finish(&bench);
     assert_eq!((bench.table.rows.lock().len(), bench.node.store.unwritten()), (0, USERS));
 }
+
+#[test]
+fn what_another_server_has_taken_is_not_written_any_more() {
+    let bench = filled();
+    let by = "another server".to_owned();
+    bench.table.next.lock().push_back(Next::Refuse(StorageError::TakenOver { table: "location".into(), by }));
+    finish(&bench);
+    assert_eq!((bench.table.rows.lock().len(), bench.node.store.unwritten()), (0, 0));
+    assert!(bench.node.store.ownership.is_lost());
+    // What still changes is not gathered.
+    let mut events = Vec::new();
+    let mut gather = Gather::new(&bench.node, false, &mut events);
+    bench.stored.domain.lock(b"late@a", NOW_S).insert(&binding("sip:late@a"), &mut gather).unwrap();
+    drop(gather);
+    finish(&bench);
+    assert_eq!((bench.table.rows.lock().len(), bench.node.store.unwritten()), (0, 0));
+}

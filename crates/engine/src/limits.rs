@@ -94,3 +94,6 @@ pub const LAST_FLUSHES: u32 = 3;
 /// Of so many REGISTERs that are shed before the script, one is told so with 503 (`overload_early`): an answer costs about as
 /// much as eight that get none, and whoever gets none asks again.
 pub const ANSWERED_OF_SHED: u32 = 8;
+
+/// Open files beside those of TCP connections: sockets for each worker and address, databases, MI, push services.
+pub const FILES_BESIDE_CONNECTIONS: u64 = 1_024;

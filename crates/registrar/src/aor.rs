@@ -102,6 +102,31 @@ pub fn canonical_text(text: &[u8], policy: &Policy, out: &mut Aor) -> Result<(),
     }
 }
 
+/// The address of record of a SIP URI as text, where it is plain to see: a user and a host of letters, digits and a few
+/// signs, and nothing but a port behind them. The URI may still be wrong in other ways. `None` is no verdict: ask
+/// [`canonical_text`].
+#[inline]
+#[must_use]
+pub fn plain<'a>(text: &'a [u8], policy: &Policy) -> Option<&'a [u8]> {
+    if !(policy.use_domain && policy.case_sensitive && policy.realm_prefix.is_empty()) {
+        return None;
+    }
+    let whole = text.strip_prefix(b"sip:")?;
+    let (user, host) = whole.split_at_checked(memchr(b'@', whole)?)?;
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'+');
+    let host = host.get(1..)?;
+    let host_end = memchr(b':', host).unwrap_or(host.len());
+    let (host, port) = host.split_at_checked(host_end)?;
+    let is_host =
+        |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'.' | b'-');
+    let is_ours =
+        !user.is_empty() && user.iter().all(is_plain) && !host.is_empty() && host.iter().all(is_host);
+    let fits = user.len() <= policy.max_username_len && host.len() <= policy.max_domain_len;
+    let whole = whole.get(..user.len() + 1 + host.len())?;
+    let has_port = port.is_empty() || port.len() > 1 && port.iter().skip(1).all(u8::is_ascii_digit);
+    (is_ours && fits && has_port && whole.len() <= policy.max_aor_len).then_some(whole)
+}
+
 fn append_user(user: &[u8], out: &mut Aor) -> Result<(), Reject> {
     if memchr(b'%', user).is_none() {
         out.extend_from_slice(user);
@@ -132,6 +157,39 @@ mod tests {
             expected.map(str::to_owned),
             "{uri}"
         );
+    }
+
+    #[test]
+    fn what_is_plain_to_see_is_what_reading_finds() {
+        let policy = Policy::default();
+        for (uri, is_plain) in [
+            ("sip:alice@example.com", true),
+            ("sip:+49.30_1-2@192.0.2.1:5070", true),
+            ("sip:Alice@Example.com", false),
+            ("sip:%61lice@example.com", false),
+            ("sip:alice:pw@example.com", false),
+            ("sip:alice@example.com;x=y", false),
+            ("sip:alice@example.com:", false),
+            ("sip:alice@[2001:db8::1]", false),
+            ("sip:example.com", false),
+            ("sip:@h", false),
+            ("sip:a@", false),
+            ("sips:alice@example.com", false),
+            ("SIP:alice@example.com", false),
+            ("tel:+4930", false),
+        ] {
+            let found = plain(uri.as_bytes(), &policy);
+            assert_eq!(found.is_some(), is_plain, "{uri}");
+            if let Some(found) = found {
+                let mut read = Aor::new();
+                canonical_text(uri.as_bytes(), &policy, &mut read).unwrap();
+                assert_eq!(found, read.as_slice(), "{uri}");
+            }
+        }
+        let long = format!("sip:{}@h", "u".repeat(65));
+        assert_eq!(plain(long.as_bytes(), &policy), None);
+        let folded = Policy { case_sensitive: false, ..Policy::default() };
+        assert_eq!(plain(b"sip:alice@h", &folded), None);
     }
 
     #[test]

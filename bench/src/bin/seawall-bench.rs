@@ -3,7 +3,9 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use seawall_bench::{Error, cli, compare, echo, mid, phones, pure, push_cost, store, storm};
+use seawall_bench::{
+    Error, cli, compare, connections, echo, mid, phones, pure, push_cost, store, storm, workers,
+};
 
 /// Load generator and comparison with other servers.
 #[derive(Parser)]
@@ -17,6 +19,8 @@ struct Arguments {
 enum Command {
     Load(cli::BenchArgs),
     Compare(compare::CompareArgs),
+    /// Open thousands of TCP connections and see what each takes.
+    Connections(connections::ConnectionsArgs),
     /// Answer every datagram with itself: the yardstick.
     Echo(echo::EchoArgs),
     /// Let a crowd register at a Seawall in front of a Kamailio, and see who is registered there.
@@ -32,6 +36,8 @@ enum Command {
     Store(store::StoreArgs),
     /// Offer a server many times what it can serve, and see what it accepts.
     Storm(storm::StormArgs),
+    /// What a REGISTER costs with several workers, against one.
+    Workers(workers::WorkersArgs),
 }
 
 fn main() -> ExitCode {
@@ -46,6 +52,8 @@ fn main() -> ExitCode {
         Command::Compare(args) => compare::run(&args),
         Command::Store(args) => store::run(&args),
         Command::Storm(args) => storm::cli(&args),
+        Command::Workers(args) => workers::cli(&args),
+        Command::Connections(args) => connections::cli(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

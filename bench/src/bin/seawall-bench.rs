@@ -4,7 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use seawall_bench::{
-    Error, cli, compare, echo, mid, phones, pure, push_cost, refresh_cost, store, store_cost, storm,
+    Error, cli, compare, connections, echo, mid, phones, pure, push_cost, refresh_cost, store, store_cost,
+    storm, workers,
 };
 
 /// Load generator and comparison with other servers.
@@ -19,6 +20,8 @@ struct Arguments {
 enum Command {
     Load(cli::BenchArgs),
     Compare(compare::CompareArgs),
+    /// Open thousands of TCP connections and see what each takes.
+    Connections(connections::ConnectionsArgs),
     /// Answer every datagram with itself: the yardstick.
     Echo(echo::EchoArgs),
     /// Let a crowd register at a Seawall in front of a Kamailio, and see who is registered there.
@@ -36,6 +39,8 @@ enum Command {
     StoreCost(refresh_cost::RefreshCostArgs),
     /// Offer a server many times what it can serve, and see what it accepts.
     Storm(storm::StormArgs),
+    /// What a REGISTER costs with several workers, against one.
+    Workers(workers::WorkersArgs),
 }
 
 fn main() -> ExitCode {
@@ -51,6 +56,8 @@ fn main() -> ExitCode {
         Command::Store(args) => store::run(&args),
         Command::StoreCost(args) => store_cost::cli(&args),
         Command::Storm(args) => storm::cli(&args),
+        Command::Workers(args) => workers::cli(&args),
+        Command::Connections(args) => connections::cli(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -105,3 +105,6 @@ pub const OWNER_WITHIN_MS: u64 = 1_000;
 /// How much longer than the store's patience a transaction waits for an answer that is held, in milliseconds: whoever holds it lets
 /// it go with a tick, and its transaction must not have answered before.
 pub const HELD_TOO_LONG_MS: u64 = 2_000;
+
+/// Open files beside those of TCP connections: sockets for each worker and address, databases, MI, push services.
+pub const FILES_BESIDE_CONNECTIONS: u64 = 1_024;

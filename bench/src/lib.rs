@@ -36,9 +36,11 @@ pub mod phones;
 pub mod process;
 pub mod pure;
 pub mod push_cost;
+pub mod refresh_cost;
 pub mod server;
 pub mod socket;
 pub mod store;
+pub mod store_cost;
 pub mod storm;
 pub mod workers;
 

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use seawall_modules::node::Node;
-use seawall_modules::store::{StoredTable, limits, row};
+use seawall_modules::store::{Spare, StoredTable, limits, row};
 use seawall_net::unix_s;
 use seawall_storage::StorageError;
 use seawall_storage::location::RowChange;
@@ -107,15 +107,16 @@ impl Flusher {
         under_way: &mut Option<UnderWay>,
     ) -> Result<(), StorageError> {
         let most = if is_last { limits::LAST_FLUSH } else { limits::FLUSH };
-        let mut ids = Vec::new();
+        let (mut ids, mut spare) = (Vec::new(), Spare::default());
         for part in 0..table.dirty.parts() {
-            loop {
-                let before = ids.len();
-                table.dirty.take(part, most - before, &mut ids);
-                if ids.len() < most {
-                    break;
+            // Nobody who notes something waits for longer than two sets take to change places.
+            table.dirty.take(part, &mut spare, &mut ids);
+            while ids.len() >= most {
+                let group = ids.split_off(ids.len() - most);
+                if let Err(error) = self.write(table, group, is_last, under_way).await {
+                    table.dirty.put_back(&ids);
+                    return Err(error);
                 }
-                self.write(table, std::mem::take(&mut ids), is_last, under_way).await?;
             }
         }
         self.write(table, ids, is_last, under_way).await
@@ -132,11 +133,10 @@ impl Flusher {
         if ids.is_empty() {
             return Ok(());
         }
+        // One by one: the shard of a binding is locked while that one is copied.
         let changes: Vec<RowChange> = ids.iter().map(|id| self.change(table, *id)).collect();
         if let Err(error) = self.written(table, under_way.take()).await {
-            for id in ids {
-                table.dirty.mark(id);
-            }
+            table.dirty.put_back(&ids);
             return Err(error);
         }
         let backend = Arc::clone(&table.backend);
@@ -154,11 +154,10 @@ impl Flusher {
         let Some(UnderWay { ids, done }) = group else { return Ok(()) };
         let gone = || StorageError::Unknown("the task that wrote has failed".to_owned());
         if let Err(error) = done.await.unwrap_or_else(|_| Err(gone())) {
-            for id in ids {
-                table.dirty.mark(id);
-            }
+            table.dirty.put_back(&ids);
             return Err(error);
         }
+        table.dirty.written(ids.len());
         let figures = &self.node.store.figures;
         figures.commits.fetch_add(1, Ordering::Relaxed);
         figures.rows.fetch_add(ids.len() as u64, Ordering::Relaxed);

@@ -23,7 +23,7 @@ use seawall_modules::usrloc::settings::{StoreSettings, Write};
 use seawall_net::CommandSender;
 use seawall_script::{FlagSpace, Program};
 use seawall_storage::location::{Columns, LocationTable};
-use seawall_storage::{Database, Identifier, Storage, StorageError};
+use seawall_storage::{Database, Identifier, Storage, StorageError, step_back};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
@@ -106,7 +106,8 @@ fn table_of(database: &Database, settings: &StoreSettings, name: &str) -> Result
     Ok(match settings.write {
         _ if settings.is_sql_only => table.shared(),
         Write::Never => table,
-        Write::Through | Write::Back => table.owned(),
+        Write::Through => table.owned(),
+        Write::Back => table.unhurried().owned(),
     })
 }
 
@@ -196,7 +197,12 @@ pub(crate) fn start(
     }
     if node.store.is_back() {
         let flusher = flusher::Flusher { node: Arc::clone(node), work, stop: stopped };
-        let writer = runtime.spawn(flusher.run());
+        // A thread of its own, which has the processor when no worker wants it.
+        let handle = runtime.clone();
+        let writer = runtime.spawn_blocking(move || {
+            step_back();
+            handle.block_on(flusher.run());
+        });
         return Some(Tasks { stop, writer, keepers, node: Arc::clone(node), first });
     }
     let workers = node.workers;

@@ -49,7 +49,11 @@ struct Fake {
     /// While there is none, groups wait.
     permits: Mutex<Option<Arc<Semaphore>>>,
     broken: Mutex<Vec<BrokenRow>>,
+    /// Called with the changes of each group.
+    seen: Mutex<Option<Seen>>,
 }
+
+type Seen = Box<dyn Fn(&[RowChange]) + Send>;
 
 impl Fake {
     fn keep(&self, changes: &[RowChange]) {
@@ -78,6 +82,9 @@ impl Backend for Fake {
     fn apply(&self, changes: Vec<RowChange>) -> Doing<'_, Vec<RowChange>> {
         Box::pin(async move {
             self.groups.fetch_add(1, Ordering::Relaxed);
+            if let Some(seen) = &*self.seen.lock() {
+                seen(&changes);
+            }
             let permits = self.permits.lock().clone();
             if let Some(permits) = permits {
                 permits.acquire().await.unwrap().forget();

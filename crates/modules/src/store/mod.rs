@@ -28,7 +28,7 @@ use parking_lot::RwLock;
 use seawall_location::Domain;
 
 pub use backend::{Backend, Beside, Doing};
-pub use dirty::Dirty;
+pub use dirty::{Dirty, Spare};
 pub use draft::{Draft, Drafted, Limit};
 pub use held::{Held, Holds};
 pub use journal::{Fate, Journal, Operation, Ticket};
@@ -90,6 +90,8 @@ pub struct Store {
     /// What is on its way.
     pub journal: Journal,
     tables: RwLock<Vec<Arc<StoredTable>>>,
+    /// The first of them.
+    first: OnceLock<Arc<StoredTable>>,
     flags: ArcSwap<FlagNames>,
     wake: OnceLock<Wake>,
     added: OnceLock<Added>,
@@ -193,7 +195,18 @@ impl Store {
             beside: OnceLock::new(),
         });
         tables.push(Arc::clone(&table));
+        let _ = self.first.set(Arc::clone(&table));
         table
+    }
+
+    /// Does something with the stored table of a domain, if it has one. A lock is taken only if that is not the first, which
+    /// nearly always is the only one.
+    #[inline]
+    pub fn with_table<R>(&self, domain: &str, act: impl FnOnce(&Arc<StoredTable>) -> R) -> Option<R> {
+        match self.first.get().filter(|first| first.domain.name() == domain) {
+            Some(first) => Some(act(first)),
+            None => self.table(domain).map(|table| act(&table)),
+        }
     }
 
     /// The stored table of a domain.

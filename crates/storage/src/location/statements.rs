@@ -10,6 +10,8 @@ use crate::url::Kind;
 #[derive(Debug)]
 pub(crate) struct Statements {
     pub(crate) table: String,
+    /// Whether nobody waits for what is written.
+    pub(crate) is_unhurried: bool,
     /// What makes it in a SQLite file.
     pub(crate) create: Vec<String>,
     pub(crate) upsert: String,
@@ -53,6 +55,7 @@ impl Statements {
         let select = format!("SELECT {} FROM {table}", list);
         Statements {
             table: table.as_str().to_owned(),
+            is_unhurried: false,
             create: schema::create_location(Kind::Sqlite, table, &columns.names().collect::<Vec<_>>()),
             upsert: format!(
                 "INSERT INTO {table} ({list}) VALUES ({}) ON CONFLICT ({id}) DO UPDATE SET {} WHERE {user} = excluded.{user}",

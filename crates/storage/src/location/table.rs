@@ -38,6 +38,16 @@ impl LocationTable {
         }
     }
 
+    /// The same table, for a server that answers nobody because of what is written (write-back): all others have the
+    /// processor before the thread of a SQLite file's journal.
+    #[must_use]
+    pub fn unhurried(mut self) -> LocationTable {
+        if let Some(statements) = Arc::get_mut(&mut self.statements) {
+            statements.is_unhurried = true;
+        }
+        self
+    }
+
     /// The same table, for a server that has it in memory, so that it must be the only one to write it. On a server of
     /// databases it has to [`take`](LocationTable::take) it before it reads or writes, and can write until another one takes
     /// it. A SQLite file is its process's in any case, and this changes nothing.

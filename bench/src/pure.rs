@@ -8,7 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use seawall_location::{Domain, Location, NameId, Settings};
 use seawall_registrar::methods::Memo;
-use seawall_registrar::{Policy, Save, SaveFlags, Source};
+use seawall_registrar::{Familiar, Policy, Save, SaveFlags, Source};
 use seawall_sip::build::Response;
 use seawall_sip::{Framing, Message, Uri, ViaFix, validate};
 
@@ -84,6 +84,7 @@ struct Registrar<'a> {
     policy: Policy,
     flags: SaveFlags,
     allow: Memo,
+    familiar: Familiar,
     socket: NameId,
     now_s: u64,
     headers: Vec<u8>,
@@ -99,6 +100,7 @@ impl<'a> Registrar<'a> {
             policy: Policy::default(),
             flags: SaveFlags::default(),
             allow: Memo::default(),
+            familiar: Familiar::new(1),
             socket,
             now_s,
             headers: Vec::new(),
@@ -128,6 +130,7 @@ impl<'a> Registrar<'a> {
             domain: self.domain,
             source,
             allow: Some(&self.allow),
+            familiar: Some(&self.familiar),
         };
         self.headers.clear();
         self.reply.clear();

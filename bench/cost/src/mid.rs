@@ -9,7 +9,7 @@ use seawall_registrar::methods::Memo;
 use seawall_registrar::mid::{
     Decision, Main, Mid, Mode, Pending, Place, Request as MidRequest, Settings, Upstream,
 };
-use seawall_registrar::{Added, Policy, SaveFlags, Source};
+use seawall_registrar::{Added, Familiar, Policy, SaveFlags, Source};
 use seawall_sip::build::Response;
 use seawall_sip::{Edits, Framing, Message, Name, Uri, ViaFix, validate};
 use seawall_transaction::proxy::forward::{Forward, MaxForwards, ViaLine};
@@ -71,6 +71,7 @@ struct Front<'a> {
     settings: Settings,
     flags: SaveFlags,
     allow: Memo,
+    familiar: Familiar,
     socket: NameId,
     keys: Keys,
     layer: Layer<(), Peer>,
@@ -94,6 +95,7 @@ impl<'a> Front<'a> {
             settings: Settings { mode, ..Settings::default() },
             flags: SaveFlags::default(),
             allow: Memo::default(),
+            familiar: Familiar::new(1),
             socket: domain.names().intern(b"udp:127.0.0.1:5060").unwrap_or(NameId::NONE),
             layer: Layer::new(0, keys, Timers::default()),
             keys,
@@ -183,6 +185,7 @@ impl<'a> Front<'a> {
             authenticated: false,
             holds_back: &|| false,
             allow: Some(&self.allow),
+            familiar: Some(&self.familiar),
         };
         let decision = self.mid().request(&request, &mut lines, &mut ());
         self.lines = lines;

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use seawall_location::{Domain, Location, NameId, Settings};
 use seawall_registrar::methods::Memo;
-use seawall_registrar::{Added, Policy, Save, SaveFlags, Source};
+use seawall_registrar::{Added, Familiar, Policy, Save, SaveFlags, Source};
 use seawall_sip::build::Response;
 use seawall_sip::{Framing, Message, Uri, ViaFix, validate};
 
@@ -65,6 +65,7 @@ pub(crate) struct Registrar<'a> {
     policy: Policy,
     flags: SaveFlags,
     allow: Memo,
+    familiar: Familiar,
     socket: NameId,
     message: Message,
     headers: Vec<u8>,
@@ -78,6 +79,7 @@ impl<'a> Registrar<'a> {
             policy: Policy::default(),
             flags: SaveFlags::default(),
             allow: Memo::default(),
+            familiar: Familiar::new(1),
             socket: domain.names().intern(b"udp:127.0.0.1:5060").unwrap_or(NameId::NONE),
             message: Message::empty(),
             headers: Vec::new(),
@@ -117,6 +119,7 @@ impl<'a> Registrar<'a> {
             domain: self.domain,
             source,
             allow: Some(&self.allow),
+            familiar: Some(&self.familiar),
         };
         self.headers.clear();
         self.reply.clear();

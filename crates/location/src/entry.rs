@@ -1,5 +1,7 @@
 //! One address of record under its lock: read it, match against it, change it.
 
+use std::num::NonZeroU64;
+
 use parking_lot::MutexGuard;
 
 use crate::binding::{Binding, Numbers, TooLong};
@@ -168,6 +170,40 @@ impl<'d> Entry<'d> {
             self.tell(sink, Change::ContactUpdate(Binding { keys, aor_keys: self.keys(), ..*binding }));
         }
         Ok(())
+    }
+
+    /// The position and the numbers, but for the count of unanswered pings, of the binding that bears this mark, expired or
+    /// not.
+    #[inline]
+    pub fn marked(&self, mark: NonZeroU64) -> Option<(usize, Numbers)> {
+        self.record()?.marked(mark.get())
+    }
+
+    /// Marks the binding at `position`: what the mark means is the caller's affair. It is gone as soon as the binding is
+    /// changed in any way but by [`renew`](Entry::renew), or leaves this memory.
+    #[inline]
+    pub fn mark(&mut self, position: usize, mark: NonZeroU64) {
+        if let Some(record) = self.record_mut() {
+            record.set_mark(position, mark.get());
+        }
+    }
+
+    /// A refresh of the binding at `position` that changes nothing about it but its end, the time of its last REGISTER,
+    /// which is the second for which the entry was locked, and its CSeq. It counts as answering.
+    #[inline]
+    pub fn renew(&mut self, position: usize, expires_s: u32, cseq: u32, sink: &mut dyn Sink) {
+        let is_told = sink.listens_to_updates();
+        if is_told {
+            self.before(sink);
+        }
+        let now_s = clamp_s(self.now_s);
+        if let Some(record) = self.record_mut() {
+            record.renew(position, (expires_s, now_s), cseq);
+        }
+        self.arm();
+        if is_told && let Some(binding) = self.binding(position) {
+            self.tell(sink, Change::ContactUpdate(binding));
+        }
     }
 
     /// Writes new numbers into the binding at `position`.

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //! armed_s u32 | count u16 | aor_len u16 | aor … | (keys_len u16 | keys …) | binding | binding | …
-//! binding = size u24, unanswered u8, the fixed numbers, the lengths (HEAD_LEN bytes in all), then the byte strings
-//!           and, where the length of `attr` says so, the number of the ownership tag and a key/value store
+//! binding = size u24, unanswered u8, the fixed numbers, the mark, the lengths (HEAD_LEN bytes in all), then the byte
+//!           strings and, where the length of `attr` says so, the number of the ownership tag and a key/value store
 //! ```
 //!
 //! The key/value store of the address of record is there where `aor_len` says so.
@@ -15,7 +15,7 @@ use crate::binding::{Binding, Numbers, PERMANENT};
 use crate::names::{NameId, Names};
 
 const AOR_AT: usize = 8;
-const HEAD_LEN: usize = 60;
+const HEAD_LEN: usize = 68;
 
 /// Set in the length of `attr`, which is at most 4096, when the number of an ownership tag follows the byte strings: few
 /// bindings have one, and the others pay nothing for it.
@@ -186,12 +186,49 @@ impl Record {
         }
     }
 
+    /// Where the binding is that bears this mark, which is not 0, and its numbers.
+    #[inline]
+    pub(crate) fn marked(&self, mark: u64) -> Option<(usize, Numbers)> {
+        let is_marked = |packed: &&[u8]| mark_of(packed) == Some(mark);
+        let (position, packed) = self.packed().enumerate().find(|(_, packed)| is_marked(packed))?;
+        let numbers = Reader(packed.get(4..)?).numbers()?;
+        Some((position, numbers))
+    }
+
+    /// Marks the binding at `position`.
+    pub(crate) fn set_mark(&mut self, position: usize, mark: u64) {
+        if let Some((start, _)) = self.locate(position) {
+            write_at(&mut self.0, start + MARK_AT, &mark.to_le_bytes());
+        }
+    }
+
+    /// Writes a new end, time and CSeq into the binding at `position`, which answers; its mark stays.
+    #[inline]
+    pub(crate) fn renew(&mut self, position: usize, (expires_s, now_s): (u32, u32), cseq: u32) {
+        let Some((start, _)) = self.locate(position) else { return };
+        let Some(head) = self.0.get_mut(start..).and_then(<[u8]>::first_chunk_mut::<16>) else { return };
+        let [_, _, _, unanswered, numbers @ ..] = head;
+        *unanswered = 0;
+        let ([expires, modified, last], _) = numbers.as_chunks_mut::<4>() else { return };
+        *expires = expires_s.to_le_bytes();
+        *modified = now_s.to_le_bytes();
+        *last = cseq.to_le_bytes();
+    }
+
     /// Counts one more unanswered ping of the binding at `position`.
     pub(crate) fn count_ping(&mut self, position: usize) {
         if let Some((start, _)) = self.locate(position)
             && let Some(count) = self.0.get_mut(start + UNANSWERED_AT)
         {
             *count = count.saturating_add(1);
+        }
+    }
+
+    /// The binding at `position` has answered a ping after so many microseconds. Its mark stays.
+    pub(crate) fn set_answered(&mut self, position: usize, latency_us: u32) {
+        if let Some((start, _)) = self.locate(position) {
+            write_at(&mut self.0, start + UNANSWERED_AT, &[0]);
+            write_at(&mut self.0, start + LATENCY_AT, &latency_us.to_le_bytes());
         }
     }
 
@@ -318,7 +355,7 @@ fn packed_len(binding: &Binding<'_>, agent: &Agent<'_>) -> usize {
 fn pack(bytes: &mut Vec<u8>, binding: &Binding<'_>, agent: &Agent<'_>) {
     let start = bytes.len();
     bytes.extend_from_slice(&(packed_len(binding, agent) as u32).to_le_bytes());
-    bytes.extend_from_slice(&[0; NUMBERS_LEN]);
+    bytes.extend_from_slice(&[0; NUMBERS_LEN + MARK_LEN]);
     write_numbers(bytes, start, &binding.numbers);
     let has_tag = binding.ownership_tag != NameId::NONE;
     let has_keys = !binding.keys.is_empty();
@@ -355,6 +392,7 @@ fn unpack<'a>(packed: &'a [u8], names: &'a Names, aor_keys: &'a [u8]) -> Option<
     let mut head = Reader(head);
     let [.., unanswered] = head.array::<4>()?;
     let numbers = Numbers { unanswered, ..head.numbers()? };
+    head.take(MARK_LEN)?;
     let agent = NameId(head.u16()?);
     let (contact, path, attr) = (head.u16()?, head.u16()?, head.u16()?);
     let (callid, received, instance, inline) = (head.u8()?, head.u8()?, head.u8()?, head.u8()?);
@@ -387,6 +425,10 @@ fn unpack<'a>(packed: &'a [u8], names: &'a Names, aor_keys: &'a [u8]) -> Option<
 
 const NUMBERS_LEN: usize = 44;
 
+/// The mark of a binding ([`crate::Entry::mark`]) stands behind its numbers.
+const MARK_AT: usize = 4 + NUMBERS_LEN;
+const MARK_LEN: usize = 8;
+
 /// The largest size of a binding, which leaves the highest byte of the word to the count of unanswered pings. The
 /// limits of the parts add up to less than a hundredth of it.
 const MAX_SIZE: u32 = 0x00ff_ffff;
@@ -394,12 +436,21 @@ const MAX_SIZE: u32 = 0x00ff_ffff;
 /// Where the count of unanswered pings stands in a binding.
 const UNANSWERED_AT: usize = 3;
 
+/// Where the latency stands: it is the eighth of the numbers.
+const LATENCY_AT: usize = 4 + 7 * 4;
+
 fn expires_s_of(packed: &[u8]) -> Option<u32> {
     Reader(packed.get(4..)?).u32()
 }
 
+#[inline]
+fn mark_of(packed: &[u8]) -> Option<u64> {
+    Reader(packed.get(MARK_AT..)?).array().map(u64::from_le_bytes)
+}
+
+/// Writes the numbers of a binding, which has no mark any more then.
 fn write_numbers(bytes: &mut [u8], binding_start: usize, numbers: &Numbers) {
-    let mut packed = [0; NUMBERS_LEN];
+    let mut packed = [0; NUMBERS_LEN + MARK_LEN];
     let words = [
         numbers.expires_s,
         numbers.last_modified_s,

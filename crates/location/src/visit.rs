@@ -4,7 +4,7 @@
 //! inserted behind the walk is met in its next round, and a table that has moved its records is walked again from its start, so
 //! that nothing is left out.
 
-use crate::binding::{Binding, Numbers};
+use crate::binding::Binding;
 use crate::change::{Removal, Sink};
 use crate::domain::{Domain, Shard};
 use crate::identity::AorHash;
@@ -132,9 +132,8 @@ impl Domain {
             return false;
         };
         let latency_us = seen(view.aor(), &binding).unwrap_or(binding.numbers.latency_us);
-        let numbers = Numbers { unanswered: 0, latency_us, ..binding.numbers };
-        if numbers != binding.numbers {
-            record.set_numbers(position, &numbers);
+        if (0, latency_us) != (binding.numbers.unanswered, binding.numbers.latency_us) {
+            record.set_answered(position, latency_us);
         }
         true
     }

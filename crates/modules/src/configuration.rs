@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI8, Ordering};
 
-use seawall_registrar::{Policy, Push};
+use seawall_registrar::{Familiar, Policy, Push};
 use seawall_script::{Program, RouteId, RouteKind, VariableId, level};
 use seawall_transaction::Timers;
 
@@ -103,6 +103,8 @@ pub struct Settings {
 pub struct RegistrarSettings {
     /// What the pure part needs.
     pub policy: Policy,
+    /// Tells refreshes that say nothing new. What was stored under another configuration is new to it.
+    pub familiar: Familiar,
     /// `received_avp`.
     pub received: Option<VariableId>,
     /// The Service-Route line of a 200, empty for none (`service_route`).

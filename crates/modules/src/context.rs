@@ -432,8 +432,8 @@ impl Context {
     }
 }
 
-/// A start for the random numbers of a context.
-fn seed() -> u64 {
+/// A start for the random numbers of a context, or a number that nobody else knows.
+pub(crate) fn seed() -> u64 {
     let mut bytes = [0; 8];
     // Without a system source the numbers are still usable for what they are for.
     let _ = getrandom::fill(&mut bytes);

@@ -336,6 +336,7 @@ fn decide(
                 authenticated,
                 holds_back: &|| front.silence.holds_back(now_ms),
                 allow: Some(&*allow),
+                familiar: Some(&settings.familiar),
             };
             mid.request(&request, headers, sink)
         })

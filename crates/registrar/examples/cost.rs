@@ -91,8 +91,15 @@ impl Server<'_> {
             unproven: Some(seawall_registrar::Added { needed: 0, optional: 70 }),
         };
         let flags = SaveFlags::default();
-        let save =
-            Save { now_s, policy: &self.policy, flags: &flags, domain: self.domain, source, allow: None };
+        let save = Save {
+            now_s,
+            policy: &self.policy,
+            flags: &flags,
+            domain: self.domain,
+            source,
+            allow: None,
+            familiar: None,
+        };
         self.reply.clear();
         black_box(save.handle(&self.message, None, &mut self.reply, &mut ()));
     }

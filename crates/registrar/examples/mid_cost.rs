@@ -99,6 +99,7 @@ impl Server<'_> {
             domain: self.plain,
             source: source(),
             allow: None,
+            familiar: None,
         };
         self.reply.clear();
         black_box(save.handle(&self.message, None, &mut self.reply, &mut ()));
@@ -167,6 +168,7 @@ impl Server<'_> {
             authenticated: false,
             holds_back: &|| false,
             allow: None,
+            familiar: None,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use memchr::memchr;
 use seawall_sip::Uri;
-use seawall_sip::uri::escape;
+use seawall_sip::uri::{Plain, escape};
 use smallvec::SmallVec;
 
 use crate::policy::Policy;
@@ -28,9 +28,7 @@ pub fn canonical(uri: &Uri<'_>, policy: &Policy, out: &mut Aor) -> Result<(), Re
             || uri.host.len() > policy.max_domain_len
             || whole.len() > policy.max_aor_len;
         out.extend_from_slice(whole);
-        if let Some(host) = out.get_mut(user.len()..) {
-            host.make_ascii_lowercase();
-        }
+        lower_host(out, user.len());
         return if is_long { Err(Reject::AorTooLong) } else { Ok(()) };
     }
     append_user(user, out)?;
@@ -55,12 +53,24 @@ pub fn canonical(uri: &Uri<'_>, policy: &Policy, out: &mut Aor) -> Result<(), Re
     if out.len() > policy.max_aor_len { Err(Reject::AorTooLong) } else { Ok(()) }
 }
 
+/// Whether user and host are taken as they are, but for the case of the host.
+#[inline]
+fn takes_as_it_is(policy: &Policy) -> bool {
+    policy.use_domain && policy.case_sensitive && policy.realm_prefix.is_empty()
+}
+
+#[inline]
+fn lower_host(aor: &mut Aor, user_len: usize) {
+    if let Some(host) = aor.get_mut(user_len..) {
+        host.make_ascii_lowercase();
+    }
+}
+
 /// What is the address of record but for the case of its host: user and host where they stand side by side, have no
 /// escapes and are taken as they are, which is nearly always. `None` is no verdict.
 #[inline]
 fn user_at_host<'a>(uri: &Uri<'a>, user: &[u8], policy: &Policy) -> Option<&'a [u8]> {
-    let usual = policy.use_domain && policy.case_sensitive && policy.realm_prefix.is_empty();
-    if !usual || uri.password.is_some() {
+    if !takes_as_it_is(policy) || uri.password.is_some() {
         return None;
     }
     let start = uri.scheme_name.len() + 1;
@@ -73,6 +83,18 @@ fn user_at_host<'a>(uri: &Uri<'a>, user: &[u8], policy: &Policy) -> Option<&'a [
 /// # Errors
 /// As [`canonical`].
 pub fn canonical_text(text: &[u8], policy: &Policy, out: &mut Aor) -> Result<(), Reject> {
+    if takes_as_it_is(policy)
+        && let Some(plain) = Plain::read(text)
+        && !plain.user.is_empty()
+        && plain.user.len() <= policy.max_username_len
+        && plain.host.len() <= policy.max_domain_len
+        && plain.whole.len() <= policy.max_aor_len
+    {
+        out.clear();
+        out.extend_from_slice(plain.whole);
+        lower_host(out, plain.user.len());
+        return Ok(());
+    }
     match Uri::parse(text) {
         Ok(uri) => canonical(&uri, policy, out),
         Err(seawall_sip::uri::UriError::Escape) => Err(Reject::Unescape),

@@ -9,6 +9,7 @@
 
 pub mod aor;
 
+mod familiar;
 mod flags;
 pub mod gruu;
 pub mod limits;
@@ -29,6 +30,7 @@ mod save;
 mod upstream;
 
 pub use aor::Aor;
+pub use familiar::Familiar;
 pub use flags::{FlagError, LookupFlags, PathMode, SaveFlags, UserAgentFilter};
 pub use gruu::Gruu;
 pub use lookup::{Found, Lookup, Sleeper, Target, Targets, UserAgentTest};

@@ -111,7 +111,7 @@ pub enum MinExpiresMode {
 }
 
 /// How contacts are matched with bindings: [`Matching`], owned.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub enum MatchingMode {
     /// By Contact URI.
     #[default]

@@ -115,6 +115,7 @@ impl Reading {
             methods,
             is_granted: false,
             place,
+            fingerprint: None,
         }
     }
 }

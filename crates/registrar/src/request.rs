@@ -7,6 +7,7 @@ use seawall_sip::{Message, Name, ascii, cseq, list, validate};
 use smallvec::SmallVec;
 
 use crate::aor::{self, Aor};
+use crate::familiar::Fingerprint;
 use crate::flags::{PathMode, SaveFlags};
 use crate::limits::{
     MAX_CALLID_LEN, MAX_CONTACTS_PER_REQUEST, MAX_INSTANCE_LEN, MAX_RECEIVED_LEN, MAX_USER_AGENT_LEN,
@@ -90,6 +91,8 @@ pub struct Register<'m> {
     pub is_granted: bool,
     /// Where the address of record is in the table that it was read for.
     pub(crate) place: Option<Place>,
+    /// What the request says, in brief, where it is a refresh that may say nothing new.
+    pub(crate) fingerprint: Option<Fingerprint>,
 }
 
 /// Whose bindings a REGISTER is about.
@@ -106,6 +109,77 @@ impl<'a> Whose<'a> {
     fn of(aor: Option<&'a [u8]>) -> Whose<'a> {
         aor.map_or(Whose::To, Whose::Given)
     }
+
+    /// Writes the address of record into an empty `out`.
+    #[inline]
+    fn name(&self, message: &Message, policy: &Policy, out: &mut Aor) -> Result<(), Reject> {
+        match self {
+            Whose::To => {
+                let to = name_addr::address(message, Name::To).map_err(|_| Reject::AorParse)?;
+                aor::canonical_text(to.uri, policy, out)
+            }
+            Whose::Given(uri) => aor::canonical_text(uri, policy, out),
+            Whose::Known(aor, _) => {
+                out.extend_from_slice(aor);
+                Ok(())
+            }
+        }
+    }
+}
+
+/// A REGISTER of which is known whose bindings it is about, where they are, and in brief what it says.
+pub(crate) struct Begun<'m> {
+    pub(crate) callid: &'m [u8],
+    pub(crate) cseq: u32,
+    pub(crate) place: Place,
+    pub(crate) fingerprint: Option<Fingerprint>,
+}
+
+impl<'m> Begun<'m> {
+    /// Begins to read a REGISTER. The address of record is written into an empty `name`; memory is asked for what stands at
+    /// its place.
+    ///
+    /// # Errors
+    /// The first fault, in the order: message, To, Call-ID, CSeq, Require, address of record.
+    #[inline]
+    pub(crate) fn read(
+        message: &'m Message,
+        aor: Option<&[u8]>,
+        save: &Save<'_>,
+        name: &mut Aor,
+    ) -> Result<Begun<'m>, Reject> {
+        let (callid, cseq) = checked(message, save.policy, false)?;
+        Whose::of(aor).name(message, save.policy, name)?;
+        let place = save.domain.place(name);
+        save.domain.expect(place);
+        let fingerprint = save.familiar.and_then(|familiar| familiar.of(save, message));
+        save.domain.expect_record(place);
+        Ok(Begun { callid, cseq, place, fingerprint })
+    }
+}
+
+/// Call-ID and the number of CSeq of a REGISTER in which nothing is wrong so far.
+#[inline]
+fn checked<'m>(message: &'m Message, policy: &Policy, is_granted: bool) -> Result<(&'m [u8], u32), Reject> {
+    if message.flaw().is_some() {
+        return Err(Reject::MessageParse);
+    }
+    if message.value(Name::To).is_none() {
+        return Err(Reject::NoTo);
+    }
+    let callid = message.value(Name::CallId).filter(|id| !id.is_empty()).ok_or(Reject::NoCallId)?;
+    if callid.len() > MAX_CALLID_LEN {
+        return Err(Reject::CallIdTooLong);
+    }
+    if message.value(Name::CSeq).is_none() {
+        return Err(Reject::NoCSeq);
+    }
+    let cseq = CSeq::of(message).map_err(|_| Reject::InvalidCSeq)?;
+    let requires = !is_granted && message.value(Name::Require).is_some();
+    if requires && validate::unsupported(message, Name::Require, supported(policy)).next().is_some() {
+        return Err(Reject::RequireUnsupported);
+    }
+    Ok((callid, cseq.number))
 }
 
 impl<'m> Register<'m> {
@@ -119,17 +193,24 @@ impl<'m> Register<'m> {
         policy: &Policy,
         flags: &SaveFlags,
     ) -> Result<Register<'m>, Reject> {
-        Register::read_as(message, Whose::of(aor), policy, flags, false, None)
+        Register::read_as(message, Whose::of(aor), policy, flags, false)
     }
 
-    /// As [`Register::read`], for a table that will be asked next: memory is asked for what stands there meanwhile.
+    /// Reads the rest of a REGISTER that was begun with this address of record.
     #[inline]
-    pub(crate) fn read_for(
+    pub(crate) fn go_on(
         message: &'m Message,
-        aor: Option<&[u8]>,
+        aor: Aor,
+        begun: &Begun<'m>,
         save: &Save<'_>,
     ) -> Result<Register<'m>, Reject> {
-        Register::read_as(message, Whose::of(aor), save.policy, save.flags, false, Some(save))
+        let mut register = Register::bare(message, begun.callid, begun.cseq, save.policy);
+        register.aor = aor;
+        register.place = Some(begun.place);
+        register.fingerprint = begun.fingerprint;
+        register.methods = methods::allowed(message, save.allow);
+        register.read_contacts_and_path(save.policy, save.flags)?;
+        Ok(register)
     }
 
     /// Reads a REGISTER that another registrar has accepted. What the request insists on was for that one to judge.
@@ -139,7 +220,7 @@ impl<'m> Register<'m> {
         policy: &Policy,
         flags: &SaveFlags,
     ) -> Result<Register<'m>, Reject> {
-        Register::read_as(message, Whose::of(aor), policy, flags, true, None)
+        Register::read_as(message, Whose::of(aor), policy, flags, true)
     }
 
     /// Reads a REGISTER again. Its address of record and the methods of Allow are what was found when it was read first.
@@ -149,41 +230,41 @@ impl<'m> Register<'m> {
         policy: &Policy,
         flags: &SaveFlags,
     ) -> Result<Register<'m>, Reject> {
-        Register::read_as(message, Whose::Known(aor, methods), policy, flags, false, None)
+        Register::read_as(message, Whose::Known(aor, methods), policy, flags, false)
     }
 
-    #[inline]
     fn read_as(
         message: &'m Message,
         whose: Whose<'_>,
         policy: &Policy,
         flags: &SaveFlags,
         is_granted: bool,
-        save: Option<&Save<'_>>,
     ) -> Result<Register<'m>, Reject> {
-        if message.flaw().is_some() {
-            return Err(Reject::MessageParse);
+        let (callid, cseq) = checked(message, policy, is_granted)?;
+        let mut register = Register::bare(message, callid, cseq, policy);
+        register.is_granted = is_granted;
+        match whose {
+            Whose::Known(aor, methods) => {
+                register.aor.extend_from_slice(aor);
+                register.methods = methods;
+            }
+            Whose::To | Whose::Given(_) => {
+                whose.name(message, policy, &mut register.aor)?;
+                register.methods = methods::allowed(message, None);
+            }
         }
-        if message.value(Name::To).is_none() {
-            return Err(Reject::NoTo);
-        }
-        let callid = message.value(Name::CallId).filter(|id| !id.is_empty()).ok_or(Reject::NoCallId)?;
-        if callid.len() > MAX_CALLID_LEN {
-            return Err(Reject::CallIdTooLong);
-        }
-        if message.value(Name::CSeq).is_none() {
-            return Err(Reject::NoCSeq);
-        }
-        let cseq = CSeq::of(message).map_err(|_| Reject::InvalidCSeq)?;
-        let requires = !is_granted && message.value(Name::Require).is_some();
-        if requires && validate::unsupported(message, Name::Require, supported(policy)).next().is_some() {
-            return Err(Reject::RequireUnsupported);
-        }
-        let mut register = Register {
+        register.read_contacts_and_path(policy, flags)?;
+        Ok(register)
+    }
+
+    /// One that asks for nothing so far.
+    #[inline]
+    fn bare(message: &'m Message, callid: &'m [u8], cseq: u32, policy: &Policy) -> Register<'m> {
+        Register {
             message,
             aor: Aor::new(),
             callid,
-            cseq: cseq.number,
+            cseq,
             wish: Wish::Fetch,
             contacts: SmallVec::new(),
             path: Path::default(),
@@ -193,37 +274,22 @@ impl<'m> Register<'m> {
             flow: None,
             user_agent: user_agent(message),
             methods: 0,
-            is_granted,
+            is_granted: false,
             place: None,
-        };
-        match whose {
-            Whose::To => {
-                let to = name_addr::address(message, Name::To).map_err(|_| Reject::AorParse)?;
-                aor::canonical_text(to.uri, policy, &mut register.aor)?;
-            }
-            Whose::Given(uri) => aor::canonical_text(uri, policy, &mut register.aor)?,
-            Whose::Known(aor, _) => register.aor.extend_from_slice(aor),
+            fingerprint: None,
         }
-        let expected = save.map(|save| (save.domain, save.domain.place(&register.aor)));
-        if let Some((domain, place)) = expected {
-            domain.expect(place);
-            register.place = Some(place);
-        }
-        register.methods = match whose {
-            Whose::Known(_, methods) => methods,
-            Whose::To | Whose::Given(_) => methods::allowed(message, save.and_then(|save| save.allow)),
-        };
-        if let Some((domain, place)) = expected {
-            domain.expect_record(place);
-        }
+    }
+
+    #[inline]
+    fn read_contacts_and_path(&mut self, policy: &Policy, flags: &SaveFlags) -> Result<(), Reject> {
         if flags.path != PathMode::Ignore {
-            register.read_path(flags)?;
+            self.read_path(flags)?;
         }
-        register.read_contacts(policy)?;
-        if let Some(push) = policy.push.as_deref() {
-            push.read(message, &mut register.contacts)?;
+        self.read_contacts(policy)?;
+        match policy.push.as_deref() {
+            Some(push) => push.read(self.message, &mut self.contacts),
+            None => Ok(()),
         }
-        Ok(register)
     }
 
     fn read_path(&mut self, flags: &SaveFlags) -> Result<(), Reject> {

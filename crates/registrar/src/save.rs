@@ -6,6 +6,8 @@ use seawall_location::{Binding, Domain, Entry, Matching, NameId, Numbers, PUSH_F
 use seawall_sip::{Message, Uri, ascii};
 use smallvec::SmallVec;
 
+use crate::aor::Aor;
+use crate::familiar::Familiar;
 use crate::flags::{PathMode, SaveFlags};
 use crate::limits::{LATEST_EXPIRY_S, MAX_ATTR_LEN, MAX_RECEIVED_LEN};
 use crate::methods::Memo;
@@ -15,7 +17,7 @@ use crate::proportion;
 use crate::push::Wakes;
 use crate::reject::Reject;
 use crate::reply::{self, Gruus};
-use crate::request::{Asked, Register, Wish};
+use crate::request::{Asked, Begun, Register, Wish};
 
 /// What is known about a request besides its bytes.
 #[derive(Clone, Copy)]
@@ -69,6 +71,8 @@ pub struct Save<'a> {
     pub source: Source<'a>,
     /// Lists of methods that were read before, if the caller keeps them.
     pub allow: Option<&'a Memo>,
+    /// Tells refreshes that say nothing new. Without it each is served as if it were the first.
+    pub familiar: Option<&'a Familiar>,
 }
 
 /// How a REGISTER ended. `status` and `reason` make the status line of the reply; its header fields (besides those
@@ -102,13 +106,26 @@ impl<'a> Save<'a> {
         reply: &mut Vec<u8>,
         sink: &mut dyn Sink,
     ) -> Outcome {
-        match Register::read_for(message, aor, self) {
-            Ok(mut register) => {
-                self.note_flow(&mut register);
-                self.run(&register, reply, sink)
-            }
-            Err(reject) => self.refuse(message, reject, reply),
+        self.try_handle(message, aor, reply, sink)
+            .unwrap_or_else(|reject| self.refuse(message, reject, reply))
+    }
+
+    #[inline]
+    fn try_handle(
+        &self,
+        message: &Message,
+        aor: Option<&[u8]>,
+        reply: &mut Vec<u8>,
+        sink: &mut dyn Sink,
+    ) -> Result<Outcome, Reject> {
+        let mut name = Aor::new();
+        let begun = Begun::read(message, aor, self, &mut name)?;
+        if let Some(renewed) = self.renew(message, &name, &begun, reply, sink) {
+            return renewed;
         }
+        let mut register = Register::go_on(message, name, &begun, self)?;
+        self.note_flow(&mut register);
+        self.try_run(&register, reply, sink)
     }
 
     /// Serves a REGISTER that was read already.
@@ -167,6 +184,7 @@ impl<'a> Save<'a> {
         sink: &mut dyn Sink,
     ) -> Result<Outcome, Reject> {
         let done = self.apply(register, plan, entry, sink);
+        self.remember(register, plan, entry);
         let is_brief = !register.is_granted && self.write_reply(register, entry, &done.ids, reply)?;
         Ok(Outcome {
             status: 200,
@@ -191,23 +209,42 @@ impl<'a> Save<'a> {
         ids: &[u64],
         reply: &mut Vec<u8>,
     ) -> Result<bool, Reject> {
+        self.bounded(register.message, register.wish, ids, reply, |only, reply| {
+            self.write_fields(register, entry, only, reply);
+        })
+    }
+
+    /// Appends what `write` gives for the bindings that the flags want, or for those of `ids` alone where that would be too
+    /// long for a sender who may be somebody else. Gives whether the rest of the reply has to be brief.
+    ///
+    /// # Errors
+    /// As [`write_reply`](Save::write_reply).
+    #[inline]
+    pub(crate) fn bounded(
+        &self,
+        message: &Message,
+        wish: Wish,
+        ids: &[u64],
+        reply: &mut Vec<u8>,
+        write: impl Fn(Option<&[u64]>, &mut Vec<u8>),
+    ) -> Result<bool, Reject> {
         let start = reply.len();
         let only = self.flags.only_request_contacts.then_some(ids);
-        self.write_fields(register, entry, only, reply);
+        write(only, reply);
         let (Some(added), percent @ 1..) = (self.source.unproven, self.policy.max_reply_percent) else {
             return Ok(false);
         };
-        let exceeds = |len: usize| proportion::exceeds(register.message, len, percent);
+        let exceeds = |len: usize| proportion::exceeds(message, len, percent);
         let len = reply.len() - start + added.needed;
         if !exceeds(len + added.optional) {
             return Ok(false);
         }
         if only.is_none() && exceeds(len) {
             reply.truncate(start);
-            if register.wish == Wish::Fetch {
+            if wish == Wish::Fetch {
                 return Err(Reject::ReplyTooLong);
             }
-            self.write_fields(register, entry, Some(ids), reply);
+            write(Some(ids), reply);
         }
         Ok(true)
     }

@@ -16,12 +16,8 @@ pub(crate) fn line_ends(text: &[u8], mut start: usize, ends: &mut [u32]) -> usiz
     let mut marks = controls_of(text, block) & (u64::MAX << (start % BLOCK));
     loop {
         while marks != 0 {
-            let at = block * BLOCK + marks.trailing_zeros() as usize;
-            marks &= marks - 1;
-            if at < start {
-                // The LF of the line break before.
-                continue;
-            }
+            let bit = marks.trailing_zeros();
+            let at = block * BLOCK + bit as usize;
             let Some(&[cr, lf, next]) = text.get(at..).and_then(<[u8]>::first_chunk) else { return count };
             let is_usual = [cr, lf] == *b"\r\n" && next != b' ' && next != b'\t' && at != start;
             match ends.get_mut(count) {
@@ -30,12 +26,15 @@ pub(crate) fn line_ends(text: &[u8], mut start: usize, ends: &mut [u32]) -> usiz
             }
             count += 1;
             start = at + 2;
+            // Neither this CR nor its LF.
+            marks &= u64::MAX << bit << 2;
         }
         block += 1;
         if block * BLOCK >= text.len() {
             return count;
         }
-        marks = controls_of(text, block);
+        // The LF of the last line may be the first byte.
+        marks = controls_of(text, block) & !u64::from(start > block * BLOCK);
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
     list,
     message::{BadRequest, Message},
     name::Name,
-    uri::{Scheme, Uri},
+    uri::{Plain, Scheme, Uri},
 };
 
 /// Why a request is refused, and the answer. The answer can be sent if the request has a Via; without one nobody
@@ -63,7 +63,8 @@ pub fn request(message: &Message) -> Result<(), Objection> {
         return Err(Objection::bad_request(flaw_text(flaw)));
     }
     headers(message)?;
-    request_uri(message.request_uri())
+    let uri = message.request_uri();
+    if Plain::read(uri).is_some() { Ok(()) } else { request_uri(uri) }
 }
 
 #[inline]
@@ -131,6 +132,7 @@ fn objection_to_headers(message: &Message) -> Result<(), Objection> {
     Ok(())
 }
 
+#[inline(never)]
 fn request_uri(bytes: &[u8]) -> Result<(), Objection> {
     match Uri::parse(bytes) {
         Ok(uri) if uri.scheme == Scheme::Other => Err(Objection {

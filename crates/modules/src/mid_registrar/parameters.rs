@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use seawall_location::Order;
 use seawall_registrar::mid::{self, Insertion, Mode, OnReject, Trust, UpstreamDown};
-use seawall_registrar::{Gruu, MatchingMode, MinExpiresMode, Policy};
+use seawall_registrar::{Familiar, Gruu, MatchingMode, MinExpiresMode, Policy};
 use seawall_script::{Diagnostics, FlagSpace, Parameter, ParameterKind, Program, Setup, Value, VariableId};
 
 use crate::context::Context;
@@ -291,6 +291,8 @@ pub fn advise(setup: &Setup<'_>, diagnostics: &mut Diagnostics) {
 pub struct MidSettings {
     /// What it shares with a registrar.
     pub policy: Policy,
+    /// Tells refreshes that say nothing new. What was stored under another configuration is new to it.
+    pub familiar: Familiar,
     /// What it has besides.
     pub mid: mid::Settings,
     /// `received_avp`.
@@ -427,6 +429,7 @@ impl MidSettings {
         };
         Some(Arc::new(MidSettings {
             policy: policy(program),
+            familiar: Familiar::new(crate::context::seed()),
             mid: settings,
             received: parameters.variable(MODULE, "received_avp"),
             extra: parameters.variable(MODULE, "extra_contact_params_avp"),

@@ -69,6 +69,7 @@ pub fn save(
             unproven: None,
         },
         allow: None,
+        familiar: None,
     };
     let listens = configuration.routes.location_events;
     let mut sink = Gather::new(&node, listens, &mut context.events);

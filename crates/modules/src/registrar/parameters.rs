@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use seawall_location::Order;
-use seawall_registrar::{Gruu, MatchingMode, MinExpiresMode, Policy};
+use seawall_registrar::{Familiar, Gruu, MatchingMode, MinExpiresMode, Policy};
 use seawall_script::{
     Diagnostics, FlagSpace, ModuleParameters, Parameter, ParameterKind, Program, Setup, Value,
 };
@@ -372,6 +372,7 @@ impl RegistrarSettings {
         if !program.is_loaded("registrar") {
             return Self {
                 policy: Policy::default(),
+                familiar: Familiar::new(0),
                 received: None,
                 service_route: Vec::new(),
                 attribute: None,
@@ -423,6 +424,7 @@ impl RegistrarSettings {
         };
         Self {
             policy,
+            familiar: Familiar::new(crate::context::seed()),
             received: parameters.variable("registrar", "received_avp"),
             service_route: service_route(&text("service_route")),
             attribute: parameters.variable("registrar", "attr_avp"),

@@ -210,6 +210,7 @@ fn run(context: &mut Context, asked: Asked<'_>, headers: &mut Vec<u8>) -> (Outco
             unproven,
         },
         allow: Some(&context.allow),
+        familiar: Some(&settings.familiar),
     };
     let listens = configuration.routes.location_events;
     let mut sink = Gather::new(&node, listens, &mut context.events);

@@ -139,7 +139,12 @@ impl Mid<'_> {
 
     /// Whether the sender may be answered here for a binding that was accepted from the flow `known`.
     pub(super) fn is_trusted(&self, view: &View<'_, '_, '_>, known: Option<u64>) -> bool {
-        self.settings.trust == Trust::Any || view.who.authenticated || known == Some(view.who.flow)
+        self.trusts(view.who, known)
+    }
+
+    /// As [`is_trusted`](Mid::is_trusted).
+    pub(super) fn trusts(&self, who: Who, known: Option<u64>) -> bool {
+        self.settings.trust == Trust::Any || who.authenticated || known == Some(who.flow)
     }
 
     fn ends_in_time(&self, bound: Bound, limit_s: u32, sure_s: u32, step: &mut Step<'_, '_>) -> bool {

@@ -32,6 +32,7 @@ mod lookup;
 mod passed;
 mod pending;
 mod registration;
+mod repeated;
 mod request;
 mod settings;
 mod show;
@@ -52,6 +53,7 @@ pub use self::settings::{Insertion, Mode, OnReject, Settings, Trust, UpstreamDow
 pub use self::show::Shown;
 pub use self::upstream::{Main, Upstream};
 
+use crate::familiar::Familiar;
 use crate::flags::SaveFlags;
 use crate::methods::Memo;
 use crate::policy::Policy;
@@ -96,6 +98,8 @@ pub struct Request<'a> {
     pub holds_back: &'a dyn Fn() -> bool,
     /// Lists of methods that were read before, if the caller keeps them.
     pub allow: Option<&'a Memo>,
+    /// Tells refreshes that say nothing new, if the caller has it.
+    pub familiar: Option<&'a Familiar>,
 }
 
 impl<'a> Mid<'a> {
@@ -103,7 +107,15 @@ impl<'a> Mid<'a> {
     where
         'a: 'b,
     {
-        Save { now_s: self.now_s, policy: self.policy, flags, domain: self.domain, source, allow: None }
+        Save {
+            now_s: self.now_s,
+            policy: self.policy,
+            flags,
+            domain: self.domain,
+            source,
+            allow: None,
+            familiar: None,
+        }
     }
 
     /// The present second in 32 bits.

@@ -12,11 +12,12 @@ use super::pending::{Form, KeptSource, Pending, Sent};
 use super::settings::{Mode, UpstreamDown};
 use super::upstream::{Shard, Touch};
 use super::{Mid, Request};
+use crate::aor::Aor;
 use crate::plan::{Fate, Plan, Step};
 use crate::policy::MatchingMode;
 use crate::reading::Reading;
 use crate::reject::Reject;
-use crate::request::{Register, Wish};
+use crate::request::{Begun, Register, Wish};
 use crate::save::{Added, Outcome, Save, Source};
 
 /// What becomes of a REGISTER.
@@ -41,10 +42,20 @@ impl Mid<'_> {
     /// Serves a REGISTER as far as that is possible without the main registrar. Header fields of the reply are appended
     /// to `reply`; `sink` is told of changes.
     pub fn request(&self, request: &Request<'_>, reply: &mut Vec<u8>, sink: &mut dyn Sink) -> Decision {
-        let save = Save { allow: request.allow, ..self.save(request.flags, request.source) };
+        let Request { allow, familiar, .. } = *request;
+        let save = Save { allow, familiar, ..self.save(request.flags, request.source) };
         let flow = self.upstream.flow(request.source.peer);
         let who = Who { flow, authenticated: request.authenticated };
-        let read = Register::read_for(request.message, request.aor, &save);
+        let mut name = Aor::new();
+        let begun = match Begun::read(request.message, request.aor, &save, &mut name) {
+            Ok(begun) => begun,
+            Err(reject) => return Decision::Answered(save.refuse(request.message, reject, reply)),
+        };
+        if let Some(renewed) = self.absorb_repeated((&save, request), &name, &begun, who, reply, sink) {
+            let outcome = renewed.unwrap_or_else(|reject| save.refuse(request.message, reject, reply));
+            return Decision::Answered(outcome);
+        }
+        let read = Register::go_on(request.message, name, &begun, &save);
         let served = read.and_then(|mut register| {
             save.note_flow(&mut register);
             let outgoing_s = request.outgoing_expires_s;
@@ -53,6 +64,8 @@ impl Mid<'_> {
                 && matches!(verdict, Verdict::Forward(..))
                 && (request.holds_back)()
             {
+                // What is granted then is no pattern for later.
+                register.fingerprint = None;
                 verdict = self.serve(&save, &register, who, Bound::Outage, outgoing_s, reply, sink)?;
             }
             Ok(match verdict {

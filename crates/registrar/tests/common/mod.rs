@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use seawall_location::{Change, Domain, Location, Settings, Sink};
 use seawall_registrar::{
-    Added, Aor, Found, Lookup, LookupFlags, Outcome, Policy, Save, SaveFlags, Source, Targets, UserAgentTest,
-    aor, write_q,
+    Added, Aor, Familiar, Found, Lookup, LookupFlags, Outcome, Policy, Save, SaveFlags, Source, Targets,
+    UserAgentTest, aor, write_q,
 };
 use seawall_sip::{Message, Method, Uri};
 
@@ -26,6 +26,8 @@ pub struct Registrar {
     pub random: u64,
     /// What else is in a reply, for a sender who has not proven who he is.
     pub unproven: Option<Added>,
+    /// Tells refreshes that say nothing new; as in a server unless a test takes it away.
+    pub familiar: Option<Familiar>,
     pub log: Log,
 }
 
@@ -70,6 +72,7 @@ impl Registrar {
             flags: 0,
             random: 0,
             unproven: None,
+            familiar: Some(Familiar::new(7)),
             log,
         }
     }
@@ -98,6 +101,7 @@ impl Registrar {
             domain: &self.domain,
             source,
             allow: None,
+            familiar: self.familiar.as_ref(),
         };
         let mut reply = Vec::new();
         let outcome = save.handle(message, aor.map(str::as_bytes), &mut reply, &mut self.log);
@@ -128,6 +132,7 @@ impl Registrar {
             domain: &self.domain,
             source,
             allow: None,
+            familiar: self.familiar.as_ref(),
         };
         save.cache(message, None, &sent, reply, &mut self.log)
     }

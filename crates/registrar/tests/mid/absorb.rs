@@ -74,6 +74,52 @@ fn forwards_are_spread_over_time_by_early_refreshes() {
 }
 
 #[test]
+fn a_refresh_that_says_the_same_again_changes_nothing_but_times() {
+    for mode in [Mode::Contact, Mode::Aor] {
+        let mut front = Front::new(mode);
+        front.register(ALICE);
+        for number in 2..6 {
+            front.wait(30);
+            assert_eq!(front.send(&cseq(number, ALICE)), "200 | Contact: <sip:a@10.0.0.1>;expires=60");
+            assert_eq!(front.bindings(), ["sip:a@10.0.0.1 60"]);
+        }
+        // One that is not newer is no refresh.
+        front.wait(30);
+        assert!(front.send(&cseq(5, ALICE)).starts_with("400"));
+        assert_eq!(front.bindings(), ["sip:a@10.0.0.1 30"]);
+        // What it asks for now is not what it asked for.
+        assert!(front.send(&cseq(7, "Contact: <sip:a@10.0.0.1>;expires=61")).starts_with("200"));
+        assert_eq!(front.bindings(), ["sip:a@10.0.0.1 61"]);
+    }
+}
+
+#[test]
+fn what_an_outage_has_shortened_is_no_pattern_for_later() {
+    let mut front = Front::new(Mode::Contact);
+    front.settings.outgoing_expires_s = 600;
+    front.settings.upstream_down = UpstreamDown::Absorb;
+    front.register(ALICE);
+    front.holds_back = true;
+    front.wait(50);
+    let mut number = 2;
+    let mut answer = String::new();
+    // Until the main registrar's deadline comes nearer than a minute.
+    for _ in 0..60 {
+        answer = front.send(&cseq(number, ALICE));
+        if answer != "200 | Contact: <sip:a@10.0.0.1>;expires=60" {
+            break;
+        }
+        number += 1;
+        front.wait(10);
+    }
+    assert!(answer.starts_with("200 | Contact: <sip:a@10.0.0.1>;expires=5"), "{answer}");
+    front.holds_back = false;
+    assert!(front.send(&cseq(number + 1, ALICE)).starts_with("-> "));
+    front.grant();
+    assert_eq!(front.send(&cseq(number + 2, ALICE)), "200 | Contact: <sip:a@10.0.0.1>;expires=60");
+}
+
+#[test]
 fn every_contact_of_the_request_has_to_be_known_and_valid() {
     let mut front = Front::new(Mode::Contact);
     front.register(ALICE);
@@ -98,10 +144,15 @@ fn a_contact_that_is_being_removed_is_not_absorbed() {
         (Mode::Aor, "Contact: <sip:a@10.0.0.1>;expires=0"),
         (Mode::Aor, "Contact: *\nExpires: 0"),
     ] {
-        let mut front = Front::new(mode);
-        front.register(ALICE);
-        assert!(front.send(&cseq(2, lines)).starts_with("-> "));
-        assert!(front.send(&cseq(3, ALICE)).starts_with("-> "), "{mode:?} {lines}");
+        for absorbed in [0, 2] {
+            let mut front = Front::new(mode);
+            front.register(ALICE);
+            for number in 0..absorbed {
+                assert!(front.send(&cseq(2 + number, ALICE)).starts_with("200"));
+            }
+            assert!(front.send(&cseq(8, lines)).starts_with("-> "));
+            assert!(front.send(&cseq(9, ALICE)).starts_with("-> "), "{mode:?} {lines}");
+        }
     }
 }
 

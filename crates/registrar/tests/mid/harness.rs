@@ -8,7 +8,9 @@ use seawall_location::{Change, Domain, Location, Settings as LocationSettings, S
 use seawall_registrar::mid::{
     Decision, Errand, Main, Mid, Mode, Pending, Place, Request, Settings, Upstream,
 };
-use seawall_registrar::{Added, Found, Lookup, LookupFlags, Outcome, Policy, SaveFlags, Source, Targets};
+use seawall_registrar::{
+    Added, Familiar, Found, Lookup, LookupFlags, Outcome, Policy, SaveFlags, Source, Targets,
+};
 use seawall_sip::edit::Edits;
 use seawall_sip::{Message, Method, Name, Uri};
 
@@ -37,6 +39,7 @@ pub struct Front {
     pub authenticated: bool,
     /// The main registrar is known not to answer.
     pub holds_back: bool,
+    familiar: Familiar,
     pub outgoing_s: Option<u32>,
     pub extra: &'static str,
     pub flags: &'static str,
@@ -89,6 +92,7 @@ impl Front {
             port: 5070,
             authenticated: false,
             holds_back: false,
+            familiar: Familiar::new(7),
             outgoing_s: None,
             extra: "",
             flags: "",
@@ -139,6 +143,7 @@ impl Front {
         let (port, authenticated, outgoing_s, extra, random) =
             (self.port, self.authenticated, self.outgoing_s, self.extra, self.random);
         let (unproven, holds_back) = (self.unproven, self.holds_back);
+        let familiar = self.familiar.clone();
         let decided = self.run(|mid, sink| {
             let source = Source {
                 received: b"",
@@ -164,6 +169,7 @@ impl Front {
                 authenticated,
                 holds_back: &|| holds_back,
                 allow: None,
+                familiar: Some(&familiar),
             };
             match mid.request(&request, &mut reply, sink) {
                 Decision::Answered(outcome) => Err(answer(&outcome, &reply)),

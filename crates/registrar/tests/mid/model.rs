@@ -146,6 +146,7 @@ impl World {
             domain: &self.main,
             source,
             allow: None,
+            familiar: None,
         };
         let mut reply = Vec::new();
         let outcome = save.handle(message, None, &mut reply, &mut ());

@@ -9,7 +9,7 @@ use seawall_location::{Change, Domain, Location, NameId, Removal, Settings as Lo
 use seawall_registrar::mid::{
     Decision, Errand, ErrandKind, Main, Mid, Pending, Place, Request, Settings, Upstream,
 };
-use seawall_registrar::{Found, Lookup, LookupFlags, Outcome, Policy, SaveFlags, Source, Targets};
+use seawall_registrar::{Familiar, Found, Lookup, LookupFlags, Outcome, Policy, SaveFlags, Source, Targets};
 use seawall_sip::edit::Edits;
 use seawall_sip::{Message, Method, Name, Uri, cseq};
 
@@ -102,6 +102,7 @@ pub struct Front {
     /// Its parameters.
     pub settings: Settings,
     policy: Policy,
+    familiar: Familiar,
     /// The bindings.
     pub domain: Arc<Domain>,
     /// What the main registrar holds.
@@ -138,6 +139,7 @@ impl Front {
         Front {
             settings: script.settings.clone(),
             policy: Policy { min_expires_s: 10, max_expires_s: 3600, ..Policy::default() },
+            familiar: Familiar::new(script.seed),
             domain: Location::new(settings).declare("location").expect("an empty location takes a domain"),
             upstream,
             counts: Counts::default(),
@@ -244,6 +246,7 @@ impl Front {
         let flags = SaveFlags::default();
         let (authenticated, random) = (self.authenticated, self.random.next_u64());
         let socket = self.name(b"udp:192.0.2.1:5060");
+        let familiar = self.familiar.clone();
         let decision = self.run(now_s, |mid, sink| {
             let source = Source {
                 received: b"",
@@ -268,6 +271,7 @@ impl Front {
                 authenticated,
                 holds_back: &holds_back,
                 allow: None,
+                familiar: Some(&familiar),
             };
             mid.request(&request, reply, sink)
         });

@@ -123,6 +123,13 @@ impl Registration {
         self.limit_s = self.limit_s.min(until_s.saturating_sub(1));
     }
 
+    /// The last Unix second that a local binding may end in while the main registrar holds it for certain. Where it is asked
+    /// each time, because its answer could not be kept or has not come, there is no time but `limit_s`.
+    pub(super) fn longest_s(&self) -> u32 {
+        let is_asked_each_time = self.limit_s <= self.accepted_s.max(self.late_s);
+        if is_asked_each_time { self.limit_s } else { self.limit_s.max(self.sure_s.saturating_sub(1)) }
+    }
+
     /// Whether the main registrar holds it at `now_s`, as far as is known.
     pub(super) fn is_held(&self, now_s: u32) -> bool {
         self.state != State::Leaving && self.deadline_s > now_s

@@ -13,6 +13,7 @@ use super::settings::{Mode, UpstreamDown};
 use super::upstream::{Shard, Touch};
 use super::{Mid, Request};
 use crate::aor::Aor;
+use crate::flags::SaveFlags;
 use crate::plan::{Fate, Plan, Step};
 use crate::policy::MatchingMode;
 use crate::reading::Reading;
@@ -59,7 +60,8 @@ impl Mid<'_> {
         let served = read.and_then(|mut register| {
             save.note_flow(&mut register);
             let outgoing_s = request.outgoing_expires_s;
-            let mut verdict = self.serve(&save, &register, who, Bound::Limit, outgoing_s, reply, sink)?;
+            let bound = if request.flags.known_only { Bound::Crowd } else { Bound::Limit };
+            let mut verdict = self.serve(&save, &register, who, bound, outgoing_s, reply, sink)?;
             if self.settings.upstream_down == UpstreamDown::Absorb
                 && matches!(verdict, Verdict::Forward(..))
                 && (request.holds_back)()
@@ -92,7 +94,8 @@ impl Mid<'_> {
             reading: Reading::of(&register),
             methods: register.methods,
             aor: register.aor,
-            flags: request.flags.clone(),
+            // What was sent before the crowd came is answered as ever.
+            flags: SaveFlags { known_only: false, ..request.flags.clone() },
             source: KeptSource::new(&request.source),
             extra: request.extra.into(),
             flow,
@@ -185,6 +188,10 @@ impl Mid<'_> {
                     Err(reject)
                 }
             };
+        }
+        // Who has been asked for a password was let in before.
+        if bound == Bound::Crowd && plan.inserts_any() && !self.answers_challenge(register, &shard) {
+            return Err(Reject::overloaded(self.policy, save.source.random));
         }
         let outgoing_s = outgoing_expires_s.unwrap_or(self.settings.outgoing_expires_s);
         Ok(Verdict::Forward(self.form(save, register, &plan, &entry, outgoing_s), hash))

@@ -12,15 +12,18 @@
 //! - [`pure`] serves REGISTERs without a network: what Seawall itself adds to what the kernel costs.
 //! - [`push_cost`] counts what push notifications cost a refresh.
 //! - [`storm`] offers a server many times what it can serve.
+//! - [`workers`] tells what a REGISTER costs with several workers, and what shedding one does.
+//! - [`connections`] opens thousands of TCP connections and tells what each takes.
 //! - [`cli`] is what `seawall bench` mounts.
 //!
 //! What this crate does not do: it is no conformance test (a reply counts by its status and its branch alone), it
-//! speaks UDP only, and it writes nothing outside a temporary folder unless a file is named.
+//! speaks UDP only but for [`connections`], and it writes nothing outside a temporary folder unless a file is named.
 //!
 //! `unsafe` stands in [`socket`] only: the system calls for batches of datagrams and for pinning.
 
 pub mod cli;
 pub mod compare;
+pub mod connections;
 pub mod disk;
 pub mod echo;
 pub mod error;
@@ -33,9 +36,12 @@ pub mod phones;
 pub mod process;
 pub mod pure;
 pub mod push_cost;
+pub mod refresh_cost;
 pub mod server;
 pub mod socket;
 pub mod store;
+pub mod store_cost;
 pub mod storm;
+pub mod workers;
 
 pub use error::Error;

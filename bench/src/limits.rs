@@ -93,3 +93,21 @@ pub const MAX_STORM: usize = 30_000_000;
 /// How long the answers to the last requests of a storm are waited for, milliseconds: longer than any receive buffer
 /// takes to be emptied.
 pub const AFTER_STORM_MS: u64 = 1_000;
+
+/// TCP connections of one run: more than the ports and the memory of a usual machine allow.
+pub const MAX_CONNECTIONS: u32 = 100_000;
+
+/// TCP connections from one loopback address: a server has a limit for each, 1024 at Seawall.
+pub const CONNECTIONS_PER_ADDRESS: u32 = 1_000;
+
+/// Connections over which something is said before the answers are read: no more than all parties have room for.
+pub const CONNECTIONS_AT_ONCE: usize = 64;
+
+/// How long an answer over TCP is waited for, milliseconds.
+pub const CONNECTION_PATIENCE_MS: u64 = 20_000;
+
+/// The longest answer over TCP, bytes: a 200 with one contact has some 500.
+pub const CONNECTION_ANSWER_BYTES: usize = 4096;
+
+/// Files that a process needs open besides its connections.
+pub const FILES_BESIDE_CONNECTIONS: u64 = 200;

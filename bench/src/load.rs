@@ -1,6 +1,7 @@
 //! The load generator: what to send, how fast, and what came of it.
 
 mod answer;
+mod burst;
 mod digest;
 mod flight;
 mod message;
@@ -12,6 +13,7 @@ mod template;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+pub use burst::{Burst, Collected};
 pub use message::{REGISTER_EXPIRES_S, RegisterTexts};
 pub use report::Report;
 pub use storm::{SLICE_US, Share, Slice, Storm, Wave};

@@ -59,6 +59,33 @@ pub fn memory_bytes(root: u32) -> io::Result<u64> {
     total.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
 }
 
+/// What the kernel has allocated for itself, bytes: sockets, descriptors and all else that is small, of the whole machine.
+///
+/// # Errors
+/// Whatever reading /proc answers.
+pub fn kernel_bytes() -> io::Result<u64> {
+    let text = fs::read_to_string("/proc/meminfo")?;
+    let slab = text.lines().find_map(|line| line.strip_prefix("Slab:"));
+    let kilobytes = slab.and_then(|slab| slab.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    kilobytes.map(|kilobytes| kilobytes * 1024).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+}
+
+/// What waits in the kernel for the UDP sockets over IPv4 with this port, bytes as the kernel counts them.
+///
+/// # Errors
+/// Whatever reading /proc answers.
+pub fn udp_queued_bytes(port: u16) -> io::Result<u64> {
+    let text = fs::read_to_string("/proc/net/udp")?;
+    let suffix = format!(":{port:04X}");
+    let queued = |line: &str| {
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        let is_it = fields.next()?.ends_with(&suffix);
+        let (_, received) = fields.nth(2)?.split_once(':')?;
+        u64::from_str_radix(received, 16).ok().filter(|_| is_it)
+    };
+    Ok(text.lines().filter_map(queued).sum())
+}
+
 /// The first field of every thread's schedstat: time on a processor. `None` where the kernel keeps no account.
 fn scheduled_ns(pid: u32) -> Option<u64> {
     let mut total = 0;
@@ -94,6 +121,17 @@ mod tests {
         let block = std::hint::black_box(vec![1_u8; 64 << 20]);
         let after = memory_bytes(std::process::id()).unwrap();
         assert!(after > before + (60 << 20), "{before} to {after} with {} bytes more", block.len());
+    }
+
+    #[test]
+    fn what_nobody_has_read_is_queued() {
+        let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let address = socket.local_addr().unwrap();
+        assert_eq!(udp_queued_bytes(address.port()).unwrap(), 0);
+        socket.send_to(&[1; 500], address).unwrap();
+        assert!(udp_queued_bytes(address.port()).unwrap() >= 500);
+        socket.recv(&mut [0; 500]).unwrap();
+        assert_eq!(udp_queued_bytes(address.port()).unwrap(), 0);
     }
 
     #[test]

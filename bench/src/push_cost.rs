@@ -1,12 +1,8 @@
 //! What push notifications cost a refresh: instructions under callgrind, with them on and off, for contacts that have
 //! `pn-` parameters and for those that have none.
 
-use std::path::PathBuf;
-use std::time::Duration;
-
 use crate::error::Error;
-use crate::load::{self, Generator, Operation, Options, Pace, Work};
-use crate::server::{Contender, Programs, Server, Setup};
+use crate::refresh_cost::{RefreshCostArgs, each};
 
 /// What switches them on.
 const ON: &str = "loadmodule \"event_routing.so\"\nmodparam(\"registrar\", \"pn_enable\", 1)\n\
@@ -17,92 +13,16 @@ const PARAMS: &str = ";pn-provider=fcm;pn-param=my-project;pn-prid=fcmtoken-{use
                       -APA91bHun4MxP5egoKMwt2KZFBaFUH-1RYqxTW2SIqPFMFhZNHyTiBXv3ZyHfs8AbuYxNzTKYfVhJ9Xc\
                       -3wMDbV1Kz0T7dQGgUYi4vW2aNcRkLm5";
 
-/// Refreshes of the shorter run.
-const FEWER: u64 = 1_000;
-/// Refreshes of the longer run.
-const MORE: u64 = 4_000;
-/// Users, with a phone each.
-const USERS: u32 = 1_000;
-/// How long a slow server is waited for under callgrind: nothing should be sent twice.
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// `seawall-bench push-cost`: instructions of a refresh with push notifications on and off.
-#[derive(Clone, Debug, clap::Args)]
-pub struct PushCostArgs {
-    /// CPU of Seawall.
-    #[arg(long, default_value_t = 0)]
-    pub server_cpu: usize,
-    /// CPU of the generator.
-    #[arg(long, default_value_t = 1)]
-    pub generator_cpu: usize,
-    /// The Seawall to measure.
-    #[arg(long, default_value = "target/release/seawall")]
-    pub seawall: PathBuf,
-}
-
 /// Measures and prints a table.
 ///
 /// # Errors
 /// [`Error::Server`] when the server does not start or requests were lost, [`Error::System`] when the machine refuses
 /// something.
-pub fn cli(args: &PushCostArgs) -> Result<(), Error> {
+pub fn cli(args: &RefreshCostArgs) -> Result<(), Error> {
     println!("| contact | off | on | difference |\n|---|--:|--:|--:|");
     for (name, params) in [("without pn- parameters", ""), ("with pn- parameters", PARAMS)] {
         let (off, on) = (each(args, "", params)?, each(args, ON, params)?);
         println!("| {name} | {off:.0} | {on:.0} | {:+.2} % |", (on / off.max(1.0) - 1.0) * 100.0);
     }
     Ok(())
-}
-
-/// Instructions of one refresh.
-fn each(args: &PushCostArgs, lines: &'static str, params: &str) -> Result<f64, Error> {
-    let (fewer, more) = (total(args, lines, params, FEWER)?, total(args, lines, params, MORE)?);
-    Ok(more.saturating_sub(fewer) as f64 / (MORE - FEWER) as f64)
-}
-
-/// Instructions from start to end, with so many refreshes between.
-fn total(args: &PushCostArgs, lines: &'static str, params: &str, count: u64) -> Result<u64, Error> {
-    let programs = Programs { echo: PathBuf::new(), kamailio: PathBuf::new(), seawall: args.seawall.clone() };
-    let setup = Setup {
-        contender: Contender::Seawall,
-        cpu: Some(args.server_cpu),
-        workers: 1,
-        lines,
-        turns: 0,
-        record_route: false,
-        count_instructions: true,
-    };
-    let server = Server::start(&setup, &programs, load::probe_request)?;
-    let options = Options {
-        cpu: Some(args.generator_cpu),
-        contact_params: params.to_owned(),
-        ..Options::new(server.address())
-    };
-    // In a thread of its own, which is pinned.
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| refresh(options, count));
-        thread.join().unwrap_or_else(|_| Err(lost("the generator panicked")))
-    })?;
-    server.stop()
-}
-
-fn refresh(options: Options, count: u64) -> Result<(), Error> {
-    let mut generator = Generator::open(options)?;
-    for count in [USERS.into(), count] {
-        let work = Work {
-            count,
-            patience: PATIENCE,
-            pace: Pace::Closed { window: 8 },
-            ..Work::once(Operation::Register, USERS)
-        };
-        let report = generator.run(&work)?;
-        if !report.is_clean() {
-            return Err(lost(&format!("requests were lost or refused under callgrind\n{report}")));
-        }
-    }
-    Ok(())
-}
-
-fn lost(reason: &str) -> Error {
-    Error::Server { server: "Seawall", reason: reason.to_owned() }
 }

@@ -72,7 +72,7 @@ pub struct Setup {
     pub workers: usize,
     /// Whether its script records a route for calls.
     pub record_route: bool,
-    /// Lines for Seawall's script, before its route.
+    /// Lines for Seawall's script, before its route; `@FOLDER@` in them is a folder of its own.
     pub lines: &'static str,
     /// Turns of a loop that every REGISTER goes round in Seawall's script first; 0 for none.
     pub turns: u32,
@@ -228,7 +228,8 @@ fn arguments_of(
             command.args(["-DD", "-E", "-m", "4096", "-M", "32", "-f"]).arg(&script);
         }
         Contender::Seawall => {
-            let mut text = SEAWALL_SCRIPT.replacen("\nroute {", &format!("\n{}\nroute {{", setup.lines), 1);
+            let lines = setup.lines.replace("@FOLDER@", &folder.display().to_string());
+            let mut text = SEAWALL_SCRIPT.replacen("\nroute {", &format!("\n{lines}\nroute {{"), 1);
             if setup.turns > 0 {
                 let branch = "if (is_method(\"REGISTER\")) {";
                 let turns = format!(

@@ -3,7 +3,10 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use seawall_bench::{Error, cli, compare, echo, mid, phones, pure, push_cost, store, storm};
+use seawall_bench::{
+    Error, cli, compare, connections, echo, mid, phones, pure, push_cost, refresh_cost, store, store_cost,
+    storm, workers,
+};
 
 /// Load generator and comparison with other servers.
 #[derive(Parser)]
@@ -17,6 +20,8 @@ struct Arguments {
 enum Command {
     Load(cli::BenchArgs),
     Compare(compare::CompareArgs),
+    /// Open thousands of TCP connections and see what each takes.
+    Connections(connections::ConnectionsArgs),
     /// Answer every datagram with itself: the yardstick.
     Echo(echo::EchoArgs),
     /// Let a crowd register at a Seawall in front of a Kamailio, and see who is registered there.
@@ -28,10 +33,14 @@ enum Command {
     /// Serve REGISTERs in this process, without a network.
     Pure(pure::PureArgs),
     /// What push notifications cost a refresh, in instructions.
-    PushCost(push_cost::PushCostArgs),
+    PushCost(refresh_cost::RefreshCostArgs),
     Store(store::StoreArgs),
+    /// What keeping bindings in a database costs a refresh, in instructions.
+    StoreCost(refresh_cost::RefreshCostArgs),
     /// Offer a server many times what it can serve, and see what it accepts.
     Storm(storm::StormArgs),
+    /// What a REGISTER costs with several workers, against one.
+    Workers(workers::WorkersArgs),
 }
 
 fn main() -> ExitCode {
@@ -45,7 +54,10 @@ fn main() -> ExitCode {
         Command::PushCost(args) => push_cost::cli(&args),
         Command::Compare(args) => compare::run(&args),
         Command::Store(args) => store::run(&args),
+        Command::StoreCost(args) => store_cost::cli(&args),
         Command::Storm(args) => storm::cli(&args),
+        Command::Workers(args) => workers::cli(&args),
+        Command::Connections(args) => connections::cli(&args),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

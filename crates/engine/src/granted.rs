@@ -11,7 +11,7 @@ use seawall_net::Io;
 use seawall_script::RouteKind;
 use seawall_transaction::{BranchToken, Relay};
 
-use crate::limits::PARKED_PER_WORKER;
+use crate::limits::{HELD_TOO_LONG_MS, PARKED_PER_WORKER};
 use crate::worker::Worker;
 
 /// The answers of one worker, in the order in which they came.
@@ -51,6 +51,11 @@ impl Worker {
     ) {
         let until_ms = context.now_ms.saturating_add(limits::PATIENCE_MS);
         state.lock().holds_answer = true;
+        // The other registrar has answered: its patience is over, and ours begins.
+        if let Some(shard) = self.node.shard(token.id.shard) {
+            let until_ms = until_ms.saturating_add(HELD_TOO_LONG_MS);
+            shard.lock().keep_response(context.now_ms, token, until_ms, &mut self.effects);
+        }
         let is_full = self.granted.waiting.len() >= PARKED_PER_WORKER;
         if !is_full {
             // A message that waits gets a buffer of its own size; the large one goes on receiving.

@@ -94,3 +94,17 @@ pub const LAST_FLUSHES: u32 = 3;
 /// Of so many REGISTERs that are shed before the script, one is told so with 503 (`overload_early`): an answer costs about as
 /// much as eight that get none, and whoever gets none asks again.
 pub const ANSWERED_OF_SHED: u32 = 8;
+
+/// How often it is looked whether another server has taken the tables, in milliseconds: a query a second is nothing to a database,
+/// and no longer than that are REGISTERs answered by a server that has been replaced while it ran.
+pub const LOOK_FOR_OWNER_MS: u64 = 1_000;
+
+/// How long that may take, in milliseconds; with the pause it stays below the lease (`modules::store::limits::LEASE_MS`).
+pub const OWNER_WITHIN_MS: u64 = 1_000;
+
+/// How much longer than the store's patience a transaction waits for an answer that is held, in milliseconds: whoever holds it lets
+/// it go with a tick, and its transaction must not have answered before.
+pub const HELD_TOO_LONG_MS: u64 = 2_000;
+
+/// Open files beside those of TCP connections: sockets for each worker and address, databases, MI, push services.
+pub const FILES_BESIDE_CONNECTIONS: u64 = 1_024;

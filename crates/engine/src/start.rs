@@ -21,7 +21,7 @@ use seawall_storage::Storage;
 use seawall_transaction::Keys;
 
 use crate::errands::Errands;
-use crate::limits::{MAX_WORKERS, SHUTDOWN_GRACE_MS};
+use crate::limits::{FILES_BESIDE_CONNECTIONS, MAX_WORKERS, SHUTDOWN_GRACE_MS};
 use crate::management::Management;
 use crate::script::{ScriptError, Source, load_script};
 use crate::sockets::{self, Wanted};
@@ -125,10 +125,12 @@ impl Engine {
         if let Some(address) = options.http {
             http_config.http.get_or_insert_default().listen = vec![address];
         }
+        let limits = limits(&loaded.program);
+        warnings.extend(allow_files(&loaded.program, &limits));
         let bound = Net::bind(seawall_net::Config {
             workers: workers(&options, &loaded.program),
             sockets: wanted.iter().map(|wanted| wanted.spec).collect(),
-            limits: limits(&loaded.program),
+            limits,
             ..seawall_net::Config::default()
         })?;
         let described = sockets::describe(&wanted, bound.sockets());
@@ -282,6 +284,18 @@ fn limits(program: &Program<Context>) -> Limits {
         limits.tcp_message_timeout_ms = time_s.saturating_mul(1000);
     }
     limits
+}
+
+/// Asks the system for as many open files as the script wants, or its connections need; says so if there are to be fewer.
+fn allow_files(program: &Program<Context>, limits: &Limits) -> Option<String> {
+    let connections = u64::try_from(limits.tcp_max_connections).unwrap_or(u64::MAX);
+    let set = u64::try_from(program.globals.int("open_files_limit")).unwrap_or(0);
+    let wanted = if set > 0 { set } else { connections.saturating_add(FILES_BESIDE_CONNECTIONS) };
+    let allowed = seawall_net::allow_open_files(wanted).ok().filter(|allowed| *allowed < wanted)?;
+    Some(format!(
+        "the system lets this process have {allowed} files open, not {wanted}: there can be fewer TCP connections than \
+         tcp_max_connections={connections} says; raise the limit of open files (`ulimit -n`, `LimitNOFILE=` of systemd)"
+    ))
 }
 
 /// Puts the shared state together.

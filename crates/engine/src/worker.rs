@@ -12,7 +12,7 @@ use seawall_modules::originate::OwnRequest;
 use seawall_modules::statistics::Stat;
 use seawall_modules::tm::state::TransactionState;
 use seawall_modules::waiting::{Answer, Errand};
-use seawall_net::{ConnectionId, Handler, Io, Origin, StreamFramer, StreamTarget, Transport};
+use seawall_net::{ConnectionId, Fate, Handler, Io, Origin, StreamFramer, StreamTarget, Transport};
 use seawall_script::{Frame, RouteId, RouteKind};
 use seawall_sip::{Framing, ScanError};
 use seawall_transaction::{Effect, Effects, OwnBranch};
@@ -88,7 +88,7 @@ impl Worker {
     /// A worker that starts with the node's present configuration.
     #[must_use]
     pub fn new(node: Arc<Node>, index: usize, links: Arc<Links>) -> Self {
-        let configuration = node.configuration.load_full();
+        let configuration = own_copy(&node);
         let pinger = Pinger::new(index, node.workers);
         let gate = Gate::new(&node, &configuration);
         let mut worker = Self {
@@ -267,6 +267,11 @@ impl Worker {
     }
 }
 
+/// The present configuration, to be counted by one worker alone.
+fn own_copy(node: &Node) -> Arc<Configuration> {
+    Arc::new(Configuration::clone(&node.configuration.load()))
+}
+
 fn stream_target(target: Target) -> StreamTarget {
     match target.connection {
         Some(id) => StreamTarget::Connection { id, fallback: Some(target.peer) },
@@ -278,13 +283,33 @@ impl Handler for Worker {
     type Command = Command;
 
     fn datagram(&mut self, io: &mut Io, origin: &Origin, bytes: &mut Vec<u8>) {
-        if io.is_behind() && self.stands_back(io, origin, bytes) {
-            return;
-        }
         self.message(io, origin, bytes, Framing::Datagram);
     }
 
+    fn sifts(&self) -> bool {
+        self.gate.is_used()
+    }
+
+    fn expect(&mut self, place: usize, bytes: &[u8]) {
+        self.gate.expect(&self.configuration.settings.registrar.policy, place, bytes);
+    }
+
+    fn sift(&mut self, place: usize, now_s: u64) -> Fate {
+        self.judge(place, now_s)
+    }
+
+    fn refuse(&mut self, io: &mut Io, origin: &Origin, bytes: &mut Vec<u8>) {
+        self.refuse_new(io, origin, bytes);
+    }
+
+    fn refused(&self) -> u64 {
+        self.node.counters.own(self.index, Stat::ShedRegs)
+    }
+
     fn stream_message(&mut self, io: &mut Io, origin: &Origin, bytes: &mut Vec<u8>) {
+        if io.is_behind() && self.gate.is_used() && self.stands_back(io, origin, bytes) {
+            return;
+        }
         self.message(io, origin, bytes, Framing::Stream);
     }
 
@@ -306,7 +331,7 @@ impl Handler for Worker {
                 self.granted(io);
             }
             Command::Reconfigured => {
-                self.configuration = self.node.configuration.load_full();
+                self.configuration = own_copy(&self.node);
                 self.gate = Gate::new(&self.node, &self.configuration);
                 self.set_timers(io.unix_s());
             }

@@ -1,6 +1,8 @@
 //! What a binding consists of: the numbers, and the byte strings it borrows from its record or from a request.
 
-use crate::limits::{MAX_ATTR_LEN, MAX_CONTACT_LEN, MAX_KEYS_LEN, MAX_PATH_LEN, MAX_SHORT_LEN};
+use crate::limits::{
+    CLOCK_SLACK_S, MAX_ATTR_LEN, MAX_CONTACT_LEN, MAX_KEYS_LEN, MAX_PATH_LEN, MAX_SHORT_LEN,
+};
 use crate::names::NameId;
 
 /// `expires_s` of a binding that never expires.
@@ -63,6 +65,24 @@ impl Default for Numbers {
             unanswered: 0,
             socket: NameId::NONE,
         }
+    }
+}
+
+impl Numbers {
+    /// When it was refreshed, to compare it with others: more is later. What was refreshed in the future was so before the
+    /// clock was set back, and thus before everything since.
+    #[inline]
+    #[must_use]
+    pub fn freshness(&self, now_s: u64) -> u64 {
+        let modified_s = u64::from(self.last_modified_s);
+        if self.is_of_the_future(now_s) { modified_s } else { modified_s | 1 << 32 }
+    }
+
+    /// Whether the clock was set back since it was refreshed.
+    #[inline]
+    #[must_use]
+    pub fn is_of_the_future(&self, now_s: u64) -> bool {
+        u64::from(self.last_modified_s) > now_s.saturating_add(CLOCK_SLACK_S)
     }
 }
 

@@ -34,15 +34,28 @@ pub enum Change<'a> {
     ContactDelete(Binding<'a>, Removal),
 }
 
+/// What those who listen want to hear of a binding that is refreshed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Updates {
+    /// Nothing: they care for what comes and goes alone.
+    Nothing,
+    /// Which one it is ([`Sink::refreshed`]).
+    Ids,
+    /// All of it ([`Change::ContactUpdate`]).
+    Whole,
+}
+
 /// Someone who is told of changes. `()` is nobody, and costs nothing.
 pub trait Sink {
     /// Whether anybody listens. When not, changes are not even put together.
     fn listens(&self) -> bool;
-    /// Whether anybody wants to hear of bindings that are refreshed. Where all who listen care for what comes and goes
-    /// alone, a refresh, which is most of what happens, is not told.
-    fn listens_to_updates(&self) -> bool {
-        self.listens()
+    /// What anybody wants to hear of bindings that are refreshed. That is most of what happens, and is not told where all
+    /// who listen care for what comes and goes alone.
+    fn listens_to_updates(&self) -> Updates {
+        if self.listens() { Updates::Whole } else { Updates::Nothing }
     }
+    /// Told of a binding of `domain` that was refreshed, where its id is all that is wanted.
+    fn refreshed(&mut self, _domain: &str, _contact_id: u64) {}
     /// Takes one change of `aor` in `domain`.
     fn change(&mut self, domain: &str, aor: &[u8], change: Change<'_>);
     /// Shown what `aor` holds, nothing when it has no bindings, before each change of it: a store that may have to take

@@ -121,7 +121,7 @@ impl Domain {
     fn new(name: &str, location: &Location) -> Domain {
         let secret = location.secret;
         let identity = Identity::new(secret, name.as_bytes());
-        let shards = (0..location.shards).map(|_| Mutex::new(Shard::new())).collect();
+        let shards = (0..location.shards).map(|number| Mutex::new(Shard::new(number as u32))).collect();
         Domain {
             name: name.into(),
             identity,
@@ -130,7 +130,7 @@ impl Domain {
             ask: location.ask,
             refresh_before_s: AtomicU32::new(0),
             shards,
-            spare: Mutex::new(Shard::new()),
+            spare: Mutex::new(Shard::new(0)),
         }
     }
 
@@ -415,8 +415,8 @@ pub(crate) struct Shard {
 }
 
 impl Shard {
-    fn new() -> Shard {
-        Shard { table: Table::new(), wheel: Wheel::new(), contacts: 0, expired: 0 }
+    fn new(number: u32) -> Shard {
+        Shard { table: Table::new(), wheel: Wheel::new(number), contacts: 0, expired: 0 }
     }
 }
 

@@ -5,7 +5,7 @@ use std::num::NonZeroU64;
 use parking_lot::MutexGuard;
 
 use crate::binding::{Binding, Numbers, TooLong};
-use crate::change::{Change, Removal, Sink};
+use crate::change::{Change, Removal, Sink, Updates};
 use crate::domain::{Domain, Shard, clamp_s};
 use crate::identity::AorHash;
 use crate::limits::{MAX_AOR_LEN, MAX_BINDINGS_PER_AOR, MAX_KEYS_LEN};
@@ -158,16 +158,20 @@ impl<'d> Entry<'d> {
             return self.replace(position, &Binding { numbers, ..*binding }, sink);
         }
         let domain = self.domain;
-        let is_told = sink.listens_to_updates();
-        if is_told {
+        let updates = sink.listens_to_updates();
+        if updates == Updates::Whole {
             self.before(sink);
         }
         let record = self.record_mut().filter(|record| position < record.len());
         record.ok_or(Refused::NoSuchBinding)?.replace(position, binding, domain.names());
         self.arm();
-        if is_told {
-            let keys = self.binding(position).map_or(&[][..], |stored| stored.keys);
-            self.tell(sink, Change::ContactUpdate(Binding { keys, aor_keys: self.keys(), ..*binding }));
+        match updates {
+            Updates::Nothing => {}
+            Updates::Ids => sink.refreshed(domain.name(), binding.numbers.contact_id),
+            Updates::Whole => {
+                let keys = self.binding(position).map_or(&[][..], |stored| stored.keys);
+                self.tell(sink, Change::ContactUpdate(Binding { keys, aor_keys: self.keys(), ..*binding }));
+            }
         }
         Ok(())
     }
@@ -192,8 +196,8 @@ impl<'d> Entry<'d> {
     /// which is the second for which the entry was locked, and its CSeq. It counts as answering.
     #[inline]
     pub fn renew(&mut self, position: usize, expires_s: u32, cseq: u32, sink: &mut dyn Sink) {
-        let is_told = sink.listens_to_updates();
-        if is_told {
+        let updates = sink.listens_to_updates();
+        if updates == Updates::Whole {
             self.before(sink);
         }
         let now_s = clamp_s(self.now_s);
@@ -201,8 +205,18 @@ impl<'d> Entry<'d> {
             record.renew(position, (expires_s, now_s), cseq);
         }
         self.arm();
-        if is_told && let Some(binding) = self.binding(position) {
-            self.tell(sink, Change::ContactUpdate(binding));
+        match updates {
+            Updates::Nothing => {}
+            Updates::Ids => {
+                if let Some(contact_id) = self.record().and_then(|record| record.contact_id(position)) {
+                    sink.refreshed(self.domain.name(), contact_id);
+                }
+            }
+            Updates::Whole => {
+                if let Some(binding) = self.binding(position) {
+                    self.tell(sink, Change::ContactUpdate(binding));
+                }
+            }
         }
     }
 

@@ -25,7 +25,7 @@ mod visit;
 mod wheel;
 
 pub use binding::{ALL_METHODS, Binding, MADE_BY_HAND, Numbers, PERMANENT, PUSH_FLAG, Q_NONE, TooLong};
-pub use change::{Change, Removal, Sink};
+pub use change::{Change, Removal, Sink, Updates};
 pub use domain::{Domain, Location, Place, Settings, Snapshot, Statistics};
 pub use entry::{Entry, Refused};
 pub use image::Image;

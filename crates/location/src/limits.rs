@@ -46,3 +46,7 @@ pub const STALE_WHEEL_ENTRIES: usize = 64;
 
 /// Empty seconds that one call of `expire` walks at most, for a clock that jumped far ahead.
 pub const MAX_STEPS_PER_EXPIRE: usize = 8192;
+
+/// By how many seconds the clocks of those who write bindings may differ: workers look at the time once for several messages,
+/// and servers that share a table have clocks of their own. What is further in the future is of a clock that was set back since.
+pub const CLOCK_SLACK_S: u64 = 10;

@@ -1,12 +1,13 @@
 //! Interned names: User-Agents and sockets, of which few different ones exist and every binding has one.
 //!
-//! Append-only and bounded: a name keeps its number for the life of the table, so reading one takes no lock.
+//! Append-only and bounded: a name keeps its number for the life of the table, so reading one takes no lock, nor does finding
+//! the number of one that is known, which every new binding asks for.
 //! What it does NOT do: free names. The bound ([`MAX_NAMES`]) replaces reference counts; when it is reached, new
 //! names are not interned and the binding stores the bytes itself.
 
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
-use hashbrown::HashTable;
 use parking_lot::Mutex;
 
 use crate::identity::Key;
@@ -26,22 +27,25 @@ impl NameId {
 
 type Chunk = Box<[OnceLock<Box<[u8]>>]>;
 
+/// Places of the index: twice as many as names, so that a search always ends.
+const PLACES: usize = 2 * MAX_NAMES;
+
 /// The names of one [`Location`](crate::Location), shared by its domains.
 pub struct Names {
     chunks: Box<[OnceLock<Chunk>]>,
-    index: Mutex<Index>,
+    /// The numbers by the hash of their names, each in the first place from there that was free; 0 in free places. A number
+    /// is written when its name can be read, and never changes.
+    index: Box<[AtomicU16]>,
+    /// How many there are; whoever adds one holds it.
+    used: Mutex<u16>,
     key: Key,
-}
-
-struct Index {
-    by_name: HashTable<u16>,
-    used: u16,
 }
 
 impl Names {
     pub(crate) fn new(key: Key) -> Names {
         let chunks = (0..CHUNKS).map(|_| OnceLock::new()).collect();
-        Names { chunks, index: Mutex::new(Index { by_name: HashTable::new(), used: 0 }), key }
+        let index = (0..PLACES).map(|_| AtomicU16::new(0)).collect();
+        Names { chunks, index, used: Mutex::new(0), key }
     }
 
     /// The name behind `id`; empty for [`NameId::NONE`] and for an id of another table.
@@ -55,21 +59,39 @@ impl Names {
         if name.is_empty() {
             return Some(NameId::NONE);
         }
-        let hash = self.key.hash(name);
-        let mut index = self.index.lock();
-        if let Some(known) = index.by_name.find(hash, |id| self.name(NameId(*id)) == name) {
-            return Some(NameId(*known));
+        let place = self.key.hash(name) as usize % PLACES;
+        if let Ok(known) = self.find(place, name) {
+            return Some(known);
         }
-        let id = index.used.checked_add(1).filter(|id| usize::from(*id) < MAX_NAMES)?;
+        let mut used = self.used.lock();
+        // Somebody else may have added it meanwhile.
+        let free = match self.find(place, name) {
+            Ok(known) => return Some(known),
+            Err(free) => free?,
+        };
+        let id = used.checked_add(1).filter(|id| usize::from(*id) < MAX_NAMES)?;
         self.place(id)?.set(name.into()).ok()?;
-        index.used = id;
-        index.by_name.insert_unique(hash, id, |other| self.key.hash(self.name(NameId(*other))));
+        *used = id;
+        free.store(id, Ordering::Release);
         Some(NameId(id))
+    }
+
+    /// The number of a name that is known, looked for from this place on, or the first place that is free.
+    fn find(&self, from: usize, name: &[u8]) -> Result<NameId, Option<&AtomicU16>> {
+        let (before, behind) = self.index.split_at_checked(from).unwrap_or_default();
+        for place in behind.iter().chain(before) {
+            match place.load(Ordering::Acquire) {
+                0 => return Err(Some(place)),
+                id if self.name(NameId(id)) == name => return Ok(NameId(id)),
+                _ => {}
+            }
+        }
+        Err(None)
     }
 
     /// How many names are interned.
     pub fn len(&self) -> usize {
-        usize::from(self.index.lock().used)
+        usize::from(*self.used.lock())
     }
 
     /// Whether no name is interned yet.
@@ -117,6 +139,20 @@ mod tests {
             assert!(names.intern(format!("agent {number}").as_bytes()).is_some(), "{number}");
         }
         assert_eq!(names.intern(b"one more"), None);
+        assert_eq!(names.len(), MAX_NAMES - 1);
         assert_eq!(names.intern(b"agent 5").map(|id| names.name(id).to_vec()), Some(b"agent 5".to_vec()));
+    }
+    #[test]
+    fn threads_that_add_the_same_names_get_the_same_numbers() {
+        let names = names();
+        let add =
+            || (0..500).map(|number| names.intern(format!("agent {number}").as_bytes())).collect::<Vec<_>>();
+        let (first, second) = std::thread::scope(|scope| {
+            let threads = [scope.spawn(add), scope.spawn(add)];
+            let [first, second] = threads.map(|thread| thread.join().unwrap());
+            (first, second)
+        });
+        assert_eq!(first, second);
+        assert_eq!(names.len(), 500);
     }
 }

@@ -16,19 +16,23 @@ pub enum Order {
     FastestFirst,
 }
 
-/// The positions of `bindings` (as [`Entry::valid`](crate::Entry::valid) gives them) in `order`.
+/// The positions of `bindings` (as [`Entry::valid`](crate::Entry::valid) gives them) in `order`, at a time in Unix seconds.
 pub fn ordered<'a>(
     bindings: impl Iterator<Item = (usize, Binding<'a>)>,
     order: Order,
+    now_s: u64,
 ) -> SmallVec<[usize; 8]> {
     let mut keyed: SmallVec<[(u64, usize); 8]> =
-        bindings.map(|(position, binding)| (rank(&binding, position, order), position)).collect();
+        bindings.map(|(position, binding)| (rank(&binding, position, order, now_s), position)).collect();
     keyed.sort_unstable();
     keyed.into_iter().map(|(_, position)| position).collect()
 }
 
+/// The most that [`Numbers::freshness`](crate::Numbers::freshness) gives.
+const FRESHEST: u64 = (1 << 33) - 1;
+
 /// Smaller comes first; equal ranks keep the order of arrival.
-fn rank(binding: &Binding<'_>, position: usize, order: Order) -> u64 {
+fn rank(binding: &Binding<'_>, position: usize, order: Order, now_s: u64) -> u64 {
     let numbers = &binding.numbers;
     let preference = match numbers.q {
         Q_NONE => u64::from(u16::MAX),
@@ -37,7 +41,7 @@ fn rank(binding: &Binding<'_>, position: usize, order: Order) -> u64 {
     match order {
         Order::Preference => preference,
         Order::NewestFirst => {
-            u64::from(u32::MAX - numbers.last_modified_s) << 16 | (0xFFFF - (position as u64 & 0xFFFF))
+            (FRESHEST - numbers.freshness(now_s)) << 16 | (0xFFFF - (position as u64 & 0xFFFF))
         }
         Order::FastestFirst => {
             let latency_us = if numbers.latency_us == 0 { u32::MAX } else { numbers.latency_us };

@@ -215,6 +215,13 @@ impl Record {
         *last = cseq.to_le_bytes();
     }
 
+    /// The contact id of the binding at `position`.
+    #[inline]
+    pub(crate) fn contact_id(&self, position: usize) -> Option<u64> {
+        let (start, _) = self.locate(position)?;
+        Reader(self.0.get(start + CONTACT_ID_AT..)?).array().map(u64::from_le_bytes)
+    }
+
     /// Counts one more unanswered ping of the binding at `position`.
     pub(crate) fn count_ping(&mut self, position: usize) {
         if let Some((start, _)) = self.locate(position)
@@ -438,6 +445,9 @@ const UNANSWERED_AT: usize = 3;
 
 /// Where the latency stands: it is the eighth of the numbers.
 const LATENCY_AT: usize = 4 + 7 * 4;
+
+/// Where the contact id stands: behind eight numbers.
+const CONTACT_ID_AT: usize = 4 + 8 * 4;
 
 fn expires_s_of(packed: &[u8]) -> Option<u32> {
     Reader(packed.get(4..)?).u32()

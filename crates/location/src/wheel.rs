@@ -3,6 +3,8 @@
 //! Three levels of slots (1 s, 64 s and 4096 s wide). An entry is 8 bytes: the hash of the address of record and the
 //! low bits of its due second. Entries are never searched or moved when a binding is refreshed: they fall due at
 //! the old time, the record shows that it lives on, and a new entry is made. So a refresh costs the wheel nothing.
+//! Each wheel has a phase of its own: where one level is moved to the next, which touches many entries at once, comes at
+//! another second in every shard, so that a large table does not stand still when an hour is full.
 //! What it does NOT do: decide what has expired. The record decides; an entry only says "look now".
 
 use crate::identity::AorHash;
@@ -45,6 +47,8 @@ impl Due {
 /// The wheel. Time is unix seconds in 32 bits.
 #[derive(Default)]
 pub(crate) struct Wheel {
+    /// How far ahead of the clock its levels are moved, below [`LEVEL_2_S`].
+    phase_s: u32,
     current_s: u32,
     len: usize,
     seconds: Vec<Vec<Due>>,
@@ -53,9 +57,23 @@ pub(crate) struct Wheel {
 }
 
 impl Wheel {
-    pub(crate) fn new() -> Wheel {
+    /// An empty wheel; `number` tells it from those of the other shards.
+    pub(crate) fn new(number: u32) -> Wheel {
         let slots = |count: u32| (0..count).map(|_| Vec::new()).collect();
-        Wheel { current_s: 0, len: 0, seconds: slots(SLOTS), minutes: slots(SLOTS), hours: slots(TOP_SLOTS) }
+        Wheel {
+            // The golden ratio: the phases of any number of shards are spread evenly.
+            phase_s: number.wrapping_mul(0x9E37_79B9) >> (u32::BITS - LEVEL_2_S.trailing_zeros()),
+            current_s: 0,
+            len: 0,
+            seconds: slots(SLOTS),
+            minutes: slots(SLOTS),
+            hours: slots(TOP_SLOTS),
+        }
+    }
+
+    /// A second as the levels count it. It wraps where a full turn of the wheel ends, so slots stay the same.
+    fn turned_s(&self, second: u32) -> u32 {
+        second.wrapping_add(self.phase_s)
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -78,7 +96,8 @@ impl Wheel {
     /// The next entry that is due at `now_s`, walking over at most `steps` seconds of which none is.
     pub(crate) fn pop(&mut self, now_s: u32, steps: &mut usize) -> Option<Due> {
         while self.len > 0 && self.current_s <= now_s {
-            let slot = self.seconds.get_mut((self.current_s % SLOTS) as usize)?;
+            let place = self.turned_s(self.current_s) % SLOTS;
+            let slot = self.seconds.get_mut(place as usize)?;
             if let Some(due) = slot.pop() {
                 self.len -= 1;
                 return Some(due);
@@ -99,7 +118,7 @@ impl Wheel {
 
     /// Whether [`Wheel::pop`] has caught up with `now_s`.
     pub(crate) fn is_caught_up(&self, now_s: u32) -> bool {
-        let here = self.seconds.get((self.current_s % SLOTS) as usize);
+        let here = self.seconds.get((self.turned_s(self.current_s) % SLOTS) as usize);
         self.len == 0 || self.current_s > now_s || self.current_s == now_s && here.is_none_or(Vec::is_empty)
     }
 
@@ -120,14 +139,15 @@ impl Wheel {
     }
 
     fn cascade(&mut self) {
-        if !self.current_s.is_multiple_of(LEVEL_1_S) {
+        let turned_s = self.turned_s(self.current_s);
+        if !turned_s.is_multiple_of(LEVEL_1_S) {
             return;
         }
-        if self.current_s.is_multiple_of(LEVEL_2_S) {
-            let slot = (self.current_s / LEVEL_2_S % TOP_SLOTS) as usize;
+        if turned_s.is_multiple_of(LEVEL_2_S) {
+            let slot = (turned_s / LEVEL_2_S % TOP_SLOTS) as usize;
             self.place_all(|wheel| wheel.hours.get_mut(slot).map(std::mem::take));
         }
-        let slot = (self.current_s / LEVEL_1_S % SLOTS) as usize;
+        let slot = (turned_s / LEVEL_1_S % SLOTS) as usize;
         self.place_all(|wheel| wheel.minutes.get_mut(slot).map(std::mem::take));
     }
 
@@ -140,7 +160,7 @@ impl Wheel {
     fn place(&mut self, due: Due) {
         // Both are low bits of seconds less than a horizon apart, so their difference is the true one.
         let delta_s = due.low_bits().wrapping_sub(self.current_s) & DUE_MASK;
-        let due_s = self.current_s.wrapping_add(delta_s);
+        let due_s = self.turned_s(self.current_s.wrapping_add(delta_s));
         let slot = match delta_s {
             0..LEVEL_1_S => self.seconds.get_mut((due_s % SLOTS) as usize),
             LEVEL_1_S..LEVEL_2_S => self.minutes.get_mut((due_s >> SLOT_BITS) as usize % SLOTS as usize),
@@ -158,8 +178,8 @@ mod tests {
     use proptest::prelude::*;
 
     /// Arms each (now, due) in turn, walks the clock second by second, and gives the second each one came back in.
-    fn fire(armed: &[(u32, u32)], until_s: u32) -> Vec<Option<u32>> {
-        let mut wheel = Wheel::new();
+    fn fire(number: u32, armed: &[(u32, u32)], until_s: u32) -> Vec<Option<u32>> {
+        let mut wheel = Wheel::new(number);
         let mut fired = vec![None; armed.len()];
         let mut armed_s = vec![0; armed.len()];
         let mut next = 0;
@@ -186,22 +206,24 @@ mod tests {
         let dues = [0, 1, 63, 64, 65, 127, 128, 4095, 4096, 4097, 8191, 8192, 20_000, 65_535];
         let armed: Vec<_> = dues.iter().map(|delta| (now, now + delta)).collect();
         let expected: Vec<_> = armed.iter().map(|(_, due)| Some(*due)).collect();
-        assert_eq!(fire(&armed, now + 70_000), expected);
+        for number in 0..20 {
+            assert_eq!(fire(number, &armed, now + 70_000), expected);
+        }
     }
 
     #[test]
     fn an_entry_beyond_the_horizon_falls_due_at_the_horizon() {
-        assert_eq!(fire(&[(10, 10_000_000)], 80_000), [Some(10 + HORIZON_S - 1)]);
+        assert_eq!(fire(3, &[(10, 10_000_000)], 80_000), [Some(10 + HORIZON_S - 1)]);
     }
 
     #[test]
     fn an_entry_for_the_past_falls_due_at_once() {
-        assert_eq!(fire(&[(1000, 10)], 1000), [Some(1000)]);
+        assert_eq!(fire(4, &[(1000, 10)], 1000), [Some(1000)]);
     }
 
     #[test]
     fn a_jump_of_the_clock_is_walked_in_bounded_steps() {
-        let mut wheel = Wheel::new();
+        let mut wheel = Wheel::new(7);
         wheel.arm(AorHash::from_bits(1), 5000, 0);
         let mut rounds = 0;
         loop {
@@ -218,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_goes_back_delays_but_loses_nothing() {
-        let mut wheel = Wheel::new();
+        let mut wheel = Wheel::new(7);
         wheel.arm(AorHash::from_bits(1), 2000, 1000);
         let mut steps = usize::MAX;
         assert_eq!(wheel.pop(1500, &mut steps), None);
@@ -228,13 +250,22 @@ mod tests {
         assert_eq!(wheel.pop(2000, &mut steps).map(|due| due.aor().bits()), Some(1));
     }
 
+    #[test]
+    fn few_wheels_are_moved_in_the_same_second() {
+        let mut moved = [0_u32; LEVEL_1_S as usize];
+        for number in 0..512 {
+            moved[(Wheel::new(number).phase_s % LEVEL_1_S) as usize] += 1;
+        }
+        assert!(moved.iter().all(|wheels| (4..=14).contains(wheels)), "{moved:?}");
+    }
+
     proptest! {
         #[test]
-        fn no_entry_is_lost_or_early(start in 0u32..u32::MAX / 2, dues in prop::collection::vec((0u32..3, 0u32..9000), 1..60)) {
+        fn no_entry_is_lost_or_early(number: u32, start in 0u32..u32::MAX / 2, dues in prop::collection::vec((0u32..3, 0u32..9000), 1..60)) {
             let mut now = start;
             let armed: Vec<_> = dues.iter().map(|(step, delta)| { now += step; (now, now + delta) }).collect();
             let expected: Vec<_> = armed.iter().map(|(_, due)| Some(*due)).collect();
-            prop_assert_eq!(fire(&armed, now + 9001), expected);
+            prop_assert_eq!(fire(number, &armed, now + 9001), expected);
         }
     }
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 use seawall_location::{
     Binding, Change, Domain, Location, Numbers, Order, PERMANENT, Q_NONE, Refused, Removal, Settings, Sink,
-    Snapshot, TooLong, limits, ordered,
+    Snapshot, TooLong, Updates, limits, ordered,
 };
 
 const NOW_S: u64 = 1_800_000_000;
@@ -233,12 +233,18 @@ fn order_is_by_q_and_arrival_or_by_time_or_by_latency() {
         numbers: Numbers { q, last_modified_s, latency_us, ..Numbers::default() },
         ..Binding::default()
     });
-    let check = |order, expected: [usize; 5]| {
-        assert_eq!(ordered(bindings.into_iter().enumerate(), order).as_slice(), expected, "{order:?}");
+    let check = |order, now_s, expected: [usize; 5]| {
+        let found = ordered(bindings.into_iter().enumerate(), order, now_s);
+        assert_eq!(found.as_slice(), expected, "{order:?} at {now_s}");
     };
-    check(Order::Preference, [2, 0, 3, 4, 1]);
-    check(Order::NewestFirst, [3, 1, 2, 0, 4]);
-    check(Order::FastestFirst, [1, 4, 2, 0, 3]);
+    for now_s in [5, 40] {
+        check(Order::Preference, now_s, [2, 0, 3, 4, 1]);
+        check(Order::FastestFirst, now_s, [1, 4, 2, 0, 3]);
+    }
+    check(Order::NewestFirst, 40, [3, 1, 2, 0, 4]);
+    check(Order::NewestFirst, 20, [3, 1, 2, 0, 4]);
+    // Those of after 15 are of before the clock was set back.
+    check(Order::NewestFirst, 5, [0, 4, 3, 1, 2]);
 }
 
 #[test]
@@ -375,4 +381,43 @@ proptest! {
         expire_all(&domain, now_s + 10_000, &mut ());
         prop_assert_eq!(domain.statistics().users, 0);
     }
+}
+
+/// Writes down which bindings were refreshed, and what else it is told.
+#[derive(Default)]
+struct IdsOnly(Vec<u64>, usize);
+
+impl Sink for IdsOnly {
+    fn listens(&self) -> bool {
+        true
+    }
+
+    fn listens_to_updates(&self) -> Updates {
+        Updates::Ids
+    }
+
+    fn refreshed(&mut self, domain: &str, contact_id: u64) {
+        assert_eq!(domain, "location");
+        self.0.push(contact_id);
+    }
+
+    fn change(&mut self, _domain: &str, _aor: &[u8], change: Change<'_>) {
+        assert!(!matches!(change, Change::ContactUpdate(_)));
+        self.1 += 1;
+    }
+}
+
+#[test]
+fn who_wants_ids_only_is_told_which_bindings_were_refreshed() {
+    let domain = domain();
+    let mut sink = IdsOnly::default();
+    let mut entry = domain.lock(b"alice", NOW_S);
+    let ids = ["sip:a", "sip:b"].map(|uri| entry.insert(&binding(uri, NOW_S + 60), &mut sink).unwrap());
+    assert_eq!((&*sink.0, sink.1), (&[][..], 3));
+    entry.replace(1, &binding("sip:b;longer=yes", NOW_S + 90), &mut sink).unwrap();
+    entry.renew(0, NOW_S as u32 + 90, 2, &mut sink);
+    entry.renew(1, NOW_S as u32 + 90, 2, &mut sink);
+    assert_eq!((&*sink.0, sink.1), (&[ids[1], ids[0], ids[1]][..], 3));
+    entry.remove(&mut sink, |position, _| (position == 0).then_some(Removal::Asked));
+    assert_eq!((sink.0.len(), sink.1), (3, 4));
 }

@@ -12,22 +12,24 @@ use crate::nathelper::NatSettings;
 use crate::reg_event::RegEventSettings;
 use crate::usrloc::event;
 
-/// A loaded script with its parameters in the form in which functions use them.
+/// A loaded script with its parameters in the form in which functions use them. A copy is cheap and shares what is large:
+/// each worker has one behind an `Arc` of its own, so that workers do not count references in the same place.
+#[derive(Clone)]
 pub struct Configuration {
     /// The script.
-    pub program: Program<Context>,
+    pub program: Arc<Program<Context>>,
     /// The parameters.
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     /// The routes that the worker starts itself.
     pub routes: Routes,
     /// The present level of the log, from `log_level` or MI.
-    pub log_level: AtomicI8,
+    pub log_level: Arc<AtomicI8>,
     /// The present level of `xlog`.
-    pub xlog_level: AtomicI8,
+    pub xlog_level: Arc<AtomicI8>,
 }
 
 /// The routes that are not called by name.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Routes {
     /// `route{}`.
     pub main: Option<RouteId>,
@@ -216,11 +218,11 @@ impl Configuration {
         };
         let log_level = if program.globals.bool("debug_mode") { 4 } else { level("log_level", 2) };
         Self {
-            log_level: AtomicI8::new(log_level),
-            xlog_level: AtomicI8::new(level("xlog_level", 2)),
-            settings: Settings::new(&program),
+            log_level: Arc::new(AtomicI8::new(log_level)),
+            xlog_level: Arc::new(AtomicI8::new(level("xlog_level", 2))),
+            settings: Arc::new(Settings::new(&program)),
             routes,
-            program,
+            program: Arc::new(program),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Events that routes of the script wait for: changes of the location table, and the script's own.
 
-use seawall_location::{Binding, Change, Domain, Names, PERMANENT, Q_NONE, RecordView, Sink};
+use seawall_location::{Binding, Change, Domain, Names, PERMANENT, Q_NONE, RecordView, Sink, Updates};
 use seawall_script::{Call, Flow, Value};
 
 use crate::context::{Context, EventParameters, EventSubject};
@@ -69,12 +69,20 @@ impl<'a> Gather<'a> {
 impl Sink for Gather<'_> {
     fn listens(&self) -> bool {
         // Main registrars have to be told of what goes away, not of what is refreshed.
-        self.listens_to_updates() || self.fronts.is_used()
+        self.listens_to_updates() != Updates::Nothing || self.fronts.is_used()
     }
 
-    fn listens_to_updates(&self) -> bool {
+    fn listens_to_updates(&self) -> Updates {
         // Asked under the lock of the shard: who subscribes counts himself in before he reads the bindings under it.
-        self.listens || self.watchers.listens() || self.draft.listens() || !self.subscriptions.is_empty()
+        if self.listens || self.watchers.listens() || !self.subscriptions.is_empty() {
+            Updates::Whole
+        } else {
+            self.draft.updates()
+        }
+    }
+
+    fn refreshed(&mut self, domain: &str, contact_id: u64) {
+        self.draft.refreshed(domain, contact_id);
     }
 
     fn before(&mut self, domain: &str, aor: &[u8], record: Option<RecordView<'_>>) {
@@ -82,7 +90,9 @@ impl Sink for Gather<'_> {
     }
 
     fn change(&mut self, domain: &str, aor: &[u8], change: Change<'_>) {
-        self.watchers.change(domain, aor, change);
+        if self.watchers.listens() {
+            self.watchers.change(domain, aor, change);
+        }
         self.draft.change(domain, aor, change);
         if self.fronts.is_used() {
             self.fronts.change(domain, aor, change);

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use seawall_net::Transport;
 use seawall_sip::build::Response;
-use seawall_sip::{Method, Name, Via, ViaFix, name_addr};
+use seawall_sip::via::WayBack;
+use seawall_sip::{Method, ViaFix, name_addr};
 
 use crate::context::{Context, Target};
 use crate::uris;
@@ -25,15 +26,10 @@ pub fn way_back(context: &Context) -> (Target, Option<ViaFix>) {
         peer: origin.peer,
         connection: origin.connection,
     };
-    let Ok(via) = Via::top(context.message()) else { return (target, None) };
-    let mut fix = ViaFix::for_source(&via, origin.peer);
-    let to_source = via.has_rport() || context.force_rport;
-    if context.force_rport {
-        fix =
-            Some(ViaFix { received: Some(origin.peer.ip().to_canonical()), rport: Some(origin.peer.port()) });
-    }
-    if origin.transport == Transport::Udp && !to_source {
-        target.peer.set_port(via.port.unwrap_or(DEFAULT_PORT));
+    let Some(way) = WayBack::of(context.message(), origin.peer) else { return (target, None) };
+    let fix = if context.force_rport { Some(ViaFix::to_source(origin.peer)) } else { way.fix };
+    if origin.transport == Transport::Udp && !(way.has_rport || context.force_rport) {
+        target.peer.set_port(way.port.unwrap_or(DEFAULT_PORT));
     }
     (target, fix)
 }
@@ -113,7 +109,7 @@ fn write(
 /// (RFC 3261 section 8.2.7), and not to be guessed. None when the request has a To tag.
 pub(crate) fn tag_of(context: &Context) -> Option<[u8; 16]> {
     let message = context.message();
-    if name_addr::address(message, Name::To).ok()?.tag().is_some() {
+    if name_addr::to_tag(message).ok()?.is_some() {
         return None;
     }
     // Nobody looks for the transaction of a REGISTER as a rule, and where one is looked for in vain the tag is the same.

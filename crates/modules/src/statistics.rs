@@ -99,6 +99,13 @@ impl Counters {
         }
     }
 
+    /// What one worker has counted.
+    #[must_use]
+    pub fn own(&self, worker: usize, stat: Stat) -> u64 {
+        let cell = self.workers.get(worker).and_then(|cells| cells.0.get(stat as usize));
+        cell.map_or(0, |cell| cell.load(Ordering::Relaxed))
+    }
+
     /// The sum over all workers.
     #[must_use]
     pub fn value(&self, index: usize) -> u64 {

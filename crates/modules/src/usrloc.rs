@@ -337,6 +337,11 @@ pub static MODULE: Module<Context> = Module {
             resettable: false,
         },
         Statistic { name: "store_unwritten", doc: "Changes that are not in the database yet.", resettable: false },
+        Statistic {
+            name: "store_lost",
+            doc: "1 when another server has taken the tables and this one writes nothing any more.",
+            resettable: false,
+        },
         Statistic { name: "store_loading", doc: "Tables that are being loaded.", resettable: false },
         Statistic { name: "loaded_rows", doc: "Rows of the database that were loaded.", resettable: false },
         Statistic {

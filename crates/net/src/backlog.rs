@@ -15,7 +15,8 @@ pub(crate) struct Served {
 
 /// The receive buffer that is full with as much as will be served within [`LONGEST_WAIT_US`], in bytes as the kernel counts
 /// them: what comes then is dropped by the kernel, which costs this process nothing, and its sender says it again. `usual`
-/// is the longest. Nothing when `present` is about that already, or nothing is known.
+/// is the longest. It at most doubles: a worker that has just been fast, as it refused many, may be slow with the next ones.
+/// Nothing when `present` is about that already, or nothing is known.
 pub(crate) fn fitting(usual: u32, present: u32, served: Served) -> Option<u32> {
     if served.datagrams == 0 || served.took_us == 0 {
         return None;
@@ -23,7 +24,8 @@ pub(crate) fn fitting(usual: u32, present: u32, served: Served) -> Option<u32> {
     let each_bytes = served.bytes / served.datagrams + DATAGRAM_OVERHEAD_BYTES;
     let in_time = LONGEST_WAIT_US.saturating_mul(served.datagrams) / served.took_us;
     let wanted = u32::try_from(in_time.saturating_mul(each_bytes)).unwrap_or(u32::MAX);
-    let wanted = wanted.clamp(LEAST_BUFFER_BYTES.min(usual), usual);
+    let most = usual.min(present.saturating_mul(2).max(LEAST_BUFFER_BYTES));
+    let wanted = wanted.clamp(LEAST_BUFFER_BYTES.min(usual), most.max(LEAST_BUFFER_BYTES.min(usual)));
     let is_close = wanted / 4 * 3 <= present && present <= wanted / 3 * 4;
     (!is_close).then_some(wanted)
 }
@@ -52,8 +54,9 @@ mod tests {
         check(5_000, USUAL, Some(of_5000));
         check(5_000, of_5000, None);
         check(6_000, of_5000, None);
-        // It has become faster again.
-        check(200_000, of_5000, Some(USUAL));
+        // It has become faster again, or says so.
+        check(200_000, of_5000, Some(2 * of_5000));
+        check(200_000, USUAL / 2, Some(USUAL));
     }
 
     #[test]

@@ -91,7 +91,7 @@ impl Net {
         for (index, &spec) in config.sockets.iter().enumerate() {
             let address = match spec.transport {
                 Transport::Udp => bind_udp(&mut workers, spec.address, &config),
-                Transport::Tcp => bind_tcp(&mut workers, index, spec.address),
+                Transport::Tcp => bind_tcp(&mut workers, index, spec.address, &config.limits),
             }
             .map_err(|source| BindError::Socket { spec, source })?;
             sockets.push(BoundSocket { transport: spec.transport, address });
@@ -241,9 +241,16 @@ fn set_udp_options(socket: &Socket, address: SocketAddr, config: &Config) -> io:
 
 /// One listener, served by one worker, which hands the connections to all in turn: a connection that the kernel has
 /// ready at shutdown is then never lost in the queue of a listener that was closed first, and the spreading is even.
-fn bind_tcp(workers: &mut [Prepared], index: usize, address: SocketAddr) -> io::Result<SocketAddr> {
+fn bind_tcp(
+    workers: &mut [Prepared],
+    index: usize,
+    address: SocketAddr,
+    limits: &Limits,
+) -> io::Result<SocketAddr> {
     let socket = new_socket(address, Type::STREAM, Protocol::TCP)?;
     socket.set_reuse_address(true)?;
+    // Connections inherit it. The kernel caps what is asked for; another buffer is as good.
+    let _ = socket.set_recv_buffer_size(limits.tcp_receive_buffer_bytes);
     socket.bind(&address.into())?;
     socket.listen(LISTEN_BACKLOG)?;
     let bound = std_address(&socket)?;

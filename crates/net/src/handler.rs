@@ -17,6 +17,34 @@ pub trait Handler: Send + 'static {
     /// saves an allocation at the next receive.
     fn datagram(&mut self, io: &mut Io, origin: &Origin, bytes: &mut Vec<u8>);
 
+    /// Whether [`Handler::sift`] wants to see the datagrams of a worker that is behind ([`Io::is_behind`]).
+    fn sifts(&self) -> bool {
+        false
+    }
+
+    /// Announces a datagram of a batch before [`Handler::sift`] is asked about any of them, so that what deciding about it
+    /// has to read can be asked of memory. `place` is its number in the batch, below 64.
+    fn expect(&mut self, place: usize, bytes: &[u8]) {
+        let _ = (place, bytes);
+    }
+
+    /// What is to become of the datagram announced under this number, at this time of day in seconds since 1970.
+    fn sift(&mut self, place: usize, now_s: u64) -> Fate {
+        let _ = (place, now_s);
+        Fate::Served
+    }
+
+    /// Answers a datagram that [`Handler::sift`] wants refused. As for the vector, see [`Handler::datagram`].
+    fn refuse(&mut self, io: &mut Io, origin: &Origin, bytes: &mut Vec<u8>) {
+        let _ = (io, origin, bytes);
+    }
+
+    /// How many messages this handler has refused so far because [`Io::is_behind`] said so, and those of
+    /// [`Handler::refuse`]. Only its growth is looked at, to know how much time goes into refusing.
+    fn refused(&self) -> u64 {
+        0
+    }
+
     /// One framed message from a connection; messages of one connection come in order. As for the vector, see
     /// [`Handler::datagram`].
     fn stream_message(&mut self, io: &mut Io, origin: &Origin, bytes: &mut Vec<u8>);
@@ -50,6 +78,18 @@ pub trait Handler: Send + 'static {
 
     /// A framer for a new connection.
     fn framer(&self) -> Box<dyn StreamFramer>;
+}
+
+/// What is to become of a datagram.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Fate {
+    /// It is handled as ever.
+    #[default]
+    Served,
+    /// [`Handler::refuse`] answers it.
+    Refused,
+    /// Nothing.
+    Dropped,
 }
 
 /// Finds where a message ends on a stream.

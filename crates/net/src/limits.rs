@@ -26,6 +26,10 @@ pub struct Limits {
     /// Bytes of unfinished messages that may be held for all peers together; past it the connection that wants more is
     /// closed.
     pub tcp_read_buffers_total_bytes: usize,
+    /// Kernel receive buffer of a TCP connection, in bytes: some hundred requests, which bounds how long the last of them
+    /// waits; enough for a trunk of a few thousand requests a second over a long way. Without a bound the kernel lets it
+    /// grow to megabytes.
+    pub tcp_receive_buffer_bytes: usize,
     /// How long a connection whose peer has closed its side is kept for answers still to come.
     pub tcp_half_closed_ms: u64,
     /// Commands from other threads which may wait for one worker.
@@ -49,6 +53,7 @@ impl Default for Limits {
             tcp_write_buffer_bytes: 256 << 10,
             tcp_write_buffers_total_bytes: 64 << 20,
             tcp_read_buffers_total_bytes: 64 << 20,
+            tcp_receive_buffer_bytes: 128 << 10,
             tcp_half_closed_ms: 10_000,
             command_queue: 16_384,
             udp_receive_buffer_bytes: 4 << 20,
@@ -92,6 +97,14 @@ pub(crate) const DATAGRAM_OVERHEAD_BYTES: u64 = 768;
 /// It has caught up when less than one part in so many is taken.
 pub(crate) const CAUGHT_UP_PART: u32 = 16;
 
+/// A worker that is behind spends one part in so many of its time on refusing: who can be served gets more than nine tenths
+/// of it, in whatever storm.
+pub(crate) const REFUSING_PART: u64 = 16;
+
+/// The time for refusals that a worker has saved up at most, microseconds: a flood that is over within a second or so is
+/// refused without counting.
+pub(crate) const REFUSING_AT_ONCE_US: u64 = 100_000;
+
 /// Datagrams in one send call. A batch that fills up is sent at once.
 pub(crate) const SEND_BATCH: usize = 64;
 
@@ -105,8 +118,12 @@ pub(crate) const SEND_STALL_MS: i32 = 5;
 /// Receive errors in a row on one socket after which its worker goes back to waiting for a new event on it.
 pub(crate) const RECEIVE_ERRORS_IN_A_ROW: u32 = 16;
 
-/// Messages of one connection handled before the next connection has its turn.
-pub(crate) const MESSAGES_PER_TURN: usize = 16;
+/// Messages that one read of a connection can hold, about: they are handled before the next connection has its turn, so
+/// that nothing but the beginning of a message is kept between two turns. Shorter ones than any client sends have to wait.
+pub(crate) const MESSAGES_PER_READ: usize = 256;
+
+/// Messages of connections after which datagrams have their turn: as many as in a batch of those.
+pub(crate) const STREAM_MESSAGES_PER_TURN: usize = RECEIVE_BATCH;
 
 /// Connections served before datagrams, commands and timers have their turn.
 pub(crate) const CONNECTIONS_PER_TURN: usize = 32;
@@ -117,8 +134,20 @@ pub(crate) const ACCEPTS_PER_TURN: usize = 64;
 /// Commands handled before everything else has its turn.
 pub(crate) const COMMANDS_PER_TURN: usize = 256;
 
-/// Bytes read from a connection at once.
-pub(crate) const READ_CHUNK_BYTES: usize = 64 << 10;
+/// Bytes read from a connection at once: some thirty requests, so that one that has much to say leaves the others their
+/// turn. What is behind them waits in the kernel, and its sender waits when that is full.
+pub(crate) const READ_CHUNK_BYTES: usize = 16 << 10;
+
+/// How long a connection that has something may wait for its turn before its worker counts as behind, milliseconds. More
+/// than what a machine with other work lets a worker wait now and then; nobody says anything again over a connection, so
+/// this is no hurry.
+pub(crate) const STREAM_BEHIND_MS: u64 = 100;
+
+/// It has caught up when the next one waits no longer than this.
+pub(crate) const STREAM_CAUGHT_UP_MS: u64 = 20;
+
+/// Full reads in a row from one connection after which the kernel is asked how much more waits there.
+pub(crate) const FULL_READS_PER_LOOK: u8 = 8;
 
 /// Connections that the kernel may hold ready for us between two turns.
 pub(crate) const LISTEN_BACKLOG: i32 = 1024;

@@ -63,8 +63,10 @@ impl<T> Queue<T> {
     }
 }
 
-/// Wakes one worker, with a system call only if it sleeps.
+/// Wakes one worker, with a system call only if it sleeps. Away from those of the others in memory: a worker writes its own
+/// at each turn.
 #[derive(Debug)]
+#[repr(align(128))]
 pub(crate) struct Doorbell {
     waker: mio::Waker,
     /// Something has been put into a queue since the worker last looked.

@@ -2,6 +2,8 @@
 
 mod accept;
 mod drain;
+mod serve;
+mod sift;
 
 use std::collections::VecDeque;
 use std::io;
@@ -15,18 +17,20 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Token};
 
 use crate::bind::Prepared;
+use crate::clock::monotonic_us;
 use crate::config::Transport;
-use crate::endpoint::{ConnectionId, Origin, SocketId};
-use crate::handler::Handler;
+use crate::endpoint::{Origin, SocketId};
+use crate::handler::{Fate, Handler};
 use crate::io::Io;
 use crate::limits::{
-    COMMANDS_PER_TURN, CONNECTIONS_PER_TURN, DRAIN_POLL_MS, MESSAGES_PER_TURN, OVERFLOW_CHECK_MS,
-    PANIC_PAUSE_MS, RECEIVE_BATCH, RECEIVE_ERRORS_IN_A_ROW,
+    COMMANDS_PER_TURN, DRAIN_POLL_MS, OVERFLOW_CHECK_MS, PANIC_PAUSE_MS, RECEIVE_BATCH,
+    RECEIVE_ERRORS_IN_A_ROW,
 };
 use crate::mailbox::Queue;
+use crate::refusing::Allowance;
 use crate::shared::Shared;
 use crate::sys::receive::ReceiveBatch;
-use crate::tcp::{Post, Step, StreamEvent, Streams};
+use crate::tcp::{Post, StreamEvent, Streams};
 use crate::udp::UdpReceiver;
 
 /// The token of the doorbell. Sockets follow at 1, by SocketId, and connections behind them.
@@ -50,6 +54,10 @@ struct Worker<H: Handler> {
     io: Io,
     handler: H,
     batch: ReceiveBatch,
+    /// What is to become of the datagrams of a batch that was sifted.
+    fates: Vec<Fate>,
+    /// The time for refusals.
+    allowance: Allowance,
     udp: Vec<UdpReceiver>,
     listeners: Vec<Listener>,
     queues: Arc<[Queue<H::Command>]>,
@@ -133,6 +141,8 @@ impl<H: Handler> Worker<H> {
             io: Io::new(index, shared, streams, ports),
             handler,
             batch: ReceiveBatch::new(RECEIVE_BATCH),
+            fates: Vec::with_capacity(RECEIVE_BATCH),
+            allowance: Allowance::new(),
             udp,
             listeners,
             queues,
@@ -302,6 +312,7 @@ impl<H: Handler> Worker<H> {
     /// Receives and handles one batch from one socket.
     fn datagrams_turn(&mut self, index: usize) -> bool {
         let Some(socket) = self.udp.get_mut(index).filter(|socket| socket.is_ready) else { return false };
+        let began_us = socket.is_behind.then(monotonic_us);
         let count = match self.batch.receive(socket.descriptor()) {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -326,9 +337,11 @@ impl<H: Handler> Worker<H> {
             socket.is_ready = false;
         }
         socket.note_batch(count == RECEIVE_BATCH, self.io.clock.now_us());
-        self.io.is_behind = socket.is_behind;
         let (id, bound) = (socket.id, socket.local);
-        let (handled, bytes) = self.handle_datagrams(count, id, bound);
+        let (handled, bytes) = match began_us.filter(|_| socket.is_behind) {
+            None => self.handle_datagrams(count, id, bound),
+            Some(began_us) => self.sift_datagrams(count, id, bound, began_us),
+        };
         if let Some(socket) = self.udp.get_mut(index) {
             socket.note_served(handled, bytes);
         }
@@ -342,71 +355,48 @@ impl<H: Handler> Worker<H> {
 
     /// Gives how many datagrams of the batch went to the handler, and their bytes.
     fn handle_datagrams(&mut self, count: usize, id: SocketId, bound: SocketAddr) -> (u64, u64) {
-        let max = self.io.shared.limits.max_message_bytes;
         let (mut handled, mut bytes) = (0, 0);
         for index in 0..count {
-            let Some(received) = self.batch.get(index) else { continue };
-            let len = received.bytes.len();
-            if len == 0 || len > max || received.truncated {
-                self.io.shared.row(self.index).datagrams_dropped.add(1);
-                continue;
-            }
-            handled += 1;
-            bytes += len as u64;
-            let mut origin = Origin {
-                transport: Transport::Udp,
-                socket: id,
-                local: bound,
-                peer: received.peer,
-                connection: None,
-            };
-            if let Some(local) = received.local {
-                origin.local.set_ip(local);
-                self.io.current = Some((id, received.peer, local));
-            }
-            let used = self.io.sends.used();
-            if !guard(|| self.handler.datagram(&mut self.io, &origin, received.bytes)) {
-                self.after_panic("datagram", used);
+            if let Some(len) = self.handle_datagram(index, id, bound, H::datagram) {
+                handled += 1;
+                bytes += len as u64;
             }
         }
         self.io.current = None;
         (handled, bytes)
     }
 
-    /// Serves some of the connections that have something.
-    fn streams_turn(&mut self) -> bool {
-        let count = self.io.streams.ready_count().min(CONNECTIONS_PER_TURN);
-        for _ in 0..count {
-            let Some(id) = self.io.streams.next_ready() else { break };
-            self.serve(id);
+    /// Gives one datagram of the batch to the handler, and its length, unless it is not fit for that.
+    #[inline]
+    fn handle_datagram(
+        &mut self,
+        index: usize,
+        id: SocketId,
+        bound: SocketAddr,
+        call: impl FnOnce(&mut H, &mut Io, &Origin, &mut Vec<u8>),
+    ) -> Option<usize> {
+        let received = self.batch.get(index)?;
+        let len = received.bytes.len();
+        if len == 0 || len > self.io.shared.limits.max_message_bytes || received.truncated {
+            self.io.shared.row(self.index).datagrams_dropped.add(1);
+            return None;
         }
-        if count > 0 || !self.io.streams.is_flushed() {
-            self.end_batch();
-            return true;
+        let mut origin = Origin {
+            transport: Transport::Udp,
+            socket: id,
+            local: bound,
+            peer: received.peer,
+            connection: None,
+        };
+        if let Some(local) = received.local {
+            origin.local.set_ip(local);
+            self.io.current = Some((id, received.peer, local));
         }
-        false
-    }
-
-    /// Reads once from a connection and handles some of its messages.
-    fn serve(&mut self, id: ConnectionId) {
-        let now_ms = self.io.clock.now_ms();
-        self.io.streams.fill(now_ms, id);
-        for _ in 0..MESSAGES_PER_TURN {
-            match self.io.streams.next_step(now_ms, id, &mut self.message, || self.handler.framer()) {
-                Step::Nothing => {
-                    self.io.streams.settle(id);
-                    return;
-                }
-                Step::Skipped => {}
-                Step::Message(origin) => {
-                    let used = self.io.sends.used();
-                    if !guard(|| self.handler.stream_message(&mut self.io, &origin, &mut self.message)) {
-                        self.after_panic("stream_message", used);
-                    }
-                }
-            }
+        let used = self.io.sends.used();
+        if !guard(|| call(&mut self.handler, &mut self.io, &origin, received.bytes)) {
+            self.after_panic("datagram", used);
         }
-        self.io.streams.mark_ready(id);
+        Some(len)
     }
 
     fn timers_turn(&mut self) -> bool {

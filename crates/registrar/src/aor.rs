@@ -83,13 +83,7 @@ fn user_at_host<'a>(uri: &Uri<'a>, user: &[u8], policy: &Policy) -> Option<&'a [
 /// # Errors
 /// As [`canonical`].
 pub fn canonical_text(text: &[u8], policy: &Policy, out: &mut Aor) -> Result<(), Reject> {
-    if takes_as_it_is(policy)
-        && let Some(plain) = Plain::read(text)
-        && !plain.user.is_empty()
-        && plain.user.len() <= policy.max_username_len
-        && plain.host.len() <= policy.max_domain_len
-        && plain.whole.len() <= policy.max_aor_len
-    {
+    if let Some(plain) = user_and_host(text, policy) {
         out.clear();
         out.extend_from_slice(plain.whole);
         lower_host(out, plain.user.len());
@@ -100,6 +94,26 @@ pub fn canonical_text(text: &[u8], policy: &Policy, out: &mut Aor) -> Result<(),
         Err(seawall_sip::uri::UriError::Escape) => Err(Reject::Unescape),
         Err(_) => Err(Reject::AorParse),
     }
+}
+
+/// The address of record of a SIP URI as text, where it is plain to see: a user and a host of letters, digits and a few
+/// signs, and nothing but a port behind them. The URI may still be wrong in other ways. `None` is no verdict: ask
+/// [`canonical_text`].
+#[inline]
+#[must_use]
+pub fn plain<'a>(text: &'a [u8], policy: &Policy) -> Option<&'a [u8]> {
+    let plain = user_and_host(text, policy)?;
+    (!plain.host.iter().any(u8::is_ascii_uppercase)).then_some(plain.whole)
+}
+
+/// A URI of a user and a host and nothing else that are the address of record but for the case of the host.
+#[inline]
+fn user_and_host<'a>(text: &'a [u8], policy: &Policy) -> Option<Plain<'a>> {
+    let plain = Plain::read(text).filter(|_| takes_as_it_is(policy))?;
+    let fits = plain.user.len() <= policy.max_username_len
+        && plain.host.len() <= policy.max_domain_len
+        && plain.whole.len() <= policy.max_aor_len;
+    (fits && !plain.user.is_empty()).then_some(plain)
 }
 
 fn append_user(user: &[u8], out: &mut Aor) -> Result<(), Reject> {
@@ -132,6 +146,40 @@ mod tests {
             expected.map(str::to_owned),
             "{uri}"
         );
+    }
+
+    #[test]
+    fn what_is_plain_to_see_is_what_reading_finds() {
+        let policy = Policy::default();
+        for (uri, is_plain) in [
+            ("sip:alice@example.com", true),
+            ("sip:+49.30_1-2@192.0.2.1", true),
+            ("sip:alice@example.com:5070", false),
+            ("sip:Alice@Example.com", false),
+            ("sip:%61lice@example.com", false),
+            ("sip:alice:pw@example.com", false),
+            ("sip:alice@example.com;x=y", false),
+            ("sip:alice@example.com:", false),
+            ("sip:alice@[2001:db8::1]", false),
+            ("sip:example.com", false),
+            ("sip:@h", false),
+            ("sip:a@", false),
+            ("sips:alice@example.com", false),
+            ("SIP:alice@example.com", false),
+            ("tel:+4930", false),
+        ] {
+            let found = plain(uri.as_bytes(), &policy);
+            assert_eq!(found.is_some(), is_plain, "{uri}");
+            if let Some(found) = found {
+                let mut read = Aor::new();
+                canonical_text(uri.as_bytes(), &policy, &mut read).unwrap();
+                assert_eq!(found, read.as_slice(), "{uri}");
+            }
+        }
+        let long = format!("sip:{}@h", "u".repeat(65));
+        assert_eq!(plain(long.as_bytes(), &policy), None);
+        let folded = Policy { case_sensitive: false, ..Policy::default() };
+        assert_eq!(plain(b"sip:alice@h", &folded), None);
     }
 
     #[test]

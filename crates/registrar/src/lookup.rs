@@ -242,8 +242,9 @@ impl Lookup<'_> {
         let order = if self.flags.sort_by_latency { Order::FastestFirst } else { self.policy.order };
         let most = if self.flags.no_branches { 1 } else { usize::MAX };
         let before = targets.len();
-        let surpassed = surpassed_flows(found.clone());
-        let positions = ordered(found, order).into_iter().filter(|position| !surpassed.contains(position));
+        let surpassed = surpassed_flows(found.clone(), self.now_s);
+        let positions =
+            ordered(found, order, self.now_s).into_iter().filter(|position| !surpassed.contains(position));
         let chosen = positions.take(most).filter_map(|position| entry.binding(position));
         match self.policy.push.as_deref() {
             None => chosen.for_each(|binding| targets.push(&binding, binding.contact)),
@@ -298,7 +299,7 @@ impl Lookup<'_> {
         let entry = self.domain.lock(&wanted.aor, self.now_s);
         let of_instance = entry.valid().filter(|(_, binding)| gruu.is_wanted(&wanted, binding));
         let passing = of_instance.filter(|(_, binding)| self.passes(binding));
-        let newest = |(_, binding): &(usize, Binding<'_>)| binding.numbers.last_modified_s;
+        let newest = |(_, binding): &(usize, Binding<'_>)| binding.numbers.freshness(self.now_s);
         let supporting = passing.clone().filter(|(_, binding)| self.supports(binding));
         match supporting.max_by_key(newest) {
             Some((_, binding)) => {
@@ -326,8 +327,11 @@ impl Lookup<'_> {
 
 /// The positions of flows whose phone has another one that was refreshed later: a request goes over one flow of a phone
 /// at a time (RFC 5626 §7).
-fn surpassed_flows<'b>(found: impl Iterator<Item = (usize, Binding<'b>)> + Clone) -> SmallVec<[usize; 4]> {
-    let age = |position: usize, binding: &Binding<'_>| (binding.numbers.last_modified_s, position);
+fn surpassed_flows<'b>(
+    found: impl Iterator<Item = (usize, Binding<'b>)> + Clone,
+    now_s: u64,
+) -> SmallVec<[usize; 4]> {
+    let age = |position: usize, binding: &Binding<'_>| (binding.numbers.freshness(now_s), position);
     let flows = found.filter(|(_, binding)| binding.is_flow());
     let is_surpassed = |(position, flow): &(usize, Binding<'_>)| {
         flows.clone().any(|(other, newer)| {

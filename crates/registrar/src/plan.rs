@@ -142,11 +142,11 @@ impl<'r, 'm> Plan<'r, 'm> {
         if !save.flags.force_registration {
             return Err(Reject::TooManyContacts);
         }
-        let mut oldest: SmallVec<[(u32, usize); 8]> = entry
+        let mut oldest: SmallVec<[(u64, usize); 8]> = entry
             .bindings()
             .enumerate()
             .filter(|(position, _)| !self.touches(*position))
-            .map(|(position, binding)| (binding.numbers.last_modified_s, position))
+            .map(|(position, binding)| (binding.numbers.freshness(save.now_s), position))
             .collect();
         oldest.sort_unstable();
         self.evicted = oldest.iter().take(excess).map(|(_, position)| *position).collect();

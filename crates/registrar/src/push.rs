@@ -290,11 +290,11 @@ impl Push {
     }
 
     /// Whether a contact has to be woken before a request is sent to it: unless it was refreshed within
-    /// `pn_skip_pn_interval`.
+    /// `pn_skip_pn_interval`, which nobody can say when the clock was set back since.
     #[must_use]
     pub fn is_asleep(&self, binding: &Binding<'_>, now_s: u64) -> bool {
         let awake_until_s = u64::from(binding.numbers.last_modified_s) + u64::from(self.skip_interval_s);
-        binding.is_pushed() && awake_until_s <= now_s
+        binding.is_pushed() && (awake_until_s <= now_s || binding.numbers.is_of_the_future(now_s))
     }
 
     /// Appends a URI without the parameters of `pn_ct_match_params` (registrar 1.3.24).

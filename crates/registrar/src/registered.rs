@@ -17,7 +17,7 @@ pub fn is_registered(domain: &Domain, now_s: u64, aor: &[u8]) -> bool {
 /// (registrar 1.3.19).
 pub fn attribute(domain: &Domain, now_s: u64, aor: &[u8], order: Order) -> Option<Vec<u8>> {
     let entry = domain.lock(aor, now_s);
-    let first = *ordered(entry.valid(), order).first()?;
+    let first = *ordered(entry.valid(), order, now_s).first()?;
     entry.binding(first).map(|binding| binding.attr.to_vec())
 }
 

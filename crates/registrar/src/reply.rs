@@ -34,7 +34,7 @@ pub(crate) fn write_contacts(
             writer.write(&binding);
         }
     } else {
-        for position in ordered(entry.valid(), policy.order) {
+        for position in ordered(entry.valid(), policy.order, entry.now_s()) {
             if let Some(binding) = entry.binding(position).filter(is_wanted) {
                 writer.write(&binding);
             }

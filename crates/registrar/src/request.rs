@@ -115,8 +115,8 @@ impl<'a> Whose<'a> {
     fn name(&self, message: &Message, policy: &Policy, out: &mut Aor) -> Result<(), Reject> {
         match self {
             Whose::To => {
-                let to = name_addr::address(message, Name::To).map_err(|_| Reject::AorParse)?;
-                aor::canonical_text(to.uri, policy, out)
+                let uri = name_addr::to_uri(message).map_err(|_| Reject::AorParse)?;
+                aor::canonical_text(uri, policy, out)
             }
             Whose::Given(uri) => aor::canonical_text(uri, policy, out),
             Whose::Known(aor, _) => {

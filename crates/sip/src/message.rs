@@ -111,6 +111,8 @@ pub struct Message {
     pub(crate) body: Span,
     pub(crate) flaw: Option<BadRequest>,
     pub(crate) essentials: Essentials,
+    /// Whether nothing but the bytes is there.
+    is_blank: bool,
 }
 
 impl Default for Message {
@@ -150,6 +152,7 @@ impl Message {
             body: Span::default(),
             flaw: None,
             essentials: Essentials::ABSENT,
+            is_blank: true,
         }
     }
 
@@ -173,6 +176,7 @@ impl Message {
     #[inline]
     pub fn scan_in_place(&mut self, framing: Framing) -> Result<(), ScanError> {
         self.forget();
+        self.is_blank = false;
         let result = scan::scan(self, framing);
         match result {
             Ok(()) => Essentials::read(self),
@@ -187,7 +191,14 @@ impl Message {
         &mut self.bytes
     }
 
+    #[inline]
     fn forget(&mut self) {
+        if !self.is_blank {
+            self.clear();
+        }
+    }
+
+    fn clear(&mut self) {
         self.start = StartLine::default();
         self.headers.clear();
         self.first = [ABSENT; Name::COUNT];
@@ -196,6 +207,7 @@ impl Message {
         self.body = Span::default();
         self.flaw = None;
         self.essentials = Essentials::ABSENT;
+        self.is_blank = true;
     }
 
     /// All bytes that are in the buffer, including noise before the start line and after the body.

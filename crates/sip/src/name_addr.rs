@@ -330,11 +330,32 @@ pub fn addresses(
 /// It is absent ([`AddressError::Empty`]) or malformed.
 #[inline]
 pub fn address(message: &Message, name: Name) -> Result<NameAddr<'_>, AddressError> {
-    match name {
-        Name::From => message.essentials.from.map(|from| from.view(message.bytes())),
-        Name::To => message.essentials.to.map(|to| to.view(message.bytes())),
-        _ => NameAddr::parse(message.value(name).ok_or(AddressError::Empty)?),
-    }
+    let spans = match name {
+        Name::From => &message.essentials.from,
+        Name::To => &message.essentials.to,
+        _ => return NameAddr::parse(message.value(name).ok_or(AddressError::Empty)?),
+    };
+    spans.as_ref().map(|spans| spans.view(message.bytes())).map_err(|error| *error)
+}
+
+/// The URI of To, without brackets.
+///
+/// # Errors
+/// It is absent ([`AddressError::Empty`]) or malformed.
+#[inline]
+pub fn to_uri(message: &Message) -> Result<&[u8], AddressError> {
+    let to = message.essentials.to.as_ref();
+    to.map(|to| to.uri.of(message.bytes())).map_err(|error| *error)
+}
+
+/// The tag of To, if it has one.
+///
+/// # Errors
+/// It is absent ([`AddressError::Empty`]) or malformed.
+#[inline]
+pub fn to_tag(message: &Message) -> Result<Option<&[u8]>, AddressError> {
+    let to = message.essentials.to.as_ref();
+    to.map(|to| to.tag.map(|tag| tag.of(message.bytes()))).map_err(|error| *error)
 }
 
 /// One value of a Contact header field.

@@ -1,23 +1,43 @@
 //! A look at a message that may never be read: who registers.
 
-use memchr::{memchr, memmem, memrchr};
+use memchr::memmem::Finder;
+use memchr::{memchr, memrchr};
 
 /// How far To is looked for, bytes: it stands among the first header fields of what phones send, and a look that finds
 /// nothing has to cost little.
 const LOOK_BYTES: usize = 1024;
 
-/// The URI in To of a REGISTER, as it stands there. Nothing where that is not plain to see: of another method, of a To
-/// that is folded, spelt oddly or far back. The message itself may still be wrong in any way.
-#[must_use]
-pub fn register_to(bytes: &[u8]) -> Option<&[u8]> {
-    if !bytes.starts_with(b"REGISTER ") {
-        return None;
+/// What is looked for, made ready once: to make it ready costs as much as a look.
+#[derive(Debug)]
+pub struct Peek {
+    names: [Finder<'static>; 2],
+}
+
+impl Default for Peek {
+    fn default() -> Self {
+        Self { names: [Finder::new(b"\r\nTo:"), Finder::new(b"\r\nt:")] }
     }
-    let start = bytes.get(..LOOK_BYTES).unwrap_or(bytes);
-    let found = [&b"\r\nTo:"[..], b"\r\nt:"].into_iter().find_map(|name| {
-        let at = memmem::find(start, name)?;
-        start.get(at + name.len()..)
-    })?;
+}
+
+impl Peek {
+    /// The URI in To of a REGISTER, as it stands there. Nothing where that is not plain to see: of another method, of a
+    /// To that is folded, spelt oddly or far back. The message itself may still be wrong in any way.
+    #[must_use]
+    pub fn register_to<'a>(&self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        if !bytes.starts_with(b"REGISTER ") {
+            return None;
+        }
+        let start = bytes.get(..LOOK_BYTES).unwrap_or(bytes);
+        let found = self.names.iter().find_map(|name| {
+            let at = name.find(start)?;
+            start.get(at + name.needle().len()..)
+        })?;
+        uri_of(found)
+    }
+}
+
+/// The URI of a To whose value begins here.
+fn uri_of(found: &[u8]) -> Option<&[u8]> {
     let end = memchr(b'\r', found)?;
     let (line, after) = found.split_at_checked(end)?;
     if !after.starts_with(b"\r\n") || matches!(after.get(2), None | Some(b' ' | b'\t')) {
@@ -40,7 +60,8 @@ mod tests {
 
     fn check(to: &str, expected: Option<&str>) {
         let message = format!("REGISTER sip:h SIP/2.0\r\nVia: x\r\n{to}\r\nCSeq: 1 REGISTER\r\n\r\n");
-        let found = register_to(message.as_bytes());
+        let peek = Peek::default();
+        let found = peek.register_to(message.as_bytes());
         assert_eq!(found.map(|uri| String::from_utf8_lossy(uri).into_owned()).as_deref(), expected, "{to}");
     }
 
@@ -66,7 +87,7 @@ mod tests {
             "REGISTER sip:h SIP/2.0\r\nTo: <sip:b@h>",
             "INVITE sip:h SIP/2.0\r\nTo: <sip:b@h>\r\n\r\n",
         ] {
-            assert_eq!(register_to(other.as_bytes()), None, "{other}");
+            assert_eq!(Peek::default().register_to(other.as_bytes()), None, "{other}");
         }
     }
 }

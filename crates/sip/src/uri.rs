@@ -289,12 +289,11 @@ impl<'a> Plain<'a> {
         let whole = raw.strip_prefix(b"sip:")?;
         let at = swar::find(whole, b'@');
         let (user, host) = match at {
-            // What may stand in a host may stand in a user.
             Some(0) => return None,
             Some(at) => (whole.get(..at)?, whole.get(at + 1..)?),
             None => (&b""[..], whole),
         };
-        let is_plain = !host.is_empty() && Class::HOST.has_all(user) && Class::HOST.has_all(host);
+        let is_plain = !host.is_empty() && Class::USER.has_all(user) && Class::HOST.has_all(host);
         is_plain.then_some(Plain { whole, user, host })
     }
 }

@@ -335,6 +335,34 @@ pub fn vias(message: &Message) -> impl Iterator<Item = Result<Via<'_>, ViaError>
     message.header_all(Name::Via).flat_map(|header| Vias::new(header.value))
 }
 
+/// What the topmost Via of a request says about the way back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WayBack {
+    /// What the Via lacks ([`ViaFix::for_source`]).
+    pub fix: Option<ViaFix>,
+    /// The port of sent-by, if it is given.
+    pub port: Option<u16>,
+    /// Whether there is an rport parameter, with or without a value.
+    pub has_rport: bool,
+}
+
+impl WayBack {
+    /// That of a request which came from this address; `None` if it has no Via that is one.
+    #[inline]
+    #[must_use]
+    pub fn of(message: &Message, source: SocketAddr) -> Option<WayBack> {
+        let via = message.essentials.via.as_ref().ok()?;
+        let has_rport = via.rport.is_some();
+        let fix = if has_rport {
+            // As nearly all ask, and then nothing else of it matters.
+            Some(ViaFix::to_source(source))
+        } else {
+            ViaFix::for_source(&via.view(message.bytes()), source)
+        };
+        Some(WayBack { fix, port: via.port, has_rport })
+    }
+}
+
 /// What a server adds to the topmost Via of a request that it received (RFC 3261 §18.2.1, RFC 3581 §4).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ViaFix {
@@ -349,12 +377,19 @@ impl ViaFix {
     /// added when sent-by is not the source address, and always together with rport.
     #[must_use]
     pub fn for_source(via: &Via<'_>, source: SocketAddr) -> Option<ViaFix> {
-        let ip = source.ip().to_canonical();
         if via.rport.is_some() {
-            return Some(ViaFix { received: Some(ip), rport: Some(source.port()) });
+            return Some(ViaFix::to_source(source));
         }
+        let ip = source.ip().to_canonical();
         let honest = via.host_ip().map(|host| host.to_canonical()) == Some(ip) && via.received().is_none();
         (!honest).then_some(ViaFix { received: Some(ip), rport: None })
+    }
+
+    /// The source address and its port, whatever the Via says.
+    #[inline]
+    #[must_use]
+    pub fn to_source(source: SocketAddr) -> ViaFix {
+        ViaFix { received: Some(source.ip().to_canonical()), rport: Some(source.port()) }
     }
 
     /// Appends the Via value with the fix applied. A `received` that the client wrote itself is replaced, and an

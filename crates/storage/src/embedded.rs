@@ -49,6 +49,7 @@ impl Embedded {
         }
         let reader = connect(path, options)?;
         let writer = Lane::start("seawall-sql-write", writer, |_| None, Arc::clone(&ownership))?;
+        // What goes from the journal into the table is on disk already.
         writer.sender().send(|_| step_back());
         Ok(Embedded {
             path: path.to_owned(),
@@ -75,9 +76,9 @@ impl Embedded {
     }
 }
 
-/// Lets all others have the processor first: what goes from the journal into the table is on disk already, and nobody who
-/// calls or registers waits for it.
-fn step_back() {
+/// Lets all other threads have the processor before this one, from now on: for work that nobody who calls or registers waits
+/// for.
+pub fn step_back() {
     // Where that is forbidden, it is only slower.
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), BACKGROUND_NICE);
 }

@@ -32,6 +32,14 @@ pub enum StorageError {
         /// Who it is, as far as is known.
         owner: String,
     },
+    /// Another server has taken a location table that this one had in memory; this one may not write it any more.
+    #[error("the table `{table}` was taken over by {by}")]
+    TakenOver {
+        /// The table.
+        table: String,
+        /// Who it is, as far as is known.
+        by: String,
+    },
     /// There is no more room, on the disk or as the database allows.
     #[error("the database is full")]
     Full,

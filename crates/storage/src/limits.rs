@@ -20,6 +20,10 @@ pub const LIST_ROWS: u32 = 1000;
 /// hundred.
 pub const SERVER_CONNECTIONS: u32 = 8;
 
+/// After how many seconds MySQL closes a connection that says nothing, and undoes what it has begun; we close it after half of
+/// that. Others wait for the locks of a process that stands still for as long.
+pub const MYSQL_IDLE_S: u64 = 20;
+
 /// How much longer than the server itself is allowed to take we wait for it: its own "took too long" should arrive.
 pub const ANSWER_MARGIN: Duration = Duration::from_millis(500);
 

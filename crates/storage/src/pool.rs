@@ -16,7 +16,7 @@ use crate::database::Options;
 use crate::datetime;
 use crate::dialect::translate;
 use crate::error::StorageError;
-use crate::limits::{ACQUIRE, CONNECTIONS, SERVER_CONNECTIONS};
+use crate::limits::{ACQUIRE, CONNECTIONS, MYSQL_IDLE_S, SERVER_CONNECTIONS};
 use crate::schema;
 use crate::url::{DatabaseUrl, Kind, Server, Tls};
 
@@ -88,18 +88,34 @@ impl Pool {
 
     /// Runs statements in one transaction, all or none; gives how many rows they changed.
     pub(crate) async fn change(&self, statements: &[Statement]) -> Result<u64, StorageError> {
+        Ok(self.change_if(None, statements).await?.unwrap_or(0))
+    }
+
+    /// The same, if a query at the begin of the transaction gives a row; nothing is done, and none is given, if not.
+    pub(crate) async fn change_if(
+        &self,
+        condition: Option<&Statement>,
+        statements: &[Statement],
+    ) -> Result<Option<u64>, StorageError> {
         macro_rules! run {
             ($pool:expr, $kind:expr, $time:expr) => {{
                 let mut connection = $pool.acquire().await?;
                 let mut changed = 0;
                 // From here on nobody knows what was done when the connection breaks.
                 let lost = StorageError::in_change;
-                if let [Statement { sql, values }] = statements {
+                if let (None, [Statement { sql, values }]) = (condition, statements) {
                     let sql = AssertSqlSafe(translate(sql, $kind, values));
                     let query = bind!(sqlx::query(sql), values, $kind, $time);
                     changed = query.execute(&mut *connection).await.map_err(lost)?.rows_affected();
                 } else {
                     let mut transaction = connection.begin().await?;
+                    if let Some(Statement { sql, values }) = condition {
+                        let sql = AssertSqlSafe(translate(sql, $kind, values));
+                        let query = bind!(sqlx::query(sql), values, $kind, $time);
+                        if query.fetch_optional(&mut *transaction).await?.is_none() {
+                            return Ok(None);
+                        }
+                    }
                     for Statement { sql, values } in statements {
                         let sql = AssertSqlSafe(translate(sql, $kind, values));
                         let query = bind!(sqlx::query(sql), values, $kind, $time);
@@ -107,7 +123,7 @@ impl Pool {
                     }
                     transaction.commit().await.map_err(lost)?;
                 }
-                Ok(changed)
+                Ok(Some(changed))
             }};
         }
         match self {
@@ -174,7 +190,11 @@ async fn postgres(server: &Server, options: &Options) -> Result<PgPool, StorageE
             Tls::VerifyFull => PgSslMode::VerifyFull,
         })
         // The server gives up by itself what nobody waits for any more, so that it cannot come after what replaced it.
-        .options([("statement_timeout", options.timeout_ms), ("lock_timeout", options.timeout_ms)]);
+        .options([
+            ("statement_timeout", options.timeout_ms),
+            ("lock_timeout", options.timeout_ms),
+            ("idle_in_transaction_session_timeout", options.timeout_ms),
+        ]);
     if !server.password.is_empty() {
         settings = settings.password(&server.password);
     }
@@ -207,13 +227,16 @@ async fn mysql(server: &Server, options: &Options) -> Result<MySqlPool, StorageE
     }
     let wait_s = (options.timeout_ms / 1000).max(1);
     // Texts come as the bytes that the table holds, whatever it says of their character set; values that do not fit are
-    // an error and are not cut.
+    // an error and are not cut. What is left undone by a process that stands still in the middle of a change is undone, so
+    // that who takes its place need not wait for it: MariaDB knows such transactions, MySQL idle connections only.
     let begin = format!(
-        "SET character_set_results = NULL, innodb_lock_wait_timeout = {wait_s}, \
-         sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')"
+        "SET character_set_results = NULL, innodb_lock_wait_timeout = {wait_s}, lock_wait_timeout = {wait_s}, \
+         sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES') \
+         /*M!100300 , idle_transaction_timeout = {wait_s} */ /*!80000 , wait_timeout = {MYSQL_IDLE_S} */"
     );
     let pool = MySqlPoolOptions::new()
         .max_connections(SERVER_CONNECTIONS)
+        .idle_timeout(Duration::from_secs(MYSQL_IDLE_S / 2))
         .acquire_timeout(acquire(options))
         .after_connect(move |connection, _| {
             let begin = begin.clone();

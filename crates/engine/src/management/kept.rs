@@ -19,6 +19,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(1);
 const FLUSH_PATIENCE: Duration = Duration::from_secs(25);
 
 const FAILED: LocationError = LocationError::Failed("The database fails");
+const LOST: LocationError = LocationError::Failed("Another server has taken the tables");
 
 impl Management {
     /// Makes a change and waits until it is kept; event routes that wait for it are run by a worker.
@@ -26,6 +27,9 @@ impl Management {
         &self,
         change: impl FnOnce(&mut dyn Sink) -> Result<R, LocationError>,
     ) -> Result<R, LocationError> {
+        if self.node.store.ownership.is_lost() {
+            return Err(LOST);
+        }
         let mut events = Vec::new();
         let listens = self.node.configuration.load().routes.location_events;
         let mut gather = Gather::new(&self.node, listens, &mut events);
@@ -64,6 +68,9 @@ impl Management {
 
     /// Waits until everything that has changed so far is written, and other programs see it in the tables.
     pub(super) fn flush_all(&self) -> Result<(), LocationError> {
+        if self.node.store.ownership.is_lost() {
+            return Err(LOST);
+        }
         self.written()?;
         for table in self.node.store.tables() {
             let settled = self.runtime.block_on(async {
@@ -101,7 +108,7 @@ impl Management {
         let number = self.node.store.ask_flush();
         let until = Instant::now() + FLUSH_PATIENCE;
         while !self.node.store.is_flushed(number) {
-            if Instant::now() > until {
+            if Instant::now() > until || self.node.store.ownership.is_lost() {
                 return Err(FAILED);
             }
             std::thread::sleep(LOOK_AGAIN);
@@ -159,6 +166,11 @@ impl Management {
         let loading = store.tables().iter().filter(|table| !table.loading.is_done()).count() as u64;
         for (name, value, doc) in [
             ("store_unwritten", store.unwritten() as u64, "Changes that are not in the database yet."),
+            (
+                "store_lost",
+                u64::from(store.ownership.is_lost()),
+                "1 when another server has taken the tables and this one writes nothing any more.",
+            ),
             ("store_loading", loading, "Tables that are being loaded."),
         ] {
             each(&Statistic { group: "usrloc", name, value, kind: StatisticKind::Gauge, doc });

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use seawall_modules::node::Node;
-use seawall_modules::store::{StoredTable, limits, row};
+use seawall_modules::store::{Spare, StoredTable, limits, row};
 use seawall_net::unix_s;
 use seawall_storage::StorageError;
 use seawall_storage::location::RowChange;
@@ -13,6 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::owner;
 use crate::limits::{FLUSH_PAUSE_MS, LAST_FLUSHES, REPLAY_AT_MOST_MS, SETTLE_AT_ONCE};
 
 /// The task that writes.
@@ -47,6 +48,7 @@ impl Flusher {
             let asked = self.node.store.flush_asked();
             match self.flush(false).await {
                 Ok(()) => self.node.store.note_flushed(asked),
+                Err(error) if owner::note_loss(&self.node, &error) => return,
                 Err(error) => {
                     let left = self.node.store.unwritten();
                     tracing::error!(
@@ -63,6 +65,7 @@ impl Flusher {
         for _ in 0..LAST_FLUSHES {
             match self.flush(true).await {
                 Ok(()) => return,
+                Err(error) if owner::note_loss(&self.node, &error) => return,
                 Err(error) => tracing::error!("the last changes of bindings are not written: {error}"),
             }
             sleep(Duration::from_millis(REPLAY_AT_MOST_MS)).await;
@@ -104,15 +107,16 @@ impl Flusher {
         under_way: &mut Option<UnderWay>,
     ) -> Result<(), StorageError> {
         let most = if is_last { limits::LAST_FLUSH } else { limits::FLUSH };
-        let mut ids = Vec::new();
+        let (mut ids, mut spare) = (Vec::new(), Spare::default());
         for part in 0..table.dirty.parts() {
-            loop {
-                let before = ids.len();
-                table.dirty.take(part, most - before, &mut ids);
-                if ids.len() < most {
-                    break;
+            // Nobody who notes something waits for longer than two sets take to change places.
+            table.dirty.take(part, &mut spare, &mut ids);
+            while ids.len() >= most {
+                let group = ids.split_off(ids.len() - most);
+                if let Err(error) = self.write(table, group, is_last, under_way).await {
+                    table.dirty.put_back(&ids);
+                    return Err(error);
                 }
-                self.write(table, std::mem::take(&mut ids), is_last, under_way).await?;
             }
         }
         self.write(table, ids, is_last, under_way).await
@@ -129,11 +133,10 @@ impl Flusher {
         if ids.is_empty() {
             return Ok(());
         }
+        // One by one: the shard of a binding is locked while that one is copied.
         let changes: Vec<RowChange> = ids.iter().map(|id| self.change(table, *id)).collect();
         if let Err(error) = self.written(table, under_way.take()).await {
-            for id in ids {
-                table.dirty.mark(id);
-            }
+            table.dirty.put_back(&ids);
             return Err(error);
         }
         let backend = Arc::clone(&table.backend);
@@ -151,11 +154,10 @@ impl Flusher {
         let Some(UnderWay { ids, done }) = group else { return Ok(()) };
         let gone = || StorageError::Unknown("the task that wrote has failed".to_owned());
         if let Err(error) = done.await.unwrap_or_else(|_| Err(gone())) {
-            for id in ids {
-                table.dirty.mark(id);
-            }
+            table.dirty.put_back(&ids);
             return Err(error);
         }
+        table.dirty.written(ids.len());
         let figures = &self.node.store.figures;
         figures.commits.fetch_add(1, Ordering::Relaxed);
         figures.rows.fetch_add(ids.len() as u64, Ordering::Relaxed);

@@ -2,6 +2,7 @@
 
 mod flusher;
 mod loader;
+mod owner;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -22,7 +23,7 @@ use seawall_modules::usrloc::settings::{StoreSettings, Write};
 use seawall_net::CommandSender;
 use seawall_script::{FlagSpace, Program};
 use seawall_storage::location::{Columns, LocationTable};
-use seawall_storage::{Database, Identifier, Storage, StorageError};
+use seawall_storage::{Database, Identifier, Storage, StorageError, step_back};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
@@ -102,7 +103,12 @@ fn table_of(database: &Database, settings: &StoreSettings, name: &str) -> Result
     let name = Identifier::new(name)
         .map_err(|_| StorageError::Schema(format!("\"{name}\" is too long for the name of a table")))?;
     let table = LocationTable::new(database.clone(), &name, &settings.columns);
-    Ok(if settings.is_sql_only { table.shared() } else { table })
+    Ok(match settings.write {
+        _ if settings.is_sql_only => table.shared(),
+        Write::Never => table,
+        Write::Through => table.owned(),
+        Write::Back => table.unhurried().owned(),
+    })
 }
 
 /// The table of what main registrars hold.
@@ -185,12 +191,18 @@ pub(crate) fn start(
         }
     });
     let Opened { first, .. } = opened;
+    runtime.spawn(owner::watch(Arc::clone(node), stopped.clone()));
     for domain in node.location.domains() {
         attach(node, &domain, Some(&first), runtime, stopped.clone(), &keepers);
     }
     if node.store.is_back() {
         let flusher = flusher::Flusher { node: Arc::clone(node), work, stop: stopped };
-        let writer = runtime.spawn(flusher.run());
+        // A thread of its own, which has the processor when no worker wants it.
+        let handle = runtime.clone();
+        let writer = runtime.spawn_blocking(move || {
+            step_back();
+            handle.block_on(flusher.run());
+        });
         return Some(Tasks { stop, writer, keepers, node: Arc::clone(node), first });
     }
     let workers = node.workers;
@@ -221,20 +233,21 @@ fn attach(
         None => database(&node.storage, settings)
             .and_then(|database| table_of(&database, settings, domain.name())),
     };
-    let backend = match made {
-        Ok(table) => Arc::new(PreparedTable::new(table)),
+    let location = match made {
+        Ok(table) => table,
         Err(error) => {
             tracing::error!("the table {} stays in memory: {error}", domain.name());
             return;
         }
     };
+    let backend = Arc::new(PreparedTable::new(location.clone()));
     if settings.is_sql_only {
         let table = store.add(Arc::clone(domain), backend, Loading::done());
         runtime.spawn(loader::sweep(table, settings.interval_s, stop));
         return;
     }
     let table = store.add(Arc::clone(domain), backend, Loading::default());
-    if let Some(keeper) = keep_upstream(node, settings, &table, stop.clone()) {
+    if let Some(keeper) = keep_upstream(node, settings, (&table, &location), stop.clone()) {
         keepers.lock().push(runtime.spawn(keeper));
     }
     runtime.spawn(loader::load(Arc::clone(node), table, stop));
@@ -244,7 +257,7 @@ fn attach(
 fn keep_upstream(
     node: &Arc<Node>,
     settings: &StoreSettings,
-    table: &Arc<StoredTable>,
+    (table, location): (&Arc<StoredTable>, &LocationTable),
     stop: watch::Receiver<bool>,
 ) -> Option<impl Future<Output = ()> + Send + 'static> {
     if !upstream::is_used(&node.configuration.load()) || !node.store.is_on() {
@@ -253,7 +266,10 @@ fn keep_upstream(
     let made =
         database(&node.storage, settings).and_then(|database| upstream_of(&database, table.domain.name()));
     match made {
-        Ok(own) => Some(upstream::start(node, table, PreparedTable::own(own), stop)),
+        Ok(own) => {
+            let own = PreparedTable::own(own.owned_with(location));
+            Some(upstream::start(node, table, own, stop))
+        }
         Err(error) => {
             tracing::error!("what main registrars hold for {} stays in memory: {error}", table.domain.name());
             None

@@ -28,7 +28,12 @@ impl PreparedTable {
 
     async fn ready(&self) -> Result<&LocationTable, StorageError> {
         let prepare = async || {
-            if self.is_own { self.table.prepare_own().await } else { self.table.prepare().await }
+            if self.is_own {
+                self.table.prepare_own().await?
+            } else {
+                self.table.prepare().await?
+            }
+            self.table.take().await
         };
         self.ready.get_or_try_init(prepare).await?;
         Ok(&self.table)
@@ -70,6 +75,14 @@ impl Backend for PreparedTable {
 
     fn settle_few(&self, changes: usize) -> Doing<'_, bool> {
         Box::pin(async move { self.ready().await?.settle_few(changes).await })
+    }
+
+    fn can_be_taken(&self) -> bool {
+        self.table.can_be_taken()
+    }
+
+    fn check_owner(&self) -> Doing<'_, ()> {
+        Box::pin(self.table.check_owner())
     }
 
     fn end(&self) -> Doing<'_, ()> {

@@ -49,7 +49,11 @@ struct Fake {
     /// While there is none, groups wait.
     permits: Mutex<Option<Arc<Semaphore>>>,
     broken: Mutex<Vec<BrokenRow>>,
+    /// Called with the changes of each group.
+    seen: Mutex<Option<Seen>>,
 }
+
+type Seen = Box<dyn Fn(&[RowChange]) + Send>;
 
 impl Fake {
     fn keep(&self, changes: &[RowChange]) {
@@ -78,6 +82,9 @@ impl Backend for Fake {
     fn apply(&self, changes: Vec<RowChange>) -> Doing<'_, Vec<RowChange>> {
         Box::pin(async move {
             self.groups.fetch_add(1, Ordering::Relaxed);
+            if let Some(seen) = &*self.seen.lock() {
+                seen(&changes);
+            }
             let permits = self.permits.lock().clone();
             if let Some(permits) = permits {
                 permits.acquire().await.unwrap().forget();
@@ -239,6 +246,23 @@ fn what_fails_is_taken_back_with_all_that_followed_it() {
     bench.write();
     assert_eq!(again.ticket.fate(), Fate::Kept);
     assert_eq!(bench.table.contacts(), ["sip:new@a", "sip:old@a"]);
+}
+
+#[test]
+fn what_another_server_has_taken_is_taken_back_and_lost_for_good() {
+    let bench = Bench::new(Loading::done());
+    bench.register("alice@a", "sip:old@a");
+    bench.write();
+    let by = "another server".to_owned();
+    bench.table.next.lock().push_back(Next::Refuse(StorageError::TakenOver { table: "location".into(), by }));
+    let failed = bench.register("alice@a", "sip:new@a");
+    bench.write();
+    assert_eq!(failed.ticket.fate(), Fate::Failed);
+    assert_eq!(
+        (bench.contacts("alice@a"), bench.table.contacts()),
+        (vec!["sip:old@a".into()], vec!["sip:old@a".into()])
+    );
+    assert!(bench.node.store.ownership.is_lost() && bench.node.store.ownership.is_doubtful(1));
 }
 
 #[test]

@@ -17,6 +17,7 @@ use seawall_net::unix_s;
 use seawall_storage::StorageError;
 use tokio::sync::{Mutex, Notify, watch};
 
+use super::owner;
 use super::table::PreparedTable;
 use crate::limits::{LAST_FLUSHES, LOAD_AGAIN_MS, REPLAY_AT_MOST_MS};
 
@@ -74,6 +75,9 @@ async fn run(all: Arc<Registrations>, work: Arc<Notify>, mut stop: watch::Receiv
             }
         }
         if let Err(error) = all.write().await {
+            if owner::note_loss(&all.node, &error) {
+                return;
+            }
             tracing::error!("{}: {error}; trying again", all.name());
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(LOAD_AGAIN_MS)) => {}
@@ -85,6 +89,7 @@ async fn run(all: Arc<Registrations>, work: Arc<Notify>, mut stop: watch::Receiv
     for _ in 0..LAST_FLUSHES {
         match all.write().await {
             Ok(()) => return,
+            Err(error) if owner::note_loss(&all.node, &error) => return,
             Err(error) => tracing::error!("{}: {error}", all.name()),
         }
         tokio::time::sleep(Duration::from_millis(REPLAY_AT_MOST_MS)).await;

@@ -15,6 +15,7 @@ use seawall_storage::StorageError;
 use seawall_storage::location::RowChange;
 use tokio::sync::{Notify, watch};
 
+use super::owner;
 use crate::limits::{REPLAY_AFTER_MS, REPLAY_AT_MOST_MS};
 
 /// The task that writes.
@@ -85,7 +86,9 @@ impl Writer {
                     parts.push_front(good);
                 }
                 Err(error) => {
-                    tracing::error!("{} changes of bindings are not kept: {error}", good.len());
+                    if !owner::note_loss(&self.node, &error) {
+                        tracing::error!("{} changes of bindings are not kept: {error}", good.len());
+                    }
                     failed.append(&mut good);
                 }
             }

@@ -206,6 +206,10 @@ pub fn gauges(node: &Node) -> [(&'static str, u64); 4] {
 pub fn tick(context: &mut Context) {
     let Some(settings) = context.configuration.settings.mid.clone() else { return };
     let node = Arc::clone(&context.node);
+    if node.store.ownership.is_doubtful(context.now_ms) {
+        // Another server may be in front of them now: what has ended here is known to the main registrars from there.
+        return;
+    }
     for front in node.fronts.all() {
         let gone = front.take_gone();
         let mut errands = Vec::new();

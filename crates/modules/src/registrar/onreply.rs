@@ -44,6 +44,11 @@ pub fn save(
     let Some(request) = request.filter(|request| request.message.method_id() == Method::Register) else {
         return Flow::FALSE;
     };
+    if context.node.store.is_back() && context.node.store.ownership.is_doubtful(context.now_ms) {
+        // With write-through the database says so, and the client is told.
+        tracing::warn!("save: another server has the table now; what was granted upstream is not stored");
+        return Flow::FALSE;
+    }
     let values = values(context, id, &state);
     let configuration = Arc::clone(&context.configuration);
     let settings = &configuration.settings.registrar;

@@ -249,9 +249,9 @@ pub const ALL: &[Parameter] = &[
         "overload_early",
         ParameterKind::Bool,
         "0",
-        "Whether `overload` applies to a REGISTER over UDP before the script sees it, where nobody is registered at the \
-         address of record in To; one of eight is answered then. For scripts that save every REGISTER under that address. \
-         Not in OpenSIPS.",
+        "Whether `overload` applies to a REGISTER before the script sees it, where nobody is registered at the address of \
+         record in To; over UDP one of eight is answered then, over TCP every one. For scripts that save every REGISTER under \
+         that address. Not in OpenSIPS.",
     ),
     Parameter::new(
         "trust_contact_received",

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use seawall_location::{Domain, NameId};
 use seawall_registrar::{Aor, Outcome, Policy, Reject, Save, SaveFlags, Source, aor};
 use seawall_script::{Call, Flow};
-use seawall_sip::name_addr::address;
-use seawall_sip::{Method, Name, Uri};
+use seawall_sip::name_addr::to_uri;
+use seawall_sip::{Method, Uri};
 
 use super::{Table, is_own_socket, keeping, onreply, ownership, transport_name, unproven};
 use crate::configuration::Overload;
@@ -74,7 +74,7 @@ fn missing(context: &Context, asked: Asked<'_>) -> Option<Aor> {
     }
     let uri = match asked.aor {
         Some(aor) => aor,
-        None => address(context.message(), Name::To).ok()?.uri,
+        None => to_uri(context.message()).ok()?,
     };
     let mut name = Aor::new();
     // What cannot be read is refused by who reads it next.
@@ -188,9 +188,11 @@ fn run(context: &mut Context, asked: Asked<'_>, headers: &mut Vec<u8>) -> (Outco
     };
     let received = text(settings.received);
     let attr = text(settings.attribute);
-    let node = Arc::clone(&context.node);
-    let is_own = |uri: &Uri<'_>| is_own_socket(&node, uri);
     let unproven = if flags.no_reply { None } else { unproven(context) };
+    let random = context.random();
+    // Not counted: all workers would count in the same place.
+    let node = &*context.node;
+    let is_own = |uri: &Uri<'_>| is_own_socket(node, uri);
     let save = Save {
         now_s: context.now_s,
         policy: &settings.policy,
@@ -198,7 +200,7 @@ fn run(context: &mut Context, asked: Asked<'_>, headers: &mut Vec<u8>) -> (Outco
         domain,
         source: Source {
             received: &received,
-            socket: context.node.socket_name(context.origin.socket),
+            socket: node.socket_name(context.origin.socket),
             peer: (context.origin.peer, transport_name(context.origin.transport)),
             host_port: node.socket(context.origin.socket).map_or(b"", |socket| &socket.sent_by),
             flags: context.target.flags,
@@ -206,14 +208,14 @@ fn run(context: &mut Context, asked: Asked<'_>, headers: &mut Vec<u8>) -> (Outco
             attr: &attr,
             ownership_tag: tag,
             is_own: &is_own,
-            random: context.random(),
+            random,
             unproven,
         },
         allow: Some(&context.allow),
         familiar: Some(&settings.familiar),
     };
     let listens = configuration.routes.location_events;
-    let mut sink = Gather::new(&node, listens, &mut context.events);
+    let mut sink = Gather::new(node, listens, &mut context.events);
     if flags.memory_only {
         sink.only_forget();
     } else if node.store.is_through() {

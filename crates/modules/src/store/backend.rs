@@ -33,6 +33,14 @@ pub trait Backend: Send + Sync {
     fn settle_few(&self, _changes: usize) -> Doing<'_, bool> {
         Box::pin(async move { self.settle().await.map(|()| true) })
     }
+    /// Whether another server could take it from this one, so that somebody has to look.
+    fn can_be_taken(&self) -> bool {
+        false
+    }
+    /// Looks whether another server has; an error then.
+    fn check_owner(&self) -> Doing<'_, ()> {
+        Box::pin(async { Ok(()) })
+    }
     /// The server is about to end: changes have to be on disk, and need not be where other programs see them.
     fn end(&self) -> Doing<'_, ()> {
         Box::pin(async { Ok(()) })

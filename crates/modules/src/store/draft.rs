@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use seawall_location::{Change, Image, Names, RecordView, Removal};
+use seawall_location::{Change, Image, Names, RecordView, Removal, Updates};
 use seawall_storage::location::RowChange;
 
 use super::journal::Ticket;
@@ -76,6 +76,26 @@ impl<'a> Draft<'a> {
         self.store.is_on() && self.limit != Limit::Nothing
     }
 
+    /// What is to be told of bindings that are refreshed.
+    #[inline]
+    #[must_use]
+    pub fn updates(&self) -> Updates {
+        match self.limit {
+            Limit::Nothing => Updates::Nothing,
+            _ if !self.store.is_on() => Updates::Nothing,
+            // What it is then is read when it is written.
+            _ if self.store.is_back() => Updates::Ids,
+            _ => Updates::Whole,
+        }
+    }
+
+    /// Write-back: notes a binding that was refreshed.
+    pub fn refreshed(&self, domain: &str, contact_id: u64) {
+        if self.limit == Limit::All {
+            self.mark(domain, contact_id, None);
+        }
+    }
+
     /// Shown what an address of record holds before it changes.
     pub fn before(&mut self, domain: &str, aor: &[u8], record: Option<RecordView<'_>>) {
         if !self.listens() || self.store.is_back() || self.open.as_ref().is_some_and(|open| *open.aor == *aor)
@@ -83,7 +103,7 @@ impl<'a> Draft<'a> {
             return;
         }
         self.close();
-        let Some(table) = self.store.table(domain) else { return };
+        let Some(table) = self.store.with_table(domain, |table| table.number) else { return };
         // What ends by itself is not taken back: its rows say themselves that they are over.
         let is_over = !self.is_waited_for;
         if is_over && self.store.journal.len() >= limits::JOURNAL_OF_NOBODY {
@@ -91,8 +111,8 @@ impl<'a> Draft<'a> {
             return;
         }
         let image = self.is_waited_for.then(|| record.map_or(Image::NOTHING, Image::from));
-        let sequence = self.store.journal.open(table.number, aor);
-        self.open = Some(Open { sequence, table: table.number, aor: aor.into(), changes: Vec::new(), image });
+        let sequence = self.store.journal.open(table, aor);
+        self.open = Some(Open { sequence, table, aor: aor.into(), changes: Vec::new(), image });
     }
 
     /// Takes a change.
@@ -128,12 +148,20 @@ impl<'a> Draft<'a> {
             Change::ContactDelete(binding, why) if self.limit != Limit::Nothing => (binding, Some(why)),
             _ => return,
         };
-        let Some(table) = self.store.table(domain) else { return };
-        if removal == Some(Removal::Expired) && table.dirty.len() >= limits::DIRTY_AT_MOST {
-            self.store.want_sweep();
-        } else if table.dirty.mark(binding.numbers.contact_id) == limits::DIRTY {
-            self.store.wake();
+        self.mark(domain, binding.numbers.contact_id, removal);
+    }
+
+    fn mark(&self, domain: &str, contact_id: u64, removal: Option<Removal>) {
+        if self.store.ownership.is_lost() {
+            return;
         }
+        self.store.with_table(domain, |table| {
+            if removal == Some(Removal::Expired) && !table.dirty.has_room(contact_id) {
+                self.store.want_sweep();
+            } else if table.dirty.mark(contact_id) {
+                self.store.wake();
+            }
+        });
     }
 
     /// Ends the operation, and gives its ticket if somebody waits and something has changed.

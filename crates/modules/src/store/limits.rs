@@ -54,3 +54,8 @@ pub const BROKEN_TOLD: u64 = 20;
 /// How long a REGISTER waits for its commit, in milliseconds. Clients give up after 32 s (timer F); a store that takes
 /// this long is no store.
 pub const PATIENCE_MS: u64 = 8_000;
+
+/// For how long it is certain that a table has not been taken by another server, in milliseconds, after it was looked
+/// for: somewhat more than three times what lies between two looks, so that a busy machine is not mistaken for one that stood
+/// still.
+pub const LEASE_MS: u64 = 3_500;

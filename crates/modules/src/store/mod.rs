@@ -15,6 +15,7 @@ mod journal;
 pub mod kv;
 pub mod limits;
 mod loading;
+mod ownership;
 mod row;
 mod undo;
 mod waiting;
@@ -27,11 +28,12 @@ use parking_lot::RwLock;
 use seawall_location::Domain;
 
 pub use backend::{Backend, Beside, Doing};
-pub use dirty::Dirty;
+pub use dirty::{Dirty, Spare};
 pub use draft::{Draft, Drafted, Limit};
 pub use held::{Held, Holds};
 pub use journal::{Fate, Journal, Operation, Ticket};
 pub use loading::{Loading, Taken};
+pub use ownership::Ownership;
 pub use row::{Corrupt, FlagNames, address_of_record, row, user_and_host, with_binding};
 pub use undo::{take_back, take_back_late};
 pub(crate) use waiting::{Known, Refused, Saved, lacks, may_lack, refuse, when_kept, when_known};
@@ -88,6 +90,8 @@ pub struct Store {
     /// What is on its way.
     pub journal: Journal,
     tables: RwLock<Vec<Arc<StoredTable>>>,
+    /// The first of them.
+    first: OnceLock<Arc<StoredTable>>,
     flags: ArcSwap<FlagNames>,
     wake: OnceLock<Wake>,
     added: OnceLock<Added>,
@@ -96,6 +100,8 @@ pub struct Store {
     flushed: AtomicU64,
     /// Something that has ended could not be noted, and has to be swept out of the tables.
     sweep: AtomicBool,
+    /// Whether the tables are this server's to write.
+    pub ownership: Ownership,
     /// Counters.
     pub figures: Figures,
 }
@@ -189,7 +195,18 @@ impl Store {
             beside: OnceLock::new(),
         });
         tables.push(Arc::clone(&table));
+        let _ = self.first.set(Arc::clone(&table));
         table
+    }
+
+    /// Does something with the stored table of a domain, if it has one. A lock is taken only if that is not the first, which
+    /// nearly always is the only one.
+    #[inline]
+    pub fn with_table<R>(&self, domain: &str, act: impl FnOnce(&Arc<StoredTable>) -> R) -> Option<R> {
+        match self.first.get().filter(|first| first.domain.name() == domain) {
+            Some(first) => Some(act(first)),
+            None => self.table(domain).map(|table| act(&table)),
+        }
     }
 
     /// The stored table of a domain.

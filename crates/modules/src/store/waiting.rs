@@ -81,6 +81,9 @@ fn may_wait(context: &Context) -> bool {
 /// Whether a REGISTER has to be refused before it changes anything.
 pub(crate) fn refuse(context: &Context) -> Option<Refused> {
     let store = &context.node.store;
+    if store.is_on() && store.ownership.is_doubtful(context.now_ms) {
+        return Some(Refused::Failed);
+    }
     if !store.is_through() || store.has_room() {
         return None;
     }
@@ -95,11 +98,11 @@ pub(crate) fn may_lack(context: &Context, domain: &Domain) -> bool {
     context.node.store.settings().is_some() && is_loading(context, domain)
 }
 
-#[cold]
 fn is_loading(context: &Context, domain: &Domain) -> bool {
-    let table = context.node.store.table(domain.name());
-    let is_cached = !context.node.store.is_sql_only();
-    table.is_some_and(|table| !(is_cached && table.loading.is_done())) && may_wait(context)
+    let store = &context.node.store;
+    let is_cached = !store.is_sql_only();
+    let is_loading = |table: &Arc<StoredTable>| !(is_cached && table.loading.is_done());
+    store.with_table(domain.name(), is_loading).unwrap_or(false) && may_wait(context)
 }
 
 /// Whether the database has to be asked about this one.

@@ -97,7 +97,7 @@ fn the_table_counts_users_contacts_and_expired_ones() {
     let count = |server: &Server| {
         // "registered_users", "location-users", "location-contacts", "location-expires". Those of the database
         // ("store_commits", "store_rows", "store_failures", "store_replays", "store_refused", "store_unwritten",
-        // "store_loading", "loaded_rows", "broken_rows") are counted by the running server, whose tests look at them.
+        // "store_lost", "store_loading", "loaded_rows", "broken_rows") are counted by the running server, whose tests look at them.
         let statistics = server.node.location.domain("location").unwrap().statistics();
         (statistics.users, statistics.contacts, statistics.expires)
     };

@@ -3,6 +3,7 @@
 pub(crate) mod address;
 pub(crate) mod clock;
 pub(crate) mod control;
+pub(crate) mod files;
 pub(crate) mod interfaces;
 pub(crate) mod memory;
 pub(crate) mod options;

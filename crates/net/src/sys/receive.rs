@@ -87,6 +87,13 @@ impl ReceiveBatch {
         Some(Received { peer, local, truncated, bytes: self.buffers.get_mut(index)? })
     }
 
+    /// The payload of the datagram at `index` of the last batch, if it fit and is not empty.
+    pub(crate) fn bytes(&self, index: usize) -> Option<&[u8]> {
+        let header = self.headers.get(index).filter(|_| index < self.stale)?;
+        let bytes = self.buffers.get(index)?.as_slice();
+        (!bytes.is_empty() && header.msg_hdr.msg_flags & libc::MSG_TRUNC == 0).then_some(bytes)
+    }
+
     /// Sets up the entries which the last batch has used.
     fn prepare(&mut self) {
         let entries = self

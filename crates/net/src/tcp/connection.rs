@@ -42,6 +42,10 @@ pub(crate) struct Connection {
     pub(crate) outbox: Outbox,
     /// The kernel may have more bytes for us.
     pub(crate) readable: bool,
+    /// Reads in a row that were as long as can be.
+    pub(crate) full_reads: u8,
+    /// Much waits in the kernel behind what was read.
+    pub(crate) is_behind: bool,
     /// The kernel has said that the peer will send no more, so a short read is not the last one.
     pub(crate) hangup: bool,
     /// The framer has seen all that is buffered and wants more.
@@ -106,6 +110,8 @@ impl Connection {
             held: 0,
             outbox: Outbox::default(),
             readable: false,
+            full_reads: 0,
+            is_behind: false,
             hangup: false,
             wants_bytes: true,
             read_closed: false,

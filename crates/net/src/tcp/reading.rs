@@ -1,6 +1,7 @@
 //! The way in: reading bytes, finding messages in them.
 
 use std::io::{self, Read};
+use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::Ordering;
 
@@ -9,6 +10,10 @@ use super::streams::Streams;
 use crate::config::Transport;
 use crate::endpoint::{ConnectionId, Origin};
 use crate::handler::{StreamFrame, StreamFramer};
+use crate::limits::{
+    BEHIND_PART, CAUGHT_UP_PART, FULL_READS_PER_LOOK, STREAM_BEHIND_MS, STREAM_CAUGHT_UP_MS,
+};
+use crate::sys::options;
 
 /// What [`Streams::next_step`] has found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,19 +28,21 @@ pub(crate) enum Step {
 
 impl Streams {
     /// Puts a connection on the list of those to serve.
-    pub(crate) fn mark_ready(&mut self, id: ConnectionId) {
+    pub(crate) fn mark_ready(&mut self, now_ms: u64, id: ConnectionId) {
         if let Some(connection) = self.slab.get_mut(id)
             && !connection.is_ready
         {
             connection.is_ready = true;
-            self.ready.push_back(id);
+            self.ready.push_back((id, now_ms));
         }
     }
 
     /// Takes the next connection from that list.
-    pub(crate) fn next_ready(&mut self) -> Option<ConnectionId> {
+    pub(crate) fn next_ready(&mut self, now_ms: u64) -> Option<ConnectionId> {
         loop {
-            let id = self.ready.pop_front()?;
+            let (id, since_ms) = self.ready.pop_front()?;
+            let bound_ms = if self.waits_long { STREAM_CAUGHT_UP_MS } else { STREAM_BEHIND_MS };
+            self.waits_long = now_ms.saturating_sub(since_ms) > bound_ms;
             if let Some(connection) = self.slab.get_mut(id) {
                 connection.is_ready = false;
                 return Some(id);
@@ -46,6 +53,33 @@ impl Streams {
     /// How many connections are on it.
     pub(crate) fn ready_count(&self) -> usize {
         self.ready.len()
+    }
+
+    /// Whether some connection has more than will soon be served.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.waits_long || self.behind > 0
+    }
+
+    /// Whether this connection does, or all of them have to wait long.
+    pub(crate) fn keeps_waiting(&mut self, id: ConnectionId) -> bool {
+        self.waits_long || self.slab.get_mut(id).is_some_and(|connection| connection.is_behind)
+    }
+
+    /// Takes note of a read, and of what waits behind it.
+    fn note_read(&mut self, id: ConnectionId, is_full: bool) {
+        let Some(connection) = self.slab.get_mut(id) else { return };
+        let was_behind = connection.is_behind;
+        connection.full_reads = if is_full { connection.full_reads.wrapping_add(1) } else { 0 };
+        if !is_full {
+            connection.is_behind = false;
+        } else if connection.full_reads.is_multiple_of(FULL_READS_PER_LOOK) {
+            // Kernels that do not tell are never behind.
+            let part = if was_behind { CAUGHT_UP_PART } else { BEHIND_PART };
+            connection.is_behind = options::memory(connection.stream.as_raw_fd())
+                .is_ok_and(|memory| memory.received > memory.receive_buffer / part);
+        }
+        let is_behind = connection.is_behind;
+        self.behind = (self.behind + usize::from(is_behind)).saturating_sub(usize::from(was_behind));
     }
 
     /// Reads once, unless messages that have arrived before still wait: a peer cannot make us buffer more than one
@@ -80,6 +114,10 @@ impl Streams {
                     connection.consumed = 0;
                     connection.inbox.extend_from_slice(bytes);
                     connection.wants_bytes = false;
+                }
+                let is_full = count == self.chunk.len();
+                if is_full || connection.full_reads > 0 {
+                    self.note_read(id, is_full);
                 }
                 self.row().stream_bytes_in.add(count as u64);
             }
@@ -187,11 +225,11 @@ impl Streams {
     }
 
     /// To be called when there was nothing more: decides how the connection goes on.
-    pub(crate) fn settle(&mut self, id: ConnectionId) {
+    pub(crate) fn settle(&mut self, now_ms: u64, id: ConnectionId) {
         let Some(connection) = self.slab.get_mut(id) else { return };
         let discards = matches!(connection.phase, Phase::Closing | Phase::Lingering);
         if connection.readable && (connection.wants_bytes || discards) {
-            self.mark_ready(id);
+            self.mark_ready(now_ms, id);
             return;
         }
         if !connection.read_closed {

@@ -44,8 +44,12 @@ pub(crate) struct Streams {
     /// The token of slot 0.
     first_token: usize,
     pub(super) slab: Slab,
-    /// Connections which may have something to read or to frame.
-    pub(super) ready: VecDeque<ConnectionId>,
+    /// Connections which may have something to read or to frame, and since when.
+    pub(super) ready: VecDeque<(ConnectionId, u64)>,
+    /// The last one that had its turn had waited long for it.
+    pub(super) waits_long: bool,
+    /// Connections behind whose last read much more waits.
+    pub(super) behind: usize,
     /// Connections with bytes to write.
     dirty: Vec<ConnectionId>,
     timers: Timers,
@@ -63,6 +67,8 @@ impl Streams {
             first_token,
             slab: Slab::new(u8::try_from(worker).unwrap_or(u8::MAX)),
             ready: VecDeque::new(),
+            waits_long: false,
+            behind: 0,
             dirty: Vec::new(),
             timers: Timers::default(),
             pool: Pool::default(),
@@ -215,6 +221,8 @@ impl Streams {
         let new = Socket::new(Domain::for_address(peer), Type::STREAM.nonblocking(), Some(Protocol::TCP))?;
         new.set_keepalive(true)?;
         new.set_tcp_nodelay(true)?;
+        // The kernel caps what is asked for; another buffer is as good.
+        let _ = new.set_recv_buffer_size(self.shared.limits.tcp_receive_buffer_bytes);
         let bound = self.shared.sockets.get(usize::from(socket)).map(|bound| bound.address);
         if let Some(bound) =
             bound.filter(|bound| bound.is_ipv4() == peer.is_ipv4() && !bound.ip().is_unspecified())
@@ -450,6 +458,7 @@ impl Streams {
     /// Closes a connection at once.
     pub(super) fn close(&mut self, id: ConnectionId) {
         let Some(mut connection) = self.slab.remove(id) else { return };
+        self.behind -= usize::from(connection.is_behind);
         // The only possible error is that it is not registered, which is what is wanted.
         let _ = self.registry.deregister(&mut connection.stream);
         let peer = connection.peer;
@@ -480,7 +489,7 @@ impl Streams {
         connection.hangup |= event.is_read_closed() || event.is_error();
         if event.is_readable() || connection.hangup {
             connection.readable = true;
-            self.mark_ready(id);
+            self.mark_ready(now_ms, id);
         }
         if event.is_writable()
             && self.slab.get_mut(id).is_some_and(|connection| !connection.outbox.is_empty())

@@ -178,7 +178,12 @@ pub static GLOBALS: &[Global] = &[
         "refuse to forward statelessly",
     ),
     idle("disable_core_dump", Bool, "no", "the system decides about core dumps", "write no core dumps"),
-    idle("open_files_limit", Int, "0", "the system decides about open files", "how many files may be open"),
+    used(
+        "open_files_limit",
+        Int,
+        "0",
+        "how many files may be open; 0: as many as `tcp_max_connections` needs",
+    ),
     idle("user", Str, "", "start the server as that user", "user to become"),
     idle("uid", Str, "", "start the server as that user", "user to become"),
     idle("group", Str, "", "start the server as that group", "group to become"),

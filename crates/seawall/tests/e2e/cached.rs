@@ -5,7 +5,7 @@ use crate::harness::scripts::{EXCHANGE, MODULES, example, exchange};
 use crate::harness::{Phone, Server, mi};
 
 /// The server in front: it forwards REGISTERs to `main` and keeps what was granted.
-fn front(main: &Server) -> String {
+pub(crate) fn front(main: &Server) -> String {
     let register = format!(
         "if (is_method(\"REGISTER\")) {{
             $avp(orig_ct) = $ct.fields(uri);

@@ -2,7 +2,8 @@
 
 use crate::harness::scripts::{EXCHANGE, MODULES};
 use crate::harness::{Message, PATIENCE, Phone, Server, mi, namespace};
-use std::net::UdpSocket;
+use std::io::{Read, Write};
+use std::net::{TcpStream, UdpSocket};
 
 /// What strangers send while the server stands still: a good part of what the kernel keeps for it.
 const STRANGERS: usize = 4000;
@@ -94,6 +95,57 @@ fn with_overload_early_strangers_stand_back_before_the_script() {
     let seen = server.log().matches("stranger new").count() as u64;
     assert!(shed > 1000, "{shed} of {STRANGERS} were shed");
     assert!(seen + shed <= STRANGERS as u64, "{seen} were seen by the script, {shed} were shed");
+}
+
+/// A connection that says more than the server can serve: whoever is known is served, whoever is new is told to come later.
+fn check_over_tcp(parameters: &str) {
+    let script = format!("{MODULES}{parameters}{EXCHANGE}");
+    let server = Server::start(&script.replace("udp_workers=2", "udp_workers=1"));
+    let mut known = Phone::tcp(&server, "known");
+    assert_eq!(known.register().status(), 200);
+    let template = String::from_utf8(known.register_for(600).bytes()).unwrap();
+    let trunk = TcpStream::connect(server.tcp()).unwrap();
+    // Reads all the time: a server closes the connection of whoever does not.
+    let answers = std::thread::spawn({
+        let trunk = trunk.try_clone().unwrap();
+        move || count_answers(trunk)
+    });
+    server.signal("STOP");
+    let writer = std::thread::spawn(move || {
+        let mut trunk = trunk;
+        for number in 0..STRANGERS {
+            let name = if number % 2 == 0 { "known".to_owned() } else { format!("new{number}") };
+            let call_id = format!("Call-ID: {number}-");
+            let request = template.replace("known", &name).replace("Call-ID: ", &call_id);
+            trunk.write_all(request.as_bytes()).unwrap();
+        }
+        trunk.shutdown(std::net::Shutdown::Write).unwrap();
+    });
+    server.signal("CONT");
+    writer.join().unwrap();
+    let (accepted, refused) = answers.join().unwrap();
+    assert_eq!(accepted + refused, STRANGERS, "everybody is answered over a connection");
+    assert!((100..=STRANGERS / 2).contains(&refused), "{refused} were refused");
+    assert_eq!(mi::statistic(&server, "registrar:shed_regs"), refused as u64);
+}
+
+/// How many of the answers on a connection are 200 and 503, until it ends.
+fn count_answers(mut trunk: TcpStream) -> (usize, usize) {
+    trunk.set_read_timeout(Some(PATIENCE)).unwrap();
+    let mut all = Vec::new();
+    trunk.read_to_end(&mut all).unwrap();
+    let all = String::from_utf8(all).unwrap();
+    (all.matches("SIP/2.0 200 ").count(), all.matches("SIP/2.0 503 ").count())
+}
+
+#[test]
+fn a_trunk_that_says_too_much_has_its_strangers_refused() {
+    check_over_tcp("");
+}
+
+#[test]
+fn so_has_it_before_the_script() {
+    check_over_tcp("modparam(\"registrar\", \"overload_early\", 1)\n");
 }
 
 /// What the first 503 that comes says about coming back.

@@ -3,21 +3,16 @@
 use crate::harness::server::run;
 use crate::harness::{Phone, Server, mi};
 use crate::store::{Folder, kill, script, stop};
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use serde_json::json;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::Command;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 const THROUGH: &str = "single-instance-sql-write-through";
 
 fn start(folder: &Folder, parameters: &str) -> Server {
     Server::start(&script(&folder.file(), THROUGH, parameters, "save(\"location\")"))
-}
-
-fn now_s() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64
 }
 
 #[test]
@@ -36,53 +31,6 @@ fn check_not_started(folder: &Folder, parameters: &str, words: &[&str]) {
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success(), "{text}");
     words.iter().for_each(|word| assert!(text.contains(word), "{text}"));
-}
-
-#[test]
-fn rows_of_opensips_are_taken_as_they_are_and_damaged_ones_are_left_alone() {
-    let folder = Folder::new();
-    let server = start(&folder, "");
-    Phone::udp(&server, "own").register();
-    kill(server);
-    let file = Connection::open(folder.file()).unwrap();
-    let insert = "INSERT INTO location (contact_id, username, domain, contact, expires, q, callid, cseq, last_modified, \
-                  flags, cflags, user_agent, socket, methods) \
-                  VALUES (?1, ?2, '127.0.0.1', ?3, ?4, ?5, 'call', 7, '2026-01-02 03:04:05', 0, '', 'Old phone', \
-                  'udp:192.0.2.1:5060', 5951)";
-    let later = now_s() + 3600;
-    for (id, user, contact, expires, q) in [
-        (1_i64 << 40, "alice", "sip:alice@198.51.100.1", later, 0.5),
-        (1 << 41, "alice", "sip:alice@198.51.100.2", 0, -1.0),
-        (1 << 42, "alice", "sip:alice@198.51.100.3", now_s() - 60, -1.0),
-        (1 << 43, "mallory", "no contact\r\nat all", later, -1.0),
-    ] {
-        file.execute(insert, params![id, user, contact, expires, q]).unwrap();
-    }
-    drop(file);
-    let server = start(&folder, "");
-    server.wait_for_log("3 bindings loaded");
-    server.wait_for_log(&format!("contact_id {} is left out", 1_i64 << 43));
-    let contacts = mi::contacts(&server, "alice@127.0.0.1");
-    let shown: Vec<_> =
-        contacts.iter().map(|contact| (contact["Contact"].as_str(), contact["Q"].as_str())).collect();
-    assert!(shown.contains(&(Some("sip:alice@198.51.100.1"), Some("0.5"))), "{shown:?}");
-    assert_eq!(shown.len(), 2);
-    assert!(contacts.iter().any(|contact| contact["Expires"] == "permanent"));
-    assert!(contacts.iter().all(|contact| contact["User-agent"] == "Old phone" && contact["Cseq"] == 7));
-    assert_eq!(mi::statistic(&server, "usrloc:broken_rows"), 1);
-    let ids = |contacts: &[serde_json::Value]| {
-        let mut ids: Vec<String> = contacts.iter().map(|contact| contact["ContactID"].to_string()).collect();
-        ids.sort();
-        ids
-    };
-    let before = ids(&contacts);
-    mi::result(&server, "ul_flush", json!({}));
-    kill(server);
-    // Their ids are ours now, and stay.
-    let server = start(&folder, "");
-    server.wait_for_log("3 bindings loaded");
-    assert_eq!(ids(&mi::contacts(&server, "alice@127.0.0.1")), before);
-    kill(server);
 }
 
 #[test]

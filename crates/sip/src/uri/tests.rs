@@ -43,6 +43,43 @@ fn sip_uris_are_taken_apart() {
 }
 
 #[test]
+fn what_is_plain_to_see_is_what_taking_apart_finds() {
+    let check = |input: &str, expected: Option<(&str, &str)>| {
+        let found = Plain::read(input.as_bytes());
+        assert_eq!(found.map(|plain| (text(plain.user), text(plain.host))), expected, "{input:?}");
+        if let Some(plain) = found {
+            let uri = parse(input);
+            assert_eq!(text(plain.whole), &input[4..]);
+            assert_eq!((uri.user.map_or("", text), text(uri.host)), (text(plain.user), text(plain.host)));
+            assert_eq!((uri.scheme, uri.password, uri.port, uri.headers), (Scheme::Sip, None, None, None));
+            assert!(uri.params.as_bytes().is_empty());
+        }
+    };
+    check("sip:example.com", Some(("", "example.com")));
+    check("sip:alice@Example.com", Some(("alice", "Example.com")));
+    check("sip:+49(30)1;x=y@192.0.2.1", Some(("+49(30)1;x=y", "192.0.2.1")));
+    for other in [
+        "sip:",
+        "sip:@h",
+        "sip:a@",
+        "sip:a%20b@h",
+        "sip:a:b@h",
+        "sip:a@b@c",
+        "sip:h:5060",
+        "sip:h;lr",
+        "sip:h?x=y",
+        "sip:[2001:db8::1]",
+        "sip:a b@h",
+        "sips:a@h",
+        "SIP:a@h",
+        "tel:1",
+        "",
+    ] {
+        check(other, None);
+    }
+}
+
+#[test]
 fn other_schemes_are_taken_apart_as_far_as_they_are_known() {
     check(
         "tel:+1-201-555-0123;phone-context=x",

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use crate::embedded::{Lane, LaneSender};
+use crate::embedded::{Lane, LaneSender, step_back};
 use crate::error::StorageError;
 use crate::limits::{FOLD_AFTER, FOLD_RETRY, FOLD_SOON, FOLD_SOON_ROWS, JOURNAL_BYTES, LEFT_BYTES};
 use crate::location::journal::Journal;
@@ -124,7 +124,7 @@ impl Journaled {
         Files { mut older, newer, left }: Files,
         ownership: Arc<std::fs::File>,
     ) -> Result<Journaled, StorageError> {
-        let now = Instant::now();
+        let (now, is_unhurried) = (Instant::now(), statements.is_unhurried);
         let until = if newer.is_empty() { older.generation } else { newer.generation };
         let left = Arc::new(Mutex::new(left));
         let since = (!newer.is_empty()).then_some(now);
@@ -157,6 +157,9 @@ impl Journaled {
             lost: false,
         };
         let lane = Lane::start("seawall-journal", appender, Appender::rest, ownership)?;
+        if is_unhurried {
+            lane.sender().send(|_| step_back());
+        }
         let itself = lane.sender();
         lane.sender().send(move |appender| appender.itself = Some(itself));
         Ok(Journaled { lane, left })

@@ -8,6 +8,7 @@ pub(crate) mod appender;
 mod columns;
 pub(crate) mod journal;
 mod left;
+mod mark;
 mod record;
 
 mod read;

@@ -2,7 +2,7 @@
 
 use sqlx::postgres::PgPool;
 use sqlx::types::chrono::NaiveDateTime;
-use sqlx::{AssertSqlSafe, Connection};
+use sqlx::{AssertSqlSafe, Connection, Row as _};
 
 use crate::cell::{Cell, naive};
 use crate::database::Database;
@@ -11,6 +11,7 @@ use crate::identifier::Identifier;
 use crate::limits::STATEMENT_ROWS;
 use crate::location::VERSION;
 use crate::location::columns::{COUNT, Column};
+use crate::location::mark::Mark;
 use crate::location::read::{Read, add};
 use crate::location::row::{Page, Row, RowChange};
 use crate::location::statements::Statements;
@@ -86,10 +87,12 @@ fn settled(changes: &[RowChange]) -> (Vec<&Row>, Vec<u64>) {
     (written, deleted)
 }
 
-/// Applies changes in one transaction: one round trip of PostgreSQL, one for 256 rows of MySQL.
+/// Applies changes in one transaction: one round trip of PostgreSQL, one for 256 rows of MySQL. With a mark only if the table
+/// is this process's.
 pub(super) async fn apply(
     database: &Database,
     statements: &Statements,
+    mark: Option<&Mark>,
     changes: &[RowChange],
 ) -> Result<(), StorageError> {
     if changes.is_empty() {
@@ -99,7 +102,7 @@ pub(super) async fn apply(
     let pool = database.timed(database.pool()).await?;
     let change = async {
         if let Pool::Postgres(pool) = pool {
-            return postgres(pool, statements, &written, deleted).await;
+            return postgres(pool, statements, mark, &written, deleted).await;
         }
         let mut parts = Vec::new();
         for rows in Groups(&written) {
@@ -110,13 +113,18 @@ pub(super) async fn apply(
             let values = vec![Cell::Integer(contact_id.cast_signed())];
             parts.push(Statement { sql: statements.delete_one.clone(), values });
         }
-        pool.change(&parts).await.map(drop)
+        let hold = mark.map(Mark::hold);
+        pool.change_if(hold.as_ref(), &parts).await.map(|changed| changed.is_some())
     };
-    database.timed(change).await.map_err(|error| match error {
+    let is_done = database.timed(change).await.map_err(|error| match error {
         // Too late: the server may do it yet.
         StorageError::Unreachable(text) if text.starts_with("no answer") => StorageError::Unknown(text),
         other => other,
-    })
+    })?;
+    match mark {
+        Some(mark) if !is_done => Err(mark.lost(database).await),
+        _ => Ok(()),
+    }
 }
 
 /// Rows in groups of a few sizes only, so that the statements for them are prepared once.
@@ -177,21 +185,21 @@ fn texts_or_null<'a>(rows: &[&'a Row], value: impl Fn(&'a Row) -> &'a Vec<u8>) -
     column(rows, |row| some(value(row)))
 }
 
-/// A group in one or two statements: columns travel as arrays.
+/// A group in one or two statements: columns travel as arrays. With a mark it is one, which does nothing and gives false
+/// when the table is not this process's any more.
 async fn postgres(
     pool: &PgPool,
     statements: &Statements,
+    mark: Option<&Mark>,
     rows: &[&Row],
     deleted: Vec<u64>,
-) -> Result<(), StorageError> {
+) -> Result<bool, StorageError> {
     let mut connection = pool.acquire().await?;
     let ids: Vec<i64> = deleted.into_iter().map(u64::cast_signed).collect();
-    let delete =
-        (!ids.is_empty()).then(|| sqlx::query(AssertSqlSafe(statements.delete_array.as_str())).bind(ids));
     let times: Option<Vec<NaiveDateTime>> = rows.iter().map(|row| naive(row.last_modified)).collect();
     let times = times.ok_or_else(|| StorageError::Data("a time is out of range".to_owned()))?;
-    let upsert = (!rows.is_empty()).then(|| {
-        sqlx::query(AssertSqlSafe(statements.upsert_arrays.as_str()))
+    let upsert = |sql: &str| {
+        sqlx::query(AssertSqlSafe(sql))
             .bind(column(rows, |row| row.contact_id.cast_signed()))
             .bind(texts(rows, |row| &row.username))
             .bind(texts_or_null(rows, |row| &row.domain))
@@ -211,21 +219,30 @@ async fn postgres(
             .bind(texts_or_null(rows, |row| &row.sip_instance))
             .bind(texts_or_null(rows, |row| &row.kv_store))
             .bind(texts_or_null(rows, |row| &row.attr))
-    });
+    };
     let lost = StorageError::in_change;
-    match (upsert, delete) {
-        (Some(only), None) | (None, Some(only)) => {
-            only.execute(&mut *connection).await.map_err(lost)?;
+    if let Some(mark) = mark {
+        let change = upsert(&statements.change_marked).bind(ids).bind(&mark.name).bind(&mark.value);
+        let marks = change.fetch_one(&mut *connection).await.map_err(lost)?;
+        return Ok(marks.try_get::<i64, _>(0)? > 0);
+    }
+    let delete = || sqlx::query(AssertSqlSafe(statements.delete_array.as_str())).bind(&ids);
+    match (rows.is_empty(), ids.is_empty()) {
+        (false, true) => {
+            upsert(&statements.upsert_arrays).execute(&mut *connection).await.map_err(lost)?;
         }
-        (Some(upsert), Some(delete)) => {
+        (true, false) => {
+            delete().execute(&mut *connection).await.map_err(lost)?;
+        }
+        (false, false) => {
             let mut transaction = connection.begin().await?;
-            upsert.execute(&mut *transaction).await?;
-            delete.execute(&mut *transaction).await?;
+            upsert(&statements.upsert_arrays).execute(&mut *transaction).await?;
+            delete().execute(&mut *transaction).await?;
             transaction.commit().await.map_err(lost)?;
         }
-        (None, None) => {}
+        (true, true) => {}
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Takes rows that came as cells apart.

@@ -10,6 +10,8 @@ use crate::url::Kind;
 #[derive(Debug)]
 pub(crate) struct Statements {
     pub(crate) table: String,
+    /// Whether nobody waits for what is written.
+    pub(crate) is_unhurried: bool,
     /// What makes it in a SQLite file.
     pub(crate) create: Vec<String>,
     pub(crate) upsert: String,
@@ -23,6 +25,8 @@ pub(crate) struct Statements {
     /// Rows as arrays of columns.
     pub(crate) upsert_arrays: String,
     pub(crate) delete_array: String,
+    /// Both in one, for PostgreSQL, if a row of `seawall_state` holds a value; how many do.
+    pub(crate) change_marked: String,
     /// What stands before and behind the rows of a statement for MySQL.
     many: (String, String),
     pub(crate) delete_one: String,
@@ -51,6 +55,7 @@ impl Statements {
         let select = format!("SELECT {} FROM {table}", list);
         Statements {
             table: table.as_str().to_owned(),
+            is_unhurried: false,
             create: schema::create_location(Kind::Sqlite, table, &columns.names().collect::<Vec<_>>()),
             upsert: format!(
                 "INSERT INTO {table} ({list}) VALUES ({}) ON CONFLICT ({id}) DO UPDATE SET {} WHERE {user} = excluded.{user}",
@@ -71,6 +76,18 @@ impl Statements {
                 "INSERT INTO {table} ({list}) SELECT * FROM UNNEST({}) ON CONFLICT ({id}) DO UPDATE SET {}",
                 arrays.join(", "),
                 assignments.join(", ")
+            )),
+            change_marked: in_postgres(format!(
+                "WITH mark AS (SELECT 1 FROM seawall_state WHERE name = ${} AND value = ${} FOR SHARE), \
+                 written AS (INSERT INTO {table} ({list}) SELECT changed.* FROM mark, UNNEST({}) AS changed \
+                 ON CONFLICT ({id}) DO UPDATE SET {}), \
+                 removed AS (DELETE FROM {table} WHERE {id} = ANY(${}) AND EXISTS (SELECT 1 FROM mark)) \
+                 SELECT count(*) FROM mark",
+                COUNT + 2,
+                COUNT + 3,
+                arrays.join(", "),
+                assignments.join(", "),
+                COUNT + 1
             )),
             delete_array: in_postgres(format!("DELETE FROM {table} WHERE {id} = ANY($1)")),
             many: (

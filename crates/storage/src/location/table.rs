@@ -10,6 +10,7 @@ use crate::error::StorageError;
 use crate::identifier::Identifier;
 use crate::location::columns::Columns;
 use crate::location::left::{Left, Seen};
+use crate::location::mark::Mark;
 use crate::location::row::{Page, Row, RowChange};
 use crate::location::statements::Statements;
 use crate::location::{VERSION, server, sqlite};
@@ -22,13 +23,73 @@ pub struct LocationTable {
     database: Database,
     statements: Arc<Statements>,
     is_shared: bool,
+    mark: Option<Arc<Mark>>,
 }
 
 impl LocationTable {
     /// A table of a database. Nothing is opened yet.
     #[must_use]
     pub fn new(database: Database, table: &Identifier, columns: &Columns) -> LocationTable {
-        LocationTable { database, statements: Arc::new(Statements::new(table, columns)), is_shared: false }
+        LocationTable {
+            database,
+            statements: Arc::new(Statements::new(table, columns)),
+            is_shared: false,
+            mark: None,
+        }
+    }
+
+    /// The same table, for a server that answers nobody because of what is written (write-back): all others have the
+    /// processor before the thread of a SQLite file's journal.
+    #[must_use]
+    pub fn unhurried(mut self) -> LocationTable {
+        if let Some(statements) = Arc::get_mut(&mut self.statements) {
+            statements.is_unhurried = true;
+        }
+        self
+    }
+
+    /// The same table, for a server that has it in memory, so that it must be the only one to write it. On a server of
+    /// databases it has to [`take`](LocationTable::take) it before it reads or writes, and can write until another one takes
+    /// it. A SQLite file is its process's in any case, and this changes nothing.
+    #[must_use]
+    pub fn owned(self) -> LocationTable {
+        let is_file = self.database.url().path().is_some();
+        let mark = (!is_file).then(|| Arc::new(Mark::new(&self.statements.table)));
+        LocationTable { mark, ..self }
+    }
+
+    /// The same table, which goes with another one: whoever takes that one has taken both.
+    #[must_use]
+    pub fn owned_with(self, other: &LocationTable) -> LocationTable {
+        LocationTable { mark: other.mark.clone(), ..self }
+    }
+
+    /// Whether another server could take it from this one.
+    #[must_use]
+    pub fn can_be_taken(&self) -> bool {
+        self.mark.is_some()
+    }
+
+    /// Takes an owned table, once: what its owner before has written is there, and he writes nothing from now on.
+    ///
+    /// # Errors
+    /// The database fails, or the owner before is in the middle of a change and does not come to an end.
+    pub async fn take(&self) -> Result<(), StorageError> {
+        match &self.mark {
+            Some(mark) => mark.take(&self.database).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Looks whether an owned table that was taken has still not been taken by another server.
+    ///
+    /// # Errors
+    /// [`StorageError::TakenOver`], or the database fails.
+    pub async fn check_owner(&self) -> Result<(), StorageError> {
+        match &self.mark {
+            Some(mark) => mark.check(&self.database).await,
+            None => Ok(()),
+        }
     }
 
     /// The same table, for a server that shares it with other programs: changes are in the table itself when they are
@@ -141,7 +202,7 @@ impl LocationTable {
     ///
     /// # Errors
     /// Nothing was changed; but with [`StorageError::Unknown`] all or nothing was, and doing the same again makes it
-    /// sure.
+    /// sure. [`StorageError::TakenOver`] comes from now on when another server has taken an owned table.
     pub async fn apply(&self, changes: Vec<RowChange>) -> Result<Vec<RowChange>, StorageError> {
         let changes = Arc::new(changes);
         self.apply_shared(Arc::clone(&changes)).await?;
@@ -154,7 +215,7 @@ impl LocationTable {
     /// As there.
     pub async fn apply_shared(&self, changes: Arc<Vec<RowChange>>) -> Result<(), StorageError> {
         let Some(file) = self.file().await? else {
-            return server::apply(&self.database, &self.statements, &changes).await;
+            return server::apply(&self.database, &self.statements, self.mark.as_deref(), &changes).await;
         };
         if self.is_shared {
             // What a journal has left of another time goes first.

@@ -72,6 +72,7 @@ pub async fn all(table: &LocationTable, rows: u32) -> Vec<Row> {
 pub async fn check(table: &LocationTable) {
     comes_back_as_it_was(table).await;
     the_last_change_wins(table).await;
+    the_order_of_changes_counts_and_not_their_time(table).await;
     all_or_nothing_of_a_group(table).await;
     pages_hold_every_row_once(table).await;
     expired_rows_go(table).await;
@@ -126,6 +127,30 @@ async fn the_last_change_wins(table: &LocationTable) {
     table.apply(vec![delete.clone(), upsert(&older)]).await.unwrap();
     table.apply(Vec::new()).await.unwrap();
     assert_eq!(table.rows_of(b"alice", None).await.unwrap(), [older]);
+    clear(table).await;
+}
+
+/// The clock is set back by a year, and forward by two: what was changed last is what holds.
+async fn the_order_of_changes_counts_and_not_their_time(table: &LocationTable) {
+    const YEAR_S: i64 = 365 * 86_400;
+    let at = |cseq, shift_s: i64| {
+        let usual = row(1, "alice");
+        let (last_modified, expires) = (usual.last_modified + shift_s, usual.expires + shift_s);
+        Row { cseq, last_modified, expires, ..usual }
+    };
+    let [first, back, forward] = [at(1, 0), at(2, -YEAR_S), at(3, YEAR_S)];
+    for together in [true, false] {
+        for order in [[&first, &back], [&back, &forward], [&forward, &back]] {
+            if together {
+                table.apply(order.into_iter().map(upsert).collect()).await.unwrap();
+            } else {
+                for row in order {
+                    table.apply(vec![upsert(row)]).await.unwrap();
+                }
+            }
+            assert_eq!(all(table, 10).await, [order[1].clone()]);
+        }
+    }
     clear(table).await;
 }
 

@@ -5,6 +5,7 @@
 mod common;
 mod journal;
 mod mysql;
+mod owner;
 mod postgres;
 mod server;
 #[path = "../servers/mod.rs"]

@@ -25,6 +25,7 @@ pub async fn check_server(server: &mut Server) -> LocationTable {
     a_value_that_does_not_fit_spoils_its_group_only(&location).await;
     another_version_is_refused(server, &location).await;
     broken_rows_are_told(server, &location).await;
+    crate::owner::check(server).await;
     a_server_that_ends_is_found_again(server, &location).await;
     location
 }

@@ -4,6 +4,7 @@
 //! Both refuse to run as root; then they run as `nobody`. Nothing of the system's own databases is touched.
 
 use std::fs::{DirBuilder, File};
+use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, chown};
 use std::path::{Path, PathBuf};
@@ -168,6 +169,50 @@ impl Server {
         assert!(status.is_ok_and(|status| status.success()), "kill {signal}");
     }
 
+    /// Keeps everybody else from a table until what is given is dropped.
+    ///
+    /// # Panics
+    /// It fails.
+    #[must_use]
+    #[allow(dead_code, reason = "not every test program locks one")]
+    pub fn lock(&self, table: &str) -> Lock {
+        let port = self.port.to_string();
+        let (mut client, text) = match self.kind {
+            Kind::Postgres => {
+                let mut client = Command::new("psql");
+                client.args(["-X", "-q", "-A", "-t", "-h", "127.0.0.1", "-p", &port]);
+                client.args(["-U", "seawall", "-d", "seawall"]);
+                (client, format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;\nSELECT 'locked';\n"))
+            }
+            Kind::Mysql => {
+                let mut client = Command::new("mariadb");
+                client.args([
+                    "--no-defaults",
+                    "-h",
+                    "127.0.0.1",
+                    "-P",
+                    &port,
+                    "-u",
+                    "root",
+                    "-N",
+                    "-B",
+                    "-n",
+                ]);
+                client.arg("seawall");
+                (client, format!("LOCK TABLES {table} WRITE;\nSELECT 'locked';\n"))
+            }
+        };
+        let mut client = client.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a client");
+        client.stdin.as_mut().expect("its input").write_all(text.as_bytes()).expect("it listens");
+        let mut said = String::new();
+        let mut output = BufReader::new(client.stdout.take().expect("its output"));
+        while said.trim() != "locked" {
+            said.clear();
+            assert!(output.read_line(&mut said).expect("it answers") > 0, "the table cannot be locked");
+        }
+        Lock(client)
+    }
+
     /// Starts it again on the same port.
     ///
     /// # Panics
@@ -323,6 +368,18 @@ impl Server {
         };
         command.current_dir(&self.folder);
         command
+    }
+}
+
+/// A table that is locked.
+#[derive(Debug)]
+pub struct Lock(Child);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Its session ends with what it reads.
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
     }
 }
 

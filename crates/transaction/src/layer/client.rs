@@ -141,6 +141,19 @@ impl<U: Clone, T: Target> Layer<U, T> {
         self.let_rest(token.id, out);
     }
 
+    /// The final response of a branch is there, and its user gives it to [`response`](Layer::response) later, by `until_ms`:
+    /// until then nothing is sent again and no patience ends, as if it were still on its way (timers B and F are those of
+    /// a next hop that does not answer). No effect once the branch has a final response.
+    pub fn keep_response(&mut self, now_ms: u64, token: BranchToken, until_ms: u64, out: &mut Effects<U, T>) {
+        self.with(now_ms, token.id, out, |transaction, _| {
+            let branch = transaction.branches.get_mut(usize::from(token.branch));
+            if let Some(branch) = branch.filter(|branch| branch.is_pending()) {
+                branch.retransmit_ms = NEVER;
+                branch.ends_ms = branch.ends_ms.max(until_ms);
+            }
+        });
+    }
+
     /// A request could not be sent, or its connection broke before the response: the branch ends with 503 as if it
     /// had been received (RFC 3261 §16.9). No effect once there is a final response. Whoever has another address to
     /// try (RFC 3263 §4.3) forwards to it first and reports the failure after that.

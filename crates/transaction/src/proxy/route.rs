@@ -200,7 +200,7 @@ fn is_double(uri: &Uri<'_>) -> bool {
 }
 
 fn has_to_tag(request: &Message) -> bool {
-    seawall_sip::name_addr::address(request, Name::To).is_ok_and(|to| to.tag().is_some())
+    seawall_sip::name_addr::to_tag(request).is_ok_and(|tag| tag.is_some())
 }
 
 /// The last but one and the last item of a list.

@@ -161,6 +161,10 @@ impl Bench {
             "expect" => layer.expect_branches(now_ms, id, argument.parse().expect("a time"), out),
             "nomore" => layer.expect_no_more_branches(now_ms, id, out),
             "abandon" => layer.abandon(id, out),
+            "keep" => {
+                let until_ms = argument.parse().expect("a time");
+                layer.keep_response(now_ms, id.branch(0), until_ms, out);
+            }
             "timeouts" => layer.set_timeouts(id, argument.parse().expect("ms"), 7000),
             "wait" => {}
             other => panic!("unknown command {other}"),

@@ -152,3 +152,41 @@ fn of_several_2xx_the_first_is_relayed_and_nothing_is_cancelled() {
          empty",
     );
 }
+
+#[test]
+fn a_response_that_its_user_keeps_for_a_while_is_not_late() {
+    check(
+        TM,
+        "0 MESSAGE
+         0 timeouts 2000
+         0 relay 1
+         1600 keep 10000
+         9000 b0 200
+         9100 keep 30000
+         * end",
+        "0 b0 MESSAGE
+         500 b0 MESSAGE
+         1500 b0 MESSAGE
+         9000 client 200
+         9000 completed 200
+         9000 ended
+         14000 forgotten
+         empty",
+    );
+    // Who does not give it is no better than a next hop that does not answer; and nobody is given less than he had.
+    check(
+        TM,
+        "0 MESSAGE
+         0 timeouts 2000
+         0 relay 1
+         100 keep 5000
+         200 keep 300
+         * end",
+        "0 b0 MESSAGE
+         5000 client 408
+         5000 completed 408 local
+         5000 ended
+         10000 forgotten
+         empty",
+    );
+}

@@ -78,3 +78,22 @@ impl Drop for Place {
         }
     }
 }
+
+/// Keeps everybody else from writing a table until it is dropped.
+pub struct Hold {
+    _file: Option<rusqlite::Connection>,
+    _lock: Option<servers::Lock>,
+}
+
+impl Hold {
+    pub fn new(place: &Place, table: &str) -> Hold {
+        match place {
+            Place::File(folder) => {
+                let file = rusqlite::Connection::open(folder.join("location.db")).unwrap();
+                file.execute_batch("BEGIN IMMEDIATE").unwrap();
+                Hold { _file: Some(file), _lock: None }
+            }
+            Place::Server(server) => Hold { _file: None, _lock: Some(server.lock(table)) },
+        }
+    }
+}

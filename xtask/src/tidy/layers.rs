@@ -33,6 +33,7 @@ pub const PURE: &[&str] = &["registrar", "notifier", "location", "transaction", 
 const PURE_LIBRARIES: &[&str] = &[
     "aes-gcm-siv",
     "base64",
+    "foldhash",
     "hashbrown",
     "hkdf",
     "hmac",

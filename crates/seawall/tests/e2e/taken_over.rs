@@ -17,6 +17,19 @@ fn start(place: &Place, preset: &str) -> Server {
     server
 }
 
+/// Stops it without an end; all of its threads stand still then.
+fn stop_at_once(server: &Server) {
+    server.signal("STOP");
+    wait_until("all threads stand still", || {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", server.id())).unwrap();
+        let state = |thread: std::path::PathBuf| {
+            let stat = std::fs::read_to_string(thread.join("stat")).unwrap_or_default();
+            stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+        };
+        threads.flatten().all(|thread| state(thread.path()))
+    });
+}
+
 fn users(place: &Place) -> Vec<String> {
     place.column("SELECT username FROM location ORDER BY username")
 }
@@ -57,7 +70,7 @@ fn one_that_stood_still(place: &Place, preset: &str) {
     mi::result(&stalled, "ul_flush", json!({}));
     // Under write-back bob is not written when the server stops.
     Phone::udp(&stalled, "bob").register();
-    stalled.signal("STOP");
+    stop_at_once(&stalled);
     let mut dave = Phone::udp(&stalled, "dave");
     dave.send(&dave.register_for(600).bytes());
 
@@ -154,7 +167,7 @@ fn a_file_of_a_server_that_stands_still_is_not_taken() {
     let stalled = start(&place, THROUGH);
     let mut alice = Phone::udp(&stalled, "alice");
     alice.register();
-    stalled.signal("STOP");
+    stop_at_once(&stalled);
     let folder = crate::harness::server::temporary_folder();
     let file = folder.join("second.cfg");
     std::fs::write(&file, script_at(&place.url(), THROUGH, "", "save(\"location\")")).unwrap();

@@ -148,8 +148,8 @@ fn set_destination(
     }
     let mut digits = seawall_script::Digits::default();
     let uri = value.as_bytes(&mut digits).ok_or(WriteError::BadValue)?;
-    if !context.next_hop.knows(uri) && !(uris::is_clean(uri) && Uri::parse(uri).is_ok_and(|uri| uri.is_sip()))
-    {
+    let is_sip = |uri: &[u8]| uris::is_clean(uri) && Uri::parse(uri).is_ok_and(|uri| uri.is_sip());
+    if !(context.next_hop.knows(uri) || is_sip(uri)) {
         return Err(WriteError::BadValue);
     }
     context.target.destination.clear();

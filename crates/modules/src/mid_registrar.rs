@@ -365,7 +365,8 @@ fn answer(context: &mut Context, no_reply: bool, outcome: &Outcome, headers: &mu
     if is_shed {
         context.node.counters.bump(context.worker, Stat::ShedMidRegs);
     }
-    if !no_reply && !(is_shed && is_dropped(context)) {
+    let is_silent = no_reply || is_shed && is_dropped(context);
+    if !is_silent {
         context.brief_reply = outcome.is_brief;
         if !refused && !outcome.is_brief {
             context.push_date(headers);

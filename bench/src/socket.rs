@@ -299,6 +299,14 @@ pub fn allow_open_files(wanted: u64) -> io::Result<u64> {
     Ok(soft)
 }
 
+/// The processor time of the calling thread, nanoseconds.
+pub fn thread_cpu_ns() -> u64 {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is a valid timespec for the call to write to.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    u64::try_from(time.tv_sec).unwrap_or(0) * 1_000_000_000 + u64::try_from(time.tv_nsec).unwrap_or(0)
+}
+
 /// Clock ticks a second in /proc/PID/stat.
 pub fn ticks_per_second() -> u64 {
     // SAFETY: sysconf has no memory arguments.

@@ -38,6 +38,11 @@ impl Peek {
 
 /// The URI of a To whose value begins here.
 fn uri_of(found: &[u8]) -> Option<&[u8]> {
+    // Nearly all write nothing but a URI in brackets.
+    if let Some(inside) = found.strip_prefix(b" <").or_else(|| found.strip_prefix(b"<")) {
+        let uri = inside.get(..memchr(b'>', inside)?)?;
+        return (!uri.is_empty() && memchr(b'\r', uri).is_none()).then_some(uri);
+    }
     let end = memchr(b'\r', found)?;
     let (line, after) = found.split_at_checked(end)?;
     if !after.starts_with(b"\r\n") || matches!(after.get(2), None | Some(b' ' | b'\t')) {
@@ -77,8 +82,11 @@ mod tests {
     #[test]
     fn what_is_not_plain_is_left_to_who_reads_it() {
         check("TO: <sip:bob@h>", None);
+        check("To: \"Bob\" <sip:bob@h", None);
+        check("To: <>", None);
         check("To: <sip:bob@h", None);
         check("To: \"Bob\"\r\n <sip:bob@h>", None);
+        check("To: <sip:bob\r\n @h>", None);
         check("To: ", None);
         check(&format!("Subject: {}\r\nTo: <sip:bob@h>", "x".repeat(LOOK_BYTES)), None);
         for other in [

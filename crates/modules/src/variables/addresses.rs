@@ -148,8 +148,9 @@ fn set_destination(
     }
     let mut digits = seawall_script::Digits::default();
     let uri = value.as_bytes(&mut digits).ok_or(WriteError::BadValue)?;
-    let is_sip = |uri: &[u8]| uris::is_clean(uri) && Uri::parse(uri).is_ok_and(|uri| uri.is_sip());
-    if !(context.next_hop.knows(uri) || is_sip(uri)) {
+    let is_usable =
+        context.next_hop.knows(uri) || uris::is_clean(uri) && Uri::parse(uri).is_ok_and(|uri| uri.is_sip());
+    if !is_usable {
         return Err(WriteError::BadValue);
     }
     context.target.destination.clear();

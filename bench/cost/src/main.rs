@@ -8,6 +8,7 @@
 //! Everything that is measured happens in functions whose names begin with `measured`; making the messages does not. No
 //! socket, no clock and no random number take part, so the count is the same each time.
 
+mod mid;
 mod register;
 mod relay;
 
@@ -16,11 +17,13 @@ use std::process::ExitCode;
 /// Does one operation so many times.
 type Run = fn(u32) -> Result<(), Fault>;
 
-const OPERATIONS: [(&str, Run); 4] = [
+const OPERATIONS: [(&str, Run); 6] = [
     ("fresh", register::fresh),
     ("refresh", register::refresh),
     ("message", relay::message),
     ("invite", relay::invite),
+    ("forwarded", mid::forwarded),
+    ("forwarded-aor", mid::forwarded_aor),
 ];
 
 /// Which part of an operation did not go as it should: its cost would be that of something else.

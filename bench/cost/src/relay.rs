@@ -17,7 +17,7 @@ use crate::Fault;
 use crate::register::{NOW_S, Registrar, USERS, location, text};
 
 /// Between two requests, milliseconds: so many transactions are kept as at a hundred requests a second.
-const STEP_MS: u64 = 10;
+pub(crate) const STEP_MS: u64 = 10;
 
 /// MESSAGEs, each answered 200.
 pub(crate) fn message(count: u32) -> Result<(), Fault> {
@@ -74,7 +74,7 @@ fn answer(forwarded: &[u8], status: u16, reason: &[u8]) -> Result<Vec<u8>, Fault
 
 /// Where everything goes: nowhere, by UDP.
 #[derive(Clone, Copy)]
-struct Peer;
+pub(crate) struct Peer;
 
 impl Target for Peer {
     fn is_reliable(&self) -> bool {

@@ -22,6 +22,8 @@ const FEWER: u64 = 1_000;
 const MORE: u64 = 3_000;
 /// Operations in flight at most, where a rate is given.
 const MOST_IN_FLIGHT: usize = 1024;
+/// Of the refreshes of a round so many go one by one.
+const ONE_BY_ONE_PART: u64 = 5;
 /// How long a slow server is waited for under callgrind: nothing should be sent twice.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -72,6 +74,16 @@ pub struct CostArgs {
     /// The Kamailio behind it.
     #[arg(long, default_value = "/usr/sbin/kamailio")]
     pub kamailio: PathBuf,
+}
+
+/// How the refreshes of a run come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Arrival {
+    /// By the dozen, as fast as they are answered or at the rate that was asked for.
+    Crowd,
+    /// The next when the one before it is answered: Seawall wakes up for each message, whatever becomes of it, and
+    /// is as busy with refreshes that it answers as with those that it forwards.
+    OneByOne,
 }
 
 /// What becomes of the refreshes.
@@ -137,19 +149,16 @@ pub fn cli(args: &CostArgs) -> Result<(), Error> {
         }
     };
     if !args.only_instructions {
-        let mut rounds: Vec<Vec<f64>> = vec![Vec::new(); wanted.len()];
+        let mut rounds: Vec<[Vec<f64>; 2]> = vec![Default::default(); wanted.len()];
         for repetition in 0..args.repetitions.max(1) {
             eprintln!("round {} of {}", repetition + 1, args.repetitions);
             for (fate, all) in wanted.iter().zip(&mut rounds) {
-                all.push(processor_us(args, *fate, &main)?);
+                for (arrival, all) in [Arrival::Crowd, Arrival::OneByOne].into_iter().zip(all) {
+                    all.push(processor_us(args, *fate, &main, arrival)?);
+                }
             }
         }
-        println!("| REGISTER | CPU us (user and system) | against a registrar |\n|---|--:|--:|");
-        let plain = rounds.first().cloned().unwrap_or_default();
-        for (fate, all) in wanted.iter().zip(&rounds) {
-            let ratios = all.iter().zip(&plain).map(|(each, plain)| each / plain).collect();
-            println!("| {} | {:.2} | {:.2} |", fate.name(), median(all.clone()), median(ratios));
-        }
+        print_times(&wanted, &rounds);
     }
     if args.instructions {
         println!("\n| REGISTER | instructions | against a registrar |\n|---|--:|--:|");
@@ -168,6 +177,22 @@ pub fn cli(args: &CostArgs) -> Result<(), Error> {
     Ok(())
 }
 
+/// Prints medians over the rounds; ratios are taken within a round first.
+fn print_times(wanted: &[Fate], rounds: &[[Vec<f64>; 2]]) {
+    println!(
+        "| REGISTER | CPU us (user and system) | against a registrar | one by one, CPU us | against a registrar |\n\
+         |---|--:|--:|--:|--:|"
+    );
+    let plain = rounds.first().cloned().unwrap_or_default();
+    for (fate, all) in wanted.iter().zip(rounds) {
+        let cells = all.iter().zip(&plain).map(|(all, plain)| {
+            let ratios = all.iter().zip(plain).map(|(each, plain)| each / plain).collect();
+            format!(" {:.2} | {:.2} |", median(all.clone()), median(ratios))
+        });
+        println!("| {} |{}", fate.name(), cells.collect::<String>());
+    }
+}
+
 /// Who grants what is forwarded.
 enum Main {
     Kamailio(MainRegistrar),
@@ -184,16 +209,19 @@ impl Main {
 }
 
 /// Processor time of one refresh, microseconds.
-fn processor_us(args: &CostArgs, fate: Fate, main: &Main) -> Result<f64, Error> {
+fn processor_us(args: &CostArgs, fate: Fate, main: &Main, arrival: Arrival) -> Result<f64, Error> {
     let front = Front::start(&fate.setup(args, false), main.address())?;
     let work = |count| Work {
         count,
         pace: Pace::Closed { window: 32 },
         ..Work::once(Operation::Register, args.users)
     };
-    let pace = match args.rate {
-        Some(rate_per_s) => Pace::Open { rate_per_s, most_in_flight: MOST_IN_FLIGHT },
-        None => Pace::Closed { window: 32 },
+    let (pace, count) = match (arrival, args.rate) {
+        (Arrival::OneByOne, _) => (Pace::Closed { window: 1 }, args.count.div_ceil(ONE_BY_ONE_PART)),
+        (Arrival::Crowd, Some(rate_per_s)) => {
+            (Pace::Open { rate_per_s, most_in_flight: MOST_IN_FLIGHT }, args.count)
+        }
+        (Arrival::Crowd, None) => (Pace::Closed { window: 32 }, args.count),
     };
     let mut used_ns = 0;
     drive(args, &front, main, &mut |generator| {
@@ -201,11 +229,11 @@ fn processor_us(args: &CostArgs, fate: Fate, main: &Main) -> Result<f64, Error> 
         // Once more, so that everything has grown to its size.
         settle(generator, &work(args.users.into()))?;
         let before_ns = front.cpu_ns()?;
-        settle(generator, &Work { pace, ..work(args.count) })?;
+        settle(generator, &Work { pace, ..work(count) })?;
         used_ns = front.cpu_ns()?.saturating_sub(before_ns);
         Ok(())
     })?;
-    Ok(used_ns as f64 / 1e3 / args.count.max(1) as f64)
+    Ok(used_ns as f64 / 1e3 / count.max(1) as f64)
 }
 
 /// Instructions from start to end, with so many refreshes between.

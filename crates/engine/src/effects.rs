@@ -17,6 +17,9 @@ use seawall_transaction::{Effect, Request, TransactionId};
 use crate::limits::OWN_REQUESTS_AT_ONCE;
 use crate::worker::{Worker, WorkerEffect};
 
+/// Who holds the state of a transaction that is answered and rests: the effects that tell of its answer and of its end.
+const LAST_OWNERS: usize = 2;
+
 impl Worker {
     /// Carries out all effects that wait, and those that follow from them.
     pub(crate) fn carry_out(&mut self, io: &mut Io) {
@@ -142,7 +145,10 @@ impl Worker {
         }
         let (accounting, to_tag, reason, avps) = {
             let mut inner = state.lock();
-            if request.as_ref().is_none_or(|request| request.message.method_id() != Method::Invite) {
+            // One that rests from now on goes as a whole, with the effect behind this one.
+            let is_kept = Arc::strong_count(state) > LAST_OWNERS;
+            if is_kept && request.as_ref().is_none_or(|request| request.message.method_id() != Method::Invite)
+            {
                 inner.let_go();
             }
             if inner.accounting == acc::Accounting::default() {

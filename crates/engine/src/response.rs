@@ -253,7 +253,7 @@ fn edited(context: &mut Context) -> Vec<u8> {
     if let Some(via) = reply::top_via_extent(message) {
         context.edits.delete(via);
     }
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(message.bytes().len() + context.edits.text_len());
     context.edits.write(message, &mut out);
     out
 }

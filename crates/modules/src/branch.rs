@@ -51,6 +51,21 @@ impl Branch {
         self.attributes.clear();
     }
 
+    /// A copy of the branch with another Request-URI.
+    #[must_use]
+    pub fn to(&self, uri: &[u8]) -> Branch {
+        let attributes = if self.attributes.is_empty() { Vec::new() } else { self.attributes.clone() };
+        Branch {
+            uri: uri.to_vec(),
+            destination: self.destination.clone(),
+            path: self.path.clone(),
+            socket: self.socket,
+            q: self.q,
+            flags: self.flags,
+            attributes,
+        }
+    }
+
     /// The attribute of this name.
     #[must_use]
     pub fn attribute(&self, name: &[u8]) -> Option<&Value> {

@@ -241,6 +241,8 @@ pub struct Context {
     pub allow: seawall_registrar::methods::Memo,
     /// What a forwarded message is made in, kept for its capacity.
     pub workspace: crate::forward::Workspace,
+    /// Where the last message was sent to.
+    pub next_hop: crate::next_hop::NextHop,
 }
 
 impl Context {
@@ -309,6 +311,7 @@ impl Context {
             scratch: Vec::new(),
             allow: seawall_registrar::methods::Memo::default(),
             workspace: crate::forward::Workspace::default(),
+            next_hop: crate::next_hop::NextHop::default(),
         }
     }
 

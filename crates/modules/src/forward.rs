@@ -41,13 +41,17 @@ pub fn target(context: &Context, branch: &Branch) -> Result<Target, NoTarget> {
     } else {
         &branch.uri
     };
+    if let Some(known) = context.next_hop.find(uri, branch.socket, context.origin.socket) {
+        return Ok(known);
+    }
     let uri = Uri::parse(uri).ok().filter(Uri::is_sip).ok_or(NoTarget::NotSip)?;
     let forced = branch.socket.and_then(|id| context.node.socket(id)).map(|socket| socket.transport);
     let transport = transport_of(&uri, forced)?;
     let port = uri.port.unwrap_or(if uri.scheme == Scheme::Sips { 5061 } else { 5060 });
     // RFC 3261 section 16.6 step 7: maddr takes the place of the host.
     let host = uri.param(b"maddr").flatten().unwrap_or(uri.host);
-    let address = match seawall_sip::uri::host_ip(host) {
+    let literal = seawall_sip::uri::host_ip(host);
+    let address = match literal {
         Some(address) => address,
         None => resolved(context, host)?,
     };
@@ -57,7 +61,11 @@ pub fn target(context: &Context, branch: &Branch) -> Result<Target, NoTarget> {
     let peer = SocketAddr::new(address, port);
     let preferred = branch.socket.unwrap_or(context.origin.socket);
     let socket = context.node.socket_for(transport, peer, preferred).ok_or(NoTarget::NoSocket)?;
-    Ok(Target { transport, socket: socket.id, peer, connection: None })
+    let target = Target { transport, socket: socket.id, peer, connection: None };
+    if literal.is_some() && !branch.destination.is_empty() {
+        context.next_hop.note(uri.raw, branch.socket, context.origin.socket, target);
+    }
+    Ok(target)
 }
 
 /// The transport that a URI asks for; if it names none, that of the socket which was chosen for it, such as the one in

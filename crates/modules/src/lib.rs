@@ -31,6 +31,7 @@ pub mod management;
 pub mod maxfwd;
 pub mod mid_registrar;
 pub mod nathelper;
+pub mod next_hop;
 pub mod node;
 pub mod options;
 pub mod originate;

@@ -19,6 +19,7 @@ use seawall_script::{
 use seawall_sip::{Method, Uri};
 use seawall_transaction::RequestMatch;
 
+use crate::configuration::Overload;
 use crate::context::{Context, EventParameters};
 use crate::events::Gather;
 use crate::node::{Node, Socket};
@@ -116,6 +117,11 @@ pub static MODULE: Module<Context> = Module {
         Statistic { name: "absorbed_regs", doc: "REGISTERs answered here.", resettable: true },
         Statistic { name: "forwarded_regs", doc: "REGISTERs for the main registrar.", resettable: true },
         Statistic { name: "refused_regs", doc: "REGISTERs refused here.", resettable: true },
+        Statistic {
+            name: "shed_regs",
+            doc: "REGISTERs of new contacts refused because too many requests waited; counted as refused too.",
+            resettable: true,
+        },
         Statistic {
             name: "accepted_forwards",
             doc: "Forwarded REGISTERs that the main registrar accepted.",
@@ -229,6 +235,13 @@ fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
                 return Flow::FALSE;
             }
         },
+    };
+    let strict;
+    let flags = if context.is_behind && settings.overload != Overload::Serve {
+        strict = SaveFlags { known_only: true, ..flags.clone() };
+        &strict
+    } else {
+        flags
     };
     let Some(tag) = registrar::ownership::tag(context, call, 4) else { return Flow::FALSE };
     let kept = context.flags & settings.tcp_persistent_flag != 0;
@@ -348,7 +361,12 @@ fn answer(context: &mut Context, no_reply: bool, outcome: &Outcome, headers: &mu
     let refused = outcome.reject.is_some();
     let counted = if refused { Stat::RefusedRegs } else { Stat::AbsorbedRegs };
     context.node.counters.bump(context.worker, counted);
-    if !no_reply {
+    let is_shed = matches!(outcome.reject, Some(Reject::Overloaded(_)));
+    if is_shed {
+        context.node.counters.bump(context.worker, Stat::ShedMidRegs);
+    }
+    let is_silent = no_reply || is_shed && is_dropped(context);
+    if !is_silent {
         context.brief_reply = outcome.is_brief;
         if !refused && !outcome.is_brief {
             context.push_date(headers);
@@ -361,6 +379,11 @@ fn answer(context: &mut Context, no_reply: bool, outcome: &Outcome, headers: &mu
         (false, true) if !no_reply => Flow::Value(0),
         (false, _) => Flow::Value(2),
     }
+}
+
+/// Whether whoever is shed in an overload is left without an answer.
+fn is_dropped(context: &Context) -> bool {
+    context.configuration.settings.mid.as_ref().is_some_and(|settings| settings.overload == Overload::Drop)
 }
 
 /// Answers what was absorbed when it is on disk. `before` is how many events and leases there were without it.

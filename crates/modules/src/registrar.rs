@@ -7,7 +7,7 @@ mod keeping;
 mod onreply;
 pub mod outstanding;
 pub(crate) mod ownership;
-mod parameters;
+pub(crate) mod parameters;
 pub(crate) mod purr;
 pub(crate) mod push;
 mod removal;

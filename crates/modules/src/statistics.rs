@@ -49,6 +49,7 @@ statistics! {
     AbsorbedRegs "mid_registrar" "absorbed_regs" "REGISTERs answered here.",
     ForwardedRegs "mid_registrar" "forwarded_regs" "REGISTERs for the main registrar.",
     RefusedRegs "mid_registrar" "refused_regs" "REGISTERs refused here.",
+    ShedMidRegs "mid_registrar" "shed_regs" "REGISTERs of new contacts refused because too many requests waited; counted as refused too.",
     AcceptedForwards "mid_registrar" "accepted_forwards" "Forwarded REGISTERs that the main registrar accepted.",
     RejectedForwards "mid_registrar" "rejected_forwards" "Forwarded REGISTERs that it rejected or did not answer.",
     SurvivedForwards "mid_registrar" "survived_forwards" "Forwarded REGISTERs that were answered here because it did not answer.",

@@ -61,11 +61,15 @@ impl Reading {
         if register.wish != Wish::Contacts || has_path || register.is_granted {
             return None;
         }
+        let mut contacts = SmallVec::new();
+        for asked in &register.contacts {
+            contacts.push(line(asked)?);
+        }
         Some(Reading {
             callid: place(register.callid)?,
             user_agent: place(register.user_agent)?,
             cseq: register.cseq,
-            contacts: register.contacts.iter().map(line).collect::<Option<_>>()?,
+            contacts,
             supports_path: register.supports_path,
             supports_gruu: register.supports_gruu,
             is_outbound: register.is_outbound,
@@ -93,13 +97,15 @@ impl Reading {
             provider: b"",
             is_short: false,
         };
+        let mut contacts = SmallVec::new();
+        self.contacts.iter().for_each(|line| contacts.push(asked(line)));
         Register {
             message,
             aor: Aor::from_slice(aor),
             callid: text(&self.callid),
             cseq: self.cseq,
             wish: Wish::Contacts,
-            contacts: self.contacts.iter().map(asked).collect(),
+            contacts,
             path: Path::default(),
             supports_path: self.supports_path,
             supports_gruu: self.supports_gruu,

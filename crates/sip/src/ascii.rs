@@ -165,6 +165,20 @@ pub fn eq_ignore_case(left: &[u8], right: &[u8]) -> bool {
     swar::eq_ignore_case(left, right)
 }
 
+/// Position of the first occurrence of a byte, for texts of the length of a header value: in those `memchr` takes longer.
+#[inline]
+#[must_use]
+pub fn find(text: &[u8], wanted: u8) -> Option<usize> {
+    swar::find(text, wanted)
+}
+
+/// Position of the first occurrence of one of two bytes; else as [`find`].
+#[inline]
+#[must_use]
+pub fn find2(text: &[u8], one: u8, other: u8) -> Option<usize> {
+    swar::find2(text, one, other)
+}
+
 /// Why bytes are not a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NumberError {
@@ -230,6 +244,28 @@ pub fn write_u32(out: &mut Vec<u8>, number: u32) {
     let zeros = if low == number { digits.trailing_zeros() as usize / 8 } else { 0 };
     let text = (digits | 0x3030_3030_3030_3030).to_le_bytes();
     out.extend_from_slice(text.get(zeros..).unwrap_or_default());
+}
+
+/// As [`write_u32`], for a number of up to twenty digits.
+#[inline]
+pub fn write_u64(out: &mut Vec<u8>, number: u64) {
+    let (high, low) = (number / u64::from(EIGHT_DIGITS), (number % u64::from(EIGHT_DIGITS)) as u32);
+    match u32::try_from(high) {
+        Ok(0) => return write_u32(out, low),
+        Ok(high) if high < EIGHT_DIGITS => write_u32(out, high),
+        _ => {
+            // Below 1845 for the largest number there is.
+            write_u32(out, (high / u64::from(EIGHT_DIGITS)) as u32);
+            push_eight_digits(out, (high % u64::from(EIGHT_DIGITS)) as u32);
+        }
+    }
+    push_eight_digits(out, low);
+}
+
+/// Appends eight digits of a number below 10^8, zeros first.
+#[inline]
+fn push_eight_digits(out: &mut Vec<u8>, number: u32) {
+    out.extend_from_slice(&(eight_digits(number) | 0x3030_3030_3030_3030).to_le_bytes());
 }
 
 const EIGHT_DIGITS: u32 = 100_000_000;
@@ -368,6 +404,13 @@ mod tests {
         for number in around.chain(some).chain([u32::MAX, 40_000, 65_535, 100_000_007]) {
             let mut out = Vec::new();
             write_u32(&mut out, number);
+            assert_eq!(out, number.to_string().as_bytes());
+        }
+        let powers = (0..20).map(|power| 10_u64.pow(power));
+        let long = powers.flat_map(|number| [number - 1, number, number + 1, number / 7 * 5]);
+        for number in long.chain([u64::from(u32::MAX) + 1, 619_244_948_763_447_138, u64::MAX]) {
+            let mut out = Vec::new();
+            write_u64(&mut out, number);
             assert_eq!(out, number.to_string().as_bytes());
         }
         for octet in 0..=255_u8 {

@@ -76,6 +76,12 @@ impl Edits {
         self.edits.is_empty()
     }
 
+    /// How many bytes the edits put in at most.
+    #[must_use]
+    pub fn text_len(&self) -> usize {
+        self.text.len()
+    }
+
     /// Leaves out the bytes of a span.
     pub fn delete(&mut self, span: Span) {
         self.replace(span, b"");

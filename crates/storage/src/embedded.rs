@@ -78,7 +78,7 @@ impl Embedded {
 
 /// Lets all other threads have the processor before this one, from now on: for work that nobody who calls or registers waits
 /// for.
-pub fn step_back() {
+pub(crate) fn step_back() {
     // Where that is forbidden, it is only slower.
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), BACKGROUND_NICE);
 }

@@ -24,7 +24,6 @@ mod url;
 
 pub use cell::Cell;
 pub use database::{Database, Options, Storage};
-pub use embedded::step_back;
 pub use error::StorageError;
 pub use identifier::{BadIdentifier, Identifier};
 pub use select::Select;

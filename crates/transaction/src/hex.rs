@@ -1,6 +1,7 @@
 //! Hexadecimal text, eight digits at a time: branch parameters are written and read for every message.
 
 /// Eight digits for a number, most significant first, lower case.
+#[inline]
 pub(crate) fn digits(number: u32) -> [u8; 8] {
     // One nibble into each byte, then '0' is added, and to those above 9 what is between '9' and 'a'.
     let mut nibbles = u64::from(number);
@@ -12,6 +13,7 @@ pub(crate) fn digits(number: u32) -> [u8; 8] {
 }
 
 /// The number that eight digits write, in either case; `None` if one of them is no digit.
+#[inline]
 pub(crate) fn number(text: [u8; 8]) -> Option<u32> {
     let text = u64::from_be_bytes(text);
     let letters = (text >> 6) & 0x0101_0101_0101_0101;

@@ -283,9 +283,12 @@ impl Keys {
         let (chunks, _) = branch.strip_prefix(MAGIC_COOKIE)?.as_chunks::<8>();
         let &[a, b, c, d, e, f, g] = chunks else { return None };
         let place = [hex::number(a)?, hex::number(b)?, hex::number(c)?];
-        let mac = whole([hex::number(d)?, hex::number(e)?]);
         let path = whole([hex::number(f)?, hex::number(g)?]);
-        (self.mac(place, path) == mac).then_some((place, path))
+        let mac = self.mac(place, path);
+        let is_ours = || Some(whole([hex::number(d)?, hex::number(e)?]) == mac);
+        // As it was written, or in capitals.
+        let is_same = halves(mac).map(hex::digits) == [d, e] || is_ours()?;
+        is_same.then_some((place, path))
     }
 
     fn mac(&self, [place, slot, generation]: [u32; 3], path: u64) -> u64 {

@@ -23,7 +23,7 @@ use seawall_modules::usrloc::settings::{StoreSettings, Write};
 use seawall_net::CommandSender;
 use seawall_script::{FlagSpace, Program};
 use seawall_storage::location::{Columns, LocationTable};
-use seawall_storage::{Database, Identifier, Storage, StorageError, step_back};
+use seawall_storage::{Database, Identifier, Storage, StorageError};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, watch};
 
@@ -197,12 +197,9 @@ pub(crate) fn start(
     }
     if node.store.is_back() {
         let flusher = flusher::Flusher { node: Arc::clone(node), work, stop: stopped };
-        // A thread of its own, which has the processor when no worker wants it.
-        let handle = runtime.clone();
-        let writer = runtime.spawn_blocking(move || {
-            step_back();
-            handle.block_on(flusher.run());
-        });
+        // Not behind the workers: it locks shards for moments, and whoever waits for one must not wait for its turn. What takes
+        // long, the journal and the table, has threads that are.
+        let writer = runtime.spawn(flusher.run());
         return Some(Tasks { stop, writer, keepers, node: Arc::clone(node), first });
     }
     let workers = node.workers;

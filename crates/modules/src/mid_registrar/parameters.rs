@@ -7,7 +7,9 @@ use seawall_registrar::mid::{self, Insertion, Mode, OnReject, Trust, UpstreamDow
 use seawall_registrar::{Familiar, Gruu, MatchingMode, MinExpiresMode, Policy};
 use seawall_script::{Diagnostics, FlagSpace, Parameter, ParameterKind, Program, Setup, Value, VariableId};
 
+use crate::configuration::Overload;
 use crate::context::Context;
+use crate::registrar::parameters::{overload, overload_word};
 use crate::registrar::push;
 
 /// The name of the module.
@@ -247,6 +249,16 @@ pub const ALL: &[Parameter] = &[
          \"absorb\" answers from what is known here until the main registrar's own deadline. Not in OpenSIPS.",
     )
     .check(|value| upstream_down(value).map(drop)),
+    Parameter::new(
+        "overload",
+        ParameterKind::Str,
+        "off",
+        "What becomes of a REGISTER with a new contact that would have to be forwarded, while more requests wait in the \
+         kernel than the server will soon get through: \"reply\" refuses it with 503 and Retry-After (`retry_after`, or 10 to \
+         29 s), \"drop\" leaves it unanswered, \"off\" forwards it. With the first two a refresh is absorbed then up to the \
+         main registrar's own deadline, and what else is about known contacts is served as ever. Not in OpenSIPS.",
+    )
+    .check(overload_word),
 ];
 
 /// Functions that say who a client is.
@@ -305,6 +317,8 @@ pub struct MidSettings {
     pub attribute_name: Vec<u8>,
     /// `tcp_persistent_flag` as a mask, 0 for none.
     pub tcp_persistent_flag: u32,
+    /// `overload`: what becomes of new contacts while the server cannot keep up.
+    pub overload: Overload,
 }
 
 fn not_negative(value: &Value) -> Result<(), String> {
@@ -436,6 +450,7 @@ impl MidSettings {
             attribute: parameters.variable(MODULE, "attr_avp"),
             attribute_name: parameters.all(MODULE, "attr_avp").last().map(avp_name).unwrap_or_default(),
             tcp_persistent_flag: mask(parameters.flag(MODULE, "tcp_persistent_flag")),
+            overload: overload(&text("overload")).unwrap_or(Overload::Serve),
         }))
     }
 }

@@ -441,8 +441,8 @@ impl RegistrarSettings {
     }
 }
 
-/// What `overload` says; nothing when it is no word that is known.
-fn overload(text: &[u8]) -> Option<Overload> {
+/// What `overload` says, that of `mid_registrar` too; nothing when it is no word that is known.
+pub(crate) fn overload(text: &[u8]) -> Option<Overload> {
     match text {
         b"off" => Some(Overload::Serve),
         b"reply" => Some(Overload::Refuse),
@@ -451,7 +451,7 @@ fn overload(text: &[u8]) -> Option<Overload> {
     }
 }
 
-fn overload_word(value: &Value) -> Result<(), String> {
+pub(crate) fn overload_word(value: &Value) -> Result<(), String> {
     match value {
         Value::Str(text) if overload(text).is_some() => Ok(()),
         _ => Err("it is \"reply\", \"drop\" or \"off\"".to_owned()),

@@ -13,6 +13,10 @@ use crate::context::{Context, Failure, Target};
 use crate::forward::{self, NoTarget};
 use crate::reply;
 
+/// By how many bytes a request grows on its way as a rule: our Via, what the Via before it gets, a Record-Route, a longer
+/// Contact.
+const USUAL_GROWTH: usize = 384;
+
 /// How `t_relay` was called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Options {
@@ -138,8 +142,8 @@ pub fn relay(context: &mut Context, options: Options) -> Flow {
     }
     let mut branches = SmallVec::<[Branch; 1]>::new();
     // Every branch knows its Request-URI from here on, so that later routes can ask for it.
-    branches.push(Branch { uri: context.request_uri().to_vec(), ..context.target.clone() });
-    branches.extend(context.branches.iter().cloned());
+    branches.push(context.target.to(context.request_uri()));
+    context.branches.iter().for_each(|branch| branches.push(branch.clone()));
     if let Some(proxy) = &options.proxy {
         for branch in branches.iter_mut().filter(|branch| branch.destination.is_empty()) {
             branch.destination = forward::as_uri(proxy);
@@ -334,7 +338,7 @@ fn written(
     let mut via_branch = std::mem::take(&mut context.scratch);
     via_branch.clear();
     context.node.keys.write_branch(id.branch(index), path, &mut via_branch);
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(context.message().bytes().len() + USUAL_GROWTH);
     forward::write(context, &branch, &target, &via_branch, &mut bytes);
     context.scratch = via_branch;
     Ok((NewBranch { index, target, bytes, timeouts_ms: None }, branch))

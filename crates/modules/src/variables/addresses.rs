@@ -146,11 +146,14 @@ fn set_destination(
         context.target.destination.clear();
         return Ok(());
     }
-    let uri = clean_bytes(&value)?;
-    if !Uri::parse(&uri).is_ok_and(|uri| uri.is_sip()) {
+    let mut digits = seawall_script::Digits::default();
+    let uri = value.as_bytes(&mut digits).ok_or(WriteError::BadValue)?;
+    let is_sip = |uri: &[u8]| uris::is_clean(uri) && Uri::parse(uri).is_ok_and(|uri| uri.is_sip());
+    if !(context.next_hop.knows(uri) || is_sip(uri)) {
         return Err(WriteError::BadValue);
     }
-    context.target.destination = uri;
+    context.target.destination.clear();
+    context.target.destination.extend_from_slice(uri);
     Ok(())
 }
 

@@ -24,6 +24,7 @@ const TESTS: &[(&str, &str)] = &[
     ("mi_datagram", include_str!("management.rs")),
     ("mid_registrar", include_str!("mid_examples.rs")),
     ("mid_registrar", include_str!("mid_registrar/answers.rs")),
+    ("mid_registrar", include_str!("mid_registrar/crowd.rs")),
     ("mid_registrar", include_str!("mid_registrar/forms.rs")),
     ("mid_registrar", include_str!("mid_registrar/lookup.rs")),
     ("mid_registrar", include_str!("mid_registrar/parameters.rs")),

@@ -1,6 +1,7 @@
 //! Module `mid_registrar`: a registrar in front of a main registrar.
 
 mod answers;
+mod crowd;
 mod forms;
 mod lookup;
 mod parameters;

@@ -14,6 +14,9 @@ use crate::request::{Register, Wish};
 pub(super) enum Bound {
     /// As the rule has it: the deadline less a margin.
     Limit,
+    /// More waits than can be served: the deadline itself. What the margin and the spread would have had forwarded early
+    /// can wait until the next refresh.
+    Crowd,
     /// It does not answer: as long as it holds the contact for certain, to which local intervals are shortened.
     Outage,
 }
@@ -57,7 +60,7 @@ fn known_contact(view: &View<'_, '_, '_>, step: &Step<'_, '_>) -> Option<u64> {
     match (step.stored, view.bound) {
         (Some(stored), _) => Some(stored.contact_id),
         (None, Bound::Outage) => Some(view.entry.fresh_contact_id(step.asked.uri, view.callid)),
-        (None, Bound::Limit) => None,
+        (None, Bound::Limit | Bound::Crowd) => None,
     }
 }
 
@@ -66,7 +69,7 @@ impl Mid<'_> {
     pub(super) fn may_absorb(&self, view: &View<'_, '_, '_>, plan: &mut Plan<'_, '_>) -> bool {
         let Some(account) = view.shard.account(view.hash, &view.register.aor) else { return false };
         match (self.settings.mode, view.register.wish) {
-            (Mode::Mirror, _) if view.bound == Bound::Limit => false,
+            (Mode::Mirror, _) if view.bound != Bound::Outage => false,
             (_, Wish::Fetch) => true,
             (_, Wish::RemoveAll) => view.bound == Bound::Outage && self.may_remove_all(view, account),
             (Mode::Mirror | Mode::Contact, Wish::Contacts) => {
@@ -91,8 +94,7 @@ impl Mid<'_> {
         }
         match step.fate {
             Fate::Update(_) | Fate::Keep(_) => {
-                view.holds(registration, self.second())
-                    && self.ends_in_time(view.bound, registration.limit_s, registration.sure_s, step)
+                view.holds(registration, self.second()) && self.ends_in_time(view.bound, registration, step)
             }
             // Of two contacts that mean the same binding the other one counts.
             Fate::Nothing => step.granted_s > 0,
@@ -101,8 +103,7 @@ impl Mid<'_> {
             // It ran out while its refresh waited for an answer; `known_contact` says when.
             Fate::Insert => {
                 step.stored = Some(Numbers { contact_id: id, ..Numbers::default() });
-                view.holds(registration, self.second())
-                    && self.ends_in_time(view.bound, registration.limit_s, registration.sure_s, step)
+                view.holds(registration, self.second()) && self.ends_in_time(view.bound, registration, step)
             }
         }
     }
@@ -111,19 +112,16 @@ impl Mid<'_> {
     fn may_absorb_aor(&self, view: &View<'_, '_, '_>, account: &Account, plan: &mut Plan<'_, '_>) -> bool {
         let Some(whole) = account.registration(WHOLE_AOR) else { return false };
         let is_held = view.holds(whole, self.second()) && !view.shard.is_being_removed(view.hash, WHOLE_AOR);
-        if !is_held || (plan.remaining(view.entry) == 0 && view.bound == Bound::Limit) {
+        if !is_held || (plan.remaining(view.entry) == 0 && view.bound != Bound::Outage) {
             return false;
         }
-        let (limit_s, sure_s) = (whole.limit_s, whole.sure_s);
         plan.steps.iter_mut().all(|step| {
             let known = known_contact(view, step).and_then(|id| account.flow_of(id));
             if !self.is_trusted(view, known) {
                 return false;
             }
             match step.fate {
-                Fate::Insert | Fate::Update(_) | Fate::Keep(_) => {
-                    self.ends_in_time(view.bound, limit_s, sure_s, step)
-                }
+                Fate::Insert | Fate::Update(_) | Fate::Keep(_) => self.ends_in_time(view.bound, whole, step),
                 Fate::Remove(_) | Fate::Nothing => true,
             }
         })
@@ -147,12 +145,13 @@ impl Mid<'_> {
         self.settings.trust == Trust::Any || who.authenticated || known == Some(who.flow)
     }
 
-    fn ends_in_time(&self, bound: Bound, limit_s: u32, sure_s: u32, step: &mut Step<'_, '_>) -> bool {
+    fn ends_in_time(&self, bound: Bound, held: &Registration, step: &mut Step<'_, '_>) -> bool {
         let now_s = self.second();
         match bound {
-            Bound::Limit => now_s.saturating_add(step.granted_s) <= limit_s,
+            Bound::Limit => now_s.saturating_add(step.granted_s) <= held.limit_s,
+            Bound::Crowd => now_s.saturating_add(step.granted_s) <= held.longest_s(),
             Bound::Outage => {
-                step.granted_s = step.granted_s.min(sure_s.saturating_sub(now_s));
+                step.granted_s = step.granted_s.min(held.sure_s.saturating_sub(now_s));
                 step.granted_s > 0
             }
         }

@@ -23,7 +23,7 @@ use crate::save::{Outcome, Save};
 struct Answer<'a> {
     pending: &'a Pending,
     main: &'a Main,
-    granted: SmallVec<[Granted; 2]>,
+    granted: SmallVec<[Granted<'a>; 2]>,
     /// What the client is told besides contacts; `None` when that is too long to be kept.
     passed: Option<Vec<u8>>,
 }
@@ -69,8 +69,10 @@ impl Mid<'_> {
             }
         }
         self.note_echoes(&mut shard, &register, pending);
-        let mut unknown = SmallVec::<[Granted; 2]>::new();
-        self.each_sent(message, pending, place, |key, value, asked_s| {
+        let mut made = None;
+        let mut unknown = SmallVec::<[Granted<'_>; 2]>::new();
+        let written = pending.written(message, self.settings, self.policy, place, &mut made);
+        self.each_sent(pending, written, |key, value, asked_s| {
             let account = shard.account_mut(pending.hash, &pending.aor);
             match account.and_then(|account| account.registration_mut(key)) {
                 Some(registration) if asked_s == 0 => {
@@ -85,7 +87,7 @@ impl Mid<'_> {
                     registration.limit_s = registration.limit_s.min(now_s);
                 }
                 None if asked_s == 0 => {}
-                None => unknown.push(Granted { key, granted_s: 0, asked_s, value: value.to_vec() }),
+                None => unknown.push(Granted { key, granted_s: 0, asked_s, value }),
             }
         });
         for key in unsure {
@@ -104,7 +106,7 @@ impl Mid<'_> {
                     accepted_s: 0,
                     late_s: now_s,
                     possible_s: now_s.saturating_add(granted.asked_s),
-                    ..self.registration(&register, &answer, &granted, true, (now_s, now_s))
+                    ..self.registration(&register, &answer, &granted, true, (now_s, now_s), None)
                 };
                 let account = shard.open(self.upstream, pending.hash, &pending.aor);
                 account.registrations.push(guess);
@@ -196,7 +198,9 @@ impl Mid<'_> {
             .arrive(pending.order)
             .unwrap_or_else(|| Flight { departed_s: self.second(), ..pending.flight() });
         shard.overtake(flight.hash, flight.order, flight.all, flight.keys.iter().map(|touch| touch.key));
-        let granted = self.granted(message, pending, response, place);
+        let mut made = None;
+        let written = pending.written(message, self.settings, self.policy, place, &mut made);
+        let granted = self.granted(pending, written, response);
         let held = granted.iter().map(|granted| granted.granted_s).filter(|granted_s| *granted_s > 0);
         if let Some(granted_s) = held.min() {
             shard.grants(&flight, flight.departed_s.saturating_add(granted_s));
@@ -372,7 +376,9 @@ impl Mid<'_> {
             let last_s = ends.map(|(_, binding)| binding.numbers.expires_s).max();
             let last_s = last_s.unwrap_or(self.second());
             let times = (flight.departed_s, last_s);
-            let mut registration = self.registration(register, answer, granted, is_new, times);
+            let place = old.and_then(|position| account.registrations.get_mut(position));
+            let texts = place.map(|place| std::mem::take(&mut place.texts));
+            let mut registration = self.registration(register, answer, granted, is_new, times, texts);
             registration.rely_until(registration.sure_s.min(flight.least_s));
             match old.and_then(|position| account.registrations.get_mut(position)) {
                 Some(place) => {
@@ -409,19 +415,21 @@ impl Mid<'_> {
     }
 
     /// A registration that was granted. The times are when it was asked for, and when the last binding ends that relies
-    /// on it.
+    /// on it. `texts` are those of the one before it, which nearly always says the same.
     fn registration(
         &self,
         register: &Register<'_>,
         answer: &Answer<'_>,
-        granted: &Granted,
+        granted: &Granted<'_>,
         is_new: bool,
         (departed_s, last_s): (u32, u32),
+        texts: Option<Texts>,
     ) -> Registration {
         let now_s = self.second();
         let random = answer.pending.source.random ^ granted.key.rotate_left(17);
         let local_s = last_s.saturating_sub(now_s);
         let to = name_addr::address(register.message, Name::To).map(|to| to.uri).unwrap_or_default();
+        let passed = answer.passed.as_deref().unwrap_or_default();
         Registration {
             key: granted.key,
             flow: answer.pending.flow,
@@ -443,12 +451,7 @@ impl Mid<'_> {
             state: State::Live,
             throttled: answer.pending.mode != Mode::Mirror,
             main: self.upstream.main(answer.main),
-            texts: Texts::new(
-                &granted.value,
-                register.callid,
-                to,
-                answer.passed.as_deref().unwrap_or_default(),
-            ),
+            texts: Texts::again(texts, [granted.value, register.callid, to, passed]),
         }
     }
 
@@ -459,7 +462,7 @@ impl Mid<'_> {
         shard: &mut Shard,
         pending: &Pending,
         flight: &Flight,
-        granted: &[Granted],
+        granted: &[Granted<'_>],
         wanted: &[(u64, Option<u32>)],
     ) {
         let (hash, aor) = (pending.hash, &*pending.aor);
@@ -489,8 +492,12 @@ impl Mid<'_> {
 
 /// The registrations that a request is about, and until when, in Unix seconds, somebody here wants each.
 fn wanted(account: &Account, flight: &Flight, entry: &Entry<'_>) -> SmallVec<[(u64, Option<u32>); 4]> {
+    let mut wanted = SmallVec::new();
     let keys = account.registrations.iter().map(|registration| registration.key);
-    keys.filter(|key| flight.names(*key)).map(|key| (key, errands::last_end_s(entry, key))).collect()
+    for key in keys.filter(|key| flight.names(*key)) {
+        wanted.push((key, errands::last_end_s(entry, key)));
+    }
+    wanted
 }
 
 /// AoR mode: the contacts that this request has bound were accepted from its flow.

@@ -1,8 +1,8 @@
 //! Contact URIs as the main registrar gets them, and the way back from them (mid_registrar 1.3, behaviour §7,
 //! "Forwarded form").
 
-use seawall_sip::Uri;
 use seawall_sip::uri::escape;
+use seawall_sip::{Uri, ascii};
 
 use super::settings::{Insertion, Settings};
 use crate::aor::{self, Aor};
@@ -41,7 +41,7 @@ pub(super) fn write_contact(
     out.extend_from_slice(b"sip:");
     match settings.insertion {
         Insertion::Username => {
-            write_id(id, out);
+            ascii::write_u64(out, id);
             out.push(b'@');
             out.extend_from_slice(place.host_port);
         }
@@ -53,7 +53,7 @@ pub(super) fn write_contact(
             for part in [place.host_port, b";", &settings.contact_id_param, b"="] {
                 out.extend_from_slice(part);
             }
-            write_id(id, out);
+            ascii::write_u64(out, id);
         }
     }
     write_end(place, extra, out);
@@ -95,21 +95,6 @@ fn write_end(place: Place<'_>, extra: &[u8], out: &mut Vec<u8>) {
         out.extend_from_slice(place.transport);
     }
     out.extend_from_slice(extra);
-}
-
-fn write_id(id: u64, out: &mut Vec<u8>) {
-    let mut digits = [b'0'; MAX_ID_DIGITS + 1];
-    let mut rest = id;
-    let mut used = 0;
-    for digit in digits.iter_mut().rev() {
-        *digit = b'0' + (rest % 10) as u8;
-        rest /= 10;
-        used += 1;
-        if rest == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(digits.len() - used..).unwrap_or_default());
 }
 
 /// The contact id in a URI that this server has made, by where `contact_id_insertion` puts it.

@@ -22,6 +22,7 @@
 mod absorb;
 mod answer;
 pub mod contact;
+mod copied;
 mod echo;
 mod errands;
 mod granted;

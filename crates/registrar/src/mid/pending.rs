@@ -7,9 +7,10 @@ use seawall_location::NameId;
 use seawall_sip::edit::Edits;
 use seawall_sip::name_addr::{Contact, NameAddr, contacts};
 use seawall_sip::{Message, Name, Uri, ascii};
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use super::contact::{self, Place};
+use super::copied::copied;
 use super::limits::{MAX_CONTACT_VALUE_LEN, REPEATED_MS};
 use super::registration::WHOLE_AOR;
 use super::settings::{Insertion, Mode, Settings};
@@ -102,20 +103,6 @@ pub(super) struct Sent {
     pub(super) removes: bool,
 }
 
-/// Whether parameters can be copied as they stand: there are some, none of them can be ours to say, and nothing is to be left
-/// out. Both names of ours have a pair of letters that hardly any other has. Neither loop has a way out, so that each looks at
-/// many bytes at a time.
-fn is_copied(params: &[u8]) -> bool {
-    let is_plain = params.iter().fold(!params.is_empty(), |plain, byte| plain & (*byte > b' '));
-    let pairs = params.iter().zip(params.get(1..).unwrap_or_default());
-    let is_suspect = pairs.fold(params.ends_with(b";"), |found, (one, next)| {
-        let (one, next) = (one | 0x20, next | 0x20);
-        let (expires, received) = ((one == b'x') & (next == b'p'), (one == b'e') & (next == b'i'));
-        found | expires | received | ((one == b';') & (next == b';'))
-    });
-    is_plain && !is_suspect
-}
-
 /// The only contact of a message, where its parts can be copied as they stand: `<URI>` or `<URI>;parameters`.
 struct OnlyContact<'m> {
     uri: &'m [u8],
@@ -127,31 +114,9 @@ struct OnlyContact<'m> {
 fn only_contact(message: &Message) -> Option<OnlyContact<'_>> {
     let header = message.header(Name::Contact).filter(|_| !message.is_repeated(Name::Contact))?;
     let inside = header.value.strip_prefix(b"<")?;
-    let (uri, rest) = inside.split_at_checked(inside.iter().position(|byte| *byte == b'>')?)?;
-    let params = rest.get(1..)?;
-    // A comma may begin another contact.
-    let is_usual = params.len() <= USUAL_PARAMS_LEN && !params.contains(&b',');
-    Some(OnlyContact { uri, params: copied(params).filter(|_| is_usual)? })
-}
-
-/// Parameters with their semicolons, less one `expires`, if all others can be copied as they stand.
-fn copied(params: &[u8]) -> Option<[&[u8]; 2]> {
-    const EXPIRES: &[u8] = b";expires=";
-    let is_plain = |params: &[u8]| match params {
-        [] => true,
-        [b';', rest @ ..] => is_copied(rest),
-        _ => false,
-    };
-    if is_plain(params) {
-        return Some([params, b""]);
-    }
-    let at = params.windows(EXPIRES.len()).position(|window| window == EXPIRES)?;
-    let (before, rest) = (params.get(..at)?, params.get(at + EXPIRES.len()..)?);
-    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let after = rest.get(digits..)?;
-    // Behind a quotation mark it may stand in a quoted text.
-    let is_param = digits > 0 && !before.contains(&b'"');
-    (is_param && is_plain(before) && is_plain(after)).then_some([before, after])
+    let (uri, rest) = inside.split_at_checked(ascii::find(inside, b'>')?)?;
+    let params = rest.get(1..).filter(|params| params.len() <= USUAL_PARAMS_LEN)?;
+    Some(OnlyContact { uri, params: copied(params)? })
 }
 
 /// The user of a SIP URI.
@@ -159,8 +124,8 @@ fn user_of(uri: &[u8]) -> Option<&[u8]> {
     // As nearly all are: no byte in it that means something else.
     let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b'+');
     let rest = uri.strip_prefix(b"sip:").unwrap_or_default();
-    let (user, rest) = rest.split_at(rest.iter().take_while(|byte| is_plain(byte)).count());
-    if rest.starts_with(b"@") && !user.is_empty() {
+    let user = ascii::find(rest, b'@').and_then(|at| rest.get(..at)).unwrap_or_default();
+    if !user.is_empty() && user.iter().all(is_plain) {
         return Some(user);
     }
     Uri::parse(uri).ok().and_then(|uri| uri.user)
@@ -305,12 +270,15 @@ impl Pending {
         let keys = match &self.form {
             Form::All => SmallVec::new(),
             Form::Whole { expires_s, contacts } => {
-                let whole = Touch { key: WHOLE_AOR, removes: *expires_s == 0 };
-                contacts.iter().copied().chain([whole]).collect()
+                let mut keys = contacts.clone();
+                keys.push(Touch { key: WHOLE_AOR, removes: *expires_s == 0 });
+                keys
             }
             Form::Contacts(sent) => {
+                let mut keys = SmallVec::new();
                 let written = sent.iter().filter(|sent| sent.written);
-                written.map(|sent| Touch { key: sent.id, removes: sent.removes }).collect()
+                written.for_each(|sent| keys.push(Touch { key: sent.id, removes: sent.removes }));
+                keys
             }
         };
         Flight {
@@ -326,35 +294,30 @@ impl Pending {
         }
     }
 
-    /// Hands each Contact value as the main registrar gets it, without `expires`, and its interval to `each`.
-    pub(super) fn values(
-        &self,
+    /// The Contact values as the main registrar at `place` got them: those that are kept, or else `made` anew.
+    pub(super) fn written<'p>(
+        &'p self,
         message: &Message,
         settings: &Settings,
         policy: &Policy,
         place: Place<'_>,
-        mut each: impl FnMut(&[u8], Option<u32>),
-    ) {
-        let made;
-        let written = match self.written.get().filter(|written| written.is_for(place)) {
+        made: &'p mut Option<Written>,
+    ) -> &'p Written {
+        match self.written.get().filter(|written| written.is_for(place)) {
             Some(known) => known,
-            None => {
-                made = self.write(message, settings, policy, place);
-                &made
-            }
-        };
-        for (value, expires_s) in written.values().zip(self.intervals()) {
-            each(value, expires_s);
+            None => made.insert(self.write(message, settings, policy, place)),
         }
     }
 
     /// The interval of each Contact value that is sent.
-    fn intervals(&self) -> SmallVec<[Option<u32>; 2]> {
+    pub(super) fn intervals(&self) -> SmallVec<[Option<u32>; 2]> {
         match &self.form {
             Form::All => SmallVec::new(),
-            Form::Whole { expires_s, .. } => [Some(*expires_s)].into_iter().collect(),
+            Form::Whole { expires_s, .. } => smallvec![Some(*expires_s)],
             Form::Contacts(all) => {
-                all.iter().filter(|sent| sent.written).map(|sent| sent.expires_s).collect()
+                let mut intervals = SmallVec::new();
+                all.iter().filter(|sent| sent.written).for_each(|sent| intervals.push(sent.expires_s));
+                intervals
             }
         }
     }
@@ -421,12 +384,6 @@ impl Pending {
         };
         contact::write_contact(settings, user, id, place, &self.extra, value);
         value.push(b'>');
-        let params = address.params.as_bytes();
-        if is_copied(params) && value.len() - start + params.len() <= MAX_CONTACT_VALUE_LEN {
-            value.push(b';');
-            value.extend_from_slice(params);
-            return;
-        }
         for param in address.params.iter() {
             let is_ours = match param.name.len() {
                 7 => param.name.eq_ignore_ascii_case(b"expires"),
@@ -479,35 +436,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn parameters_are_copied_without_the_one_that_is_ours() {
-        let check = |params: &str, expected: Option<&str>| {
-            let found = copied(params.as_bytes()).map(|parts| String::from_utf8(parts.concat()).unwrap());
-            assert_eq!(found.as_deref(), expected, "{params}");
-        };
-        check("", Some(""));
-        check(";q=1;+sip.instance=\"<urn:uuid:1>\"", Some(";q=1;+sip.instance=\"<urn:uuid:1>\""));
-        check(";expires=60", Some(""));
-        check(";expires=60;q=1", Some(";q=1"));
-        check(";q=1;expires=60", Some(";q=1"));
-        check(";q=1;expires=60;x;y=\"z\"", Some(";q=1;x;y=\"z\""));
-        // These are looked at one by one.
-        for other in [
-            ";expires=60;expires=70",
-            ";expires=",
-            ";expires=6x",
-            ";expires=60 ;q=1",
-            ";Expires=60",
-            ";x=\";expires=60\"",
-            ";received=1;expires=60",
-            ";q=1;expires=60;",
-            " ;q=1",
-            "junk",
-        ] {
-            check(other, None);
-        }
-    }
-
-    #[test]
     fn the_user_of_a_uri_is_found_with_or_without_reading_all_of_it() {
         for uri in [
             "sip:u@h",
@@ -527,23 +455,6 @@ mod tests {
         ] {
             let expected = Uri::parse(uri.as_bytes()).ok().and_then(|uri| uri.user);
             assert_eq!(user_of(uri.as_bytes()), expected, "{uri}");
-        }
-    }
-
-    #[test]
-    fn parameters_are_copied_as_they_stand_only_where_nothing_is_ours_or_left_out() {
-        let check = |params: &str, expected| assert_eq!(is_copied(params.as_bytes()), expected, "{params}");
-        let instance =
-            "rinstance=0123456789abcdef;q=0.5;+sip.instance=\"<urn:uuid:f81d4fae-7dec-11d0-a765>\"";
-        check(instance, true);
-        check("x", true);
-        check("", false);
-        for name in ["expires", "EXPIRES", "ExPires", "received", "RECEIVED", "receIved"] {
-            check(&format!("{name}=1"), false);
-            check(&format!("{instance};{name}=1;reg-id=1"), false);
-        }
-        for odd in ["a ;b", "a;\r\n b", "a;", "a;;b", ";a;;", "a\tb"] {
-            check(odd, false);
         }
     }
 }

@@ -75,6 +75,14 @@ impl Texts {
         }
     }
 
+    /// These texts, in the allocation of `old` if it says the same.
+    pub(super) fn again(old: Option<Texts>, [contact, callid, to, passed]: [&[u8]; 4]) -> Texts {
+        let is_same = |old: &Texts| {
+            [old.contact(), old.callid(), old.to(), old.passed()] == [contact, callid, to, passed]
+        };
+        old.filter(is_same).unwrap_or_else(|| Texts::new(contact, callid, to, passed))
+    }
+
     /// The Contact value as the main registrar got it, without `expires`.
     pub(super) fn contact(&self) -> &[u8] {
         self.bytes.get(..self.callid_at as usize).unwrap_or_default()
@@ -113,6 +121,13 @@ impl Registration {
     pub(super) fn rely_until(&mut self, until_s: u32) {
         self.sure_s = self.sure_s.min(until_s);
         self.limit_s = self.limit_s.min(until_s.saturating_sub(1));
+    }
+
+    /// The last Unix second that a local binding may end in while the main registrar holds it for certain. Where it is asked
+    /// each time, because its answer could not be kept or has not come, there is no time but `limit_s`.
+    pub(super) fn longest_s(&self) -> u32 {
+        let is_asked_each_time = self.limit_s <= self.accepted_s.max(self.late_s);
+        if is_asked_each_time { self.limit_s } else { self.limit_s.max(self.sure_s.saturating_sub(1)) }
     }
 
     /// Whether the main registrar holds it at `now_s`, as far as is known.
@@ -166,5 +181,15 @@ mod tests {
         assert_eq!(texts.callid(), b"call");
         assert_eq!(texts.to(), b"sip:alice@example.com");
         assert_eq!(texts.passed(), b"Service-Route: <sip:r>\r\n");
+        let same: [&[u8]; 4] = [texts.contact(), texts.callid(), texts.to(), texts.passed()];
+        let place = texts.bytes.as_ptr();
+        assert_eq!(Texts::again(Some(texts.clone()), same).bytes, texts.bytes);
+        let [contact, callid, to, passed] = same.map(<[u8]>::to_vec);
+        let again = Texts::again(Some(texts), [&contact, &callid, &to, &passed]);
+        assert_eq!(again.bytes.as_ptr(), place);
+        // The same bytes, another border.
+        let moved = Texts::again(Some(again), [&contact, b"cal", b"lsip:alice@example.com", &passed]);
+        assert_eq!((moved.callid(), moved.to()), (&b"cal"[..], &b"lsip:alice@example.com"[..]));
+        assert_eq!(Texts::again(None, [b"a", b"b", b"", b""]).callid(), b"b");
     }
 }

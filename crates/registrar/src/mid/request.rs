@@ -13,6 +13,7 @@ use super::settings::{Mode, UpstreamDown};
 use super::upstream::{Shard, Touch};
 use super::{Mid, Request};
 use crate::aor::Aor;
+use crate::flags::SaveFlags;
 use crate::plan::{Fate, Plan, Step};
 use crate::policy::MatchingMode;
 use crate::reading::Reading;
@@ -34,7 +35,8 @@ pub enum Decision {
 /// What a look at both tables has come to.
 enum Verdict {
     Answered(Outcome),
-    Forward(Form),
+    /// How, and the hash of the address of record.
+    Forward(Form, u64),
 }
 
 impl Mid<'_> {
@@ -58,45 +60,53 @@ impl Mid<'_> {
         let served = read.and_then(|mut register| {
             save.note_flow(&mut register);
             let outgoing_s = request.outgoing_expires_s;
-            let mut verdict = self.serve(&save, &register, who, Bound::Limit, outgoing_s, reply, sink)?;
+            let bound = if request.flags.known_only { Bound::Crowd } else { Bound::Limit };
+            let mut verdict = self.serve(&save, &register, who, bound, outgoing_s, reply, sink)?;
             if self.settings.upstream_down == UpstreamDown::Absorb
-                && matches!(verdict, Verdict::Forward(_))
+                && matches!(verdict, Verdict::Forward(..))
                 && (request.holds_back)()
             {
                 // What is granted then is no pattern for later.
                 register.fingerprint = None;
                 verdict = self.serve(&save, &register, who, Bound::Outage, outgoing_s, reply, sink)?;
             }
-            let push = self.policy.push.as_deref().map(|push| push.forwarded(&register)).unwrap_or_default();
-            let is_forwarded = matches!(verdict, Verdict::Forward(_));
-            let reading = if is_forwarded { Reading::of(&register) } else { None };
-            Ok((verdict, (register.aor, register.place, register.methods), reading, push))
+            Ok(match verdict {
+                Verdict::Answered(outcome) => Decision::Answered(outcome),
+                Verdict::Forward(form, hash) => self.forward(request, register, form, (hash, flow)),
+            })
         });
-        match served {
-            Err(reject) => Decision::Answered(save.refuse(request.message, reject, reply)),
-            Ok((Verdict::Answered(outcome), ..)) => Decision::Answered(outcome),
-            Ok((Verdict::Forward(form), (aor, seat, methods), reading, push)) => {
-                Decision::Forward(Box::new(Pending {
-                    order: 0,
-                    hash: self.upstream.hash(&aor),
-                    aor,
-                    seat,
-                    reading,
-                    methods,
-                    flags: request.flags.clone(),
-                    source: KeptSource::new(&request.source),
-                    extra: request.extra.into(),
-                    flow,
-                    authenticated: request.authenticated,
-                    mode: self.settings.mode,
-                    form,
-                    raised: false,
-                    is_late: false,
-                    push,
-                    written: OnceCell::new(),
-                }))
-            }
-        }
+        served.unwrap_or_else(|reject| Decision::Answered(save.refuse(request.message, reject, reply)))
+    }
+
+    /// What has to be known when the answer comes.
+    fn forward(
+        &self,
+        request: &Request<'_>,
+        register: Register<'_>,
+        form: Form,
+        (hash, flow): (u64, u64),
+    ) -> Decision {
+        let push = self.policy.push.as_deref().map(|push| push.forwarded(&register)).unwrap_or_default();
+        Decision::Forward(Box::new(Pending {
+            order: 0,
+            hash,
+            seat: register.place,
+            reading: Reading::of(&register),
+            methods: register.methods,
+            aor: register.aor,
+            // What was sent before the crowd came is answered as ever.
+            flags: SaveFlags { known_only: false, ..request.flags.clone() },
+            source: KeptSource::new(&request.source),
+            extra: request.extra.into(),
+            flow,
+            authenticated: request.authenticated,
+            mode: self.settings.mode,
+            form,
+            raised: false,
+            is_late: false,
+            push,
+            written: OnceCell::new(),
+        }))
     }
 
     /// Answers a forwarded REGISTER from what is known here, because the main registrar does not (`upstream_down`):
@@ -118,7 +128,7 @@ impl Mid<'_> {
         let who = Who { flow: pending.flow, authenticated: pending.authenticated };
         match self.serve(&save, &register, who, Bound::Outage, None, reply, sink) {
             Ok(Verdict::Answered(outcome)) => Some(outcome),
-            Ok(Verdict::Forward(_)) | Err(_) => None,
+            Ok(Verdict::Forward(..)) | Err(_) => None,
         }
     }
 
@@ -179,8 +189,12 @@ impl Mid<'_> {
                 }
             };
         }
+        // Who has been asked for a password was let in before.
+        if bound == Bound::Crowd && plan.inserts_any() && !self.answers_challenge(register, &shard) {
+            return Err(Reject::overloaded(self.policy, save.source.random));
+        }
         let outgoing_s = outgoing_expires_s.unwrap_or(self.settings.outgoing_expires_s);
-        Ok(Verdict::Forward(self.form(save, register, &plan, &entry, outgoing_s)))
+        Ok(Verdict::Forward(self.form(save, register, &plan, &entry, outgoing_s), hash))
     }
 
     /// Whether the request carries the answer to a challenge of the main registrar: it is for that one to judge.
@@ -207,28 +221,24 @@ impl Mid<'_> {
         if self.settings.mode == Mode::Aor {
             let longest_s = plan.steps.iter().map(|step| step.granted_s).max().unwrap_or(0);
             let remains = plan.remaining(entry) > 0;
-            return Form::Whole {
-                expires_s: if remains { longest_s.max(outgoing_s) } else { 0 },
-                contacts: plan.steps.iter().map(|step| self.touch(step, entry, callid)).collect(),
-            };
+            let mut contacts = SmallVec::new();
+            plan.steps.iter().for_each(|step| contacts.push(self.touch(step, entry, callid)));
+            return Form::Whole { expires_s: if remains { longest_s.max(outgoing_s) } else { 0 }, contacts };
         }
-        let sent: SmallVec<[Sent; 2]> = plan
-            .steps
-            .iter()
-            .map(|step| {
-                let removes = step.granted_s == 0;
-                let expires_s = match self.settings.mode {
-                    // The client's own, and none where it gave none.
-                    Mode::Mirror => step.asked.expires_is_given.then_some(step.asked.expires_s),
-                    _ if removes => Some(0),
-                    _ => Some(step.granted_s.max(outgoing_s)),
-                };
-                let id = self.touch(step, entry, callid).key;
-                // A contact that another one of the request supersedes has no fate of its own.
-                let written = step.fate != Fate::Nothing || removes;
-                Sent { id, expires_s, written, removes }
-            })
-            .collect();
+        let mut sent = SmallVec::new();
+        for step in &plan.steps {
+            let removes = step.granted_s == 0;
+            let expires_s = match self.settings.mode {
+                // The client's own, and none where it gave none.
+                Mode::Mirror => step.asked.expires_is_given.then_some(step.asked.expires_s),
+                _ if removes => Some(0),
+                _ => Some(step.granted_s.max(outgoing_s)),
+            };
+            let id = self.touch(step, entry, callid).key;
+            // A contact that another one of the request supersedes has no fate of its own.
+            let written = step.fate != Fate::Nothing || removes;
+            sent.push(Sent { id, expires_s, written, removes });
+        }
         Form::Contacts(sent)
     }
 

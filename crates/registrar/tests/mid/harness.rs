@@ -39,6 +39,8 @@ pub struct Front {
     pub authenticated: bool,
     /// The main registrar is known not to answer.
     pub holds_back: bool,
+    /// More waits than can be served.
+    pub is_behind: bool,
     familiar: Familiar,
     pub outgoing_s: Option<u32>,
     pub extra: &'static str,
@@ -92,6 +94,7 @@ impl Front {
             port: 5070,
             authenticated: false,
             holds_back: false,
+            is_behind: false,
             familiar: Familiar::new(7),
             outgoing_s: None,
             extra: "",
@@ -139,7 +142,7 @@ impl Front {
     /// A client sends a REGISTER. The answer, or `-> ` and what the main registrar gets.
     pub fn send(&mut self, lines: &str) -> String {
         let message = message(lines);
-        let flags = SaveFlags::parse(self.flags).unwrap();
+        let flags = SaveFlags { known_only: self.is_behind, ..SaveFlags::parse(self.flags).unwrap() };
         let (port, authenticated, outgoing_s, extra, random) =
             (self.port, self.authenticated, self.outgoing_s, self.extra, self.random);
         let (unproven, holds_back) = (self.unproven, self.holds_back);

@@ -3,6 +3,7 @@
 mod absorb;
 mod answers;
 mod crossing;
+mod crowd;
 mod deregister;
 mod echoes;
 mod forms;

@@ -214,6 +214,7 @@ fn the_parameters_are_those_of_the_document_and_three_more() {
             row("absorb", "any", "\"verified\"", "\"some\"", "verified"),
             row("on_reject", "keep", "\"remove\"", "\"drop\"", "remove"),
             row("upstream_down", "pass", "\"absorb\"", "\"hide\"", "absorb"),
+            row("overload", "off", "\"drop\"", "\"wait\"", "drop"),
         ],
     );
 }

@@ -76,6 +76,8 @@ pub struct StormArgs {
 const AFTERWARDS: f64 = 0.3;
 /// How many of a hundred requests are refreshes then.
 const KNOWN_AFTERWARDS: u64 = 90;
+/// New users at most while it is measured what they take.
+const MOST_NEW: u32 = 5_000_000;
 /// Requests in flight while the capacity is measured.
 const WINDOW: usize = 256;
 
@@ -116,8 +118,15 @@ fn measure(args: &StormArgs, server: u32, options: Options) -> Result<(), Error>
     let mut generator = Generator::open(options)?;
     let duration = Duration::from_secs(args.seconds);
     let pace = Pace::Closed { window: WINDOW };
+    generator.run(&Work { pace, ..Work::once(Operation::Register, args.users) })?;
     let began_s = cpu_s()?;
-    let fresh = generator.run(&Work { pace, ..Work::once(Operation::Register, args.users) })?;
+    // As many as come in the storm, about: a table that grows costs more than one that has room.
+    let fresh = generator.run(&Work {
+        first_user: args.users,
+        duration,
+        pace,
+        ..Work::once(Operation::Register, MOST_NEW)
+    })?;
     let between_s = cpu_s()?;
     let count = crate::limits::MAX_OPERATIONS;
     let calm =
@@ -133,7 +142,7 @@ fn measure(args: &StormArgs, server: u32, options: Options) -> Result<(), Error>
     );
     let storm = Storm {
         users: args.users,
-        first_new_user: args.users,
+        first_new_user: args.users.saturating_add(u32::try_from(fresh.started).unwrap_or(u32::MAX)),
         known_percent: args.known,
         rate_per_s: capacity * args.times,
         duration,
@@ -143,7 +152,7 @@ fn measure(args: &StormArgs, server: u32, options: Options) -> Result<(), Error>
     let took_s = cpu_s()? - began_s;
     let of_use_s = wave.known.accepted as f64 * each_calm_s + wave.new.accepted as f64 * each_fresh_s;
     let after = generator.storm(&Storm {
-        first_new_user: args.users.saturating_add(u32::try_from(wave.new.sent).unwrap_or(u32::MAX)),
+        first_new_user: storm.first_new_user.saturating_add(u32::try_from(wave.new.sent).unwrap_or(u32::MAX)),
         known_percent: KNOWN_AFTERWARDS,
         rate_per_s: capacity * AFTERWARDS,
         ..storm

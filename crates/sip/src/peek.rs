@@ -92,7 +92,7 @@ mod tests {
         for other in [
             "",
             "REGISTER",
-            "REGISTER sip:h SIP/2.0\r\nTo: <sip:b@h>",
+            "REGISTER sip:h SIP/2.0\r\nTo: sip:b@h",
             "INVITE sip:h SIP/2.0\r\nTo: <sip:b@h>\r\n\r\n",
         ] {
             assert_eq!(Peek::default().register_to(other.as_bytes()), None, "{other}");

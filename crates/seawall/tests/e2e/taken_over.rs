@@ -17,19 +17,6 @@ fn start(place: &Place, preset: &str) -> Server {
     server
 }
 
-/// Stops it without an end; all of its threads stand still then.
-fn stop_at_once(server: &Server) {
-    server.signal("STOP");
-    wait_until("all threads stand still", || {
-        let threads = std::fs::read_dir(format!("/proc/{}/task", server.id())).unwrap();
-        let state = |thread: std::path::PathBuf| {
-            let stat = std::fs::read_to_string(thread.join("stat")).unwrap_or_default();
-            stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
-        };
-        threads.flatten().all(|thread| state(thread.path()))
-    });
-}
-
 fn users(place: &Place) -> Vec<String> {
     place.column("SELECT username FROM location ORDER BY username")
 }
@@ -70,7 +57,7 @@ fn one_that_stood_still(place: &Place, preset: &str) {
     mi::result(&stalled, "ul_flush", json!({}));
     // Under write-back bob is not written when the server stops.
     Phone::udp(&stalled, "bob").register();
-    stop_at_once(&stalled);
+    stalled.signal("STOP");
     let mut dave = Phone::udp(&stalled, "dave");
     dave.send(&dave.register_for(600).bytes());
 
@@ -167,7 +154,7 @@ fn a_file_of_a_server_that_stands_still_is_not_taken() {
     let stalled = start(&place, THROUGH);
     let mut alice = Phone::udp(&stalled, "alice");
     alice.register();
-    stop_at_once(&stalled);
+    stalled.signal("STOP");
     let folder = crate::harness::server::temporary_folder();
     let file = folder.join("second.cfg");
     std::fs::write(&file, script_at(&place.url(), THROUGH, "", "save(\"location\")")).unwrap();

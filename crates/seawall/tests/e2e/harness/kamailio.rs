@@ -1,6 +1,7 @@
 //! A Kamailio beside the server under test: another implementation of the same standards.
 
-use super::{PATIENCE, server::temporary_folder};
+use super::PATIENCE;
+use super::server::{temporary_folder, wait_until_still};
 use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::path::PathBuf;
@@ -78,8 +79,13 @@ impl Kamailio {
         let signal = if stands_still { "-STOP" } else { "-CONT" };
         let children = Command::new("pgrep").args(["-P", &self.child.id().to_string()]).output().unwrap();
         let all = String::from_utf8(children.stdout).unwrap();
-        let all = all.split_whitespace().map(str::to_owned).chain([self.child.id().to_string()]);
-        assert!(Command::new("kill").arg(signal).args(all).status().unwrap().success());
+        let children = all.split_whitespace().map(|id| id.parse::<u32>().unwrap());
+        let all: Vec<u32> = children.chain([self.child.id()]).collect();
+        let kill = Command::new("kill").arg(signal).args(all.iter().map(u32::to_string)).status();
+        assert!(kill.unwrap().success());
+        if stands_still {
+            all.into_iter().for_each(wait_until_still);
+        }
     }
 
     fn wait_until_it_answers(&mut self) {

@@ -199,10 +199,13 @@ impl Server {
         }
     }
 
-    /// Sends a signal by name, as `HUP`.
+    /// Sends a signal by name, as `HUP`. After `STOP` all threads stand still.
     pub fn signal(&self, name: &str) {
         let kill = format!("kill -{name} {}", self.child.id());
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
+        if name == "STOP" {
+            wait_until_still(self.child.id());
+        }
     }
 
     /// The id of the process.
@@ -273,4 +276,20 @@ pub fn temporary_folder() -> PathBuf {
     let folder = std::env::temp_dir().join(format!("seawall-e2e-{}", unique()));
     fs::create_dir_all(&folder).unwrap();
     folder
+}
+
+/// Waits until all threads of a process that was sent SIGSTOP have stopped: one that runs goes on until it notices.
+pub fn wait_until_still(process: u32) {
+    let deadline = Instant::now() + PATIENCE;
+    let is_still = || {
+        let threads = fs::read_dir(format!("/proc/{process}/task")).unwrap();
+        threads.flatten().all(|thread| {
+            let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with('T'))
+        })
+    };
+    while !is_still() {
+        assert!(Instant::now() < deadline, "process {process} goes on after SIGSTOP");
+        std::thread::sleep(Duration::from_millis(1));
+    }
 }

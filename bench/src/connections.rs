@@ -15,7 +15,6 @@ use crate::limits::{
 use crate::load;
 use crate::process;
 use crate::server::{Contender, Programs, Server, Setup};
-use crate::socket;
 
 /// `seawall-bench connections`: opens TCP connections in steps from several loopback addresses, registers a phone over each,
 /// refreshes all of them, and closes them again.
@@ -59,7 +58,7 @@ pub fn cli(args: &ConnectionsArgs) -> Result<(), Error> {
     if args.count == 0 || args.count > MAX_CONNECTIONS {
         return Err(Error::Usage(format!("connections: 1 to {MAX_CONNECTIONS} are possible")));
     }
-    let files = socket::allow_open_files(u64::from(args.count) + FILES_BESIDE_CONNECTIONS)
+    let files = seawall_net::allow_open_files(u64::from(args.count) + FILES_BESIDE_CONNECTIONS)
         .map_err(Error::system("cannot read the limit of open files"))?;
     let count = u32::try_from(files.saturating_sub(FILES_BESIDE_CONNECTIONS)).unwrap_or(u32::MAX);
     let count = count.min(args.count);

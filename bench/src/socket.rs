@@ -275,30 +275,6 @@ fn signal(pid: u32, signal: libc::c_int) -> io::Result<()> {
     if answer == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// Lets this process and those it starts have `wanted` files open at once, as far as the system allows; gives how many.
-///
-/// # Errors
-/// When the system does not tell its limit.
-pub fn allow_open_files(wanted: u64) -> io::Result<u64> {
-    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: `limit` is a valid rlimit for the call to write to.
-    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let (soft, hard) = (limit.rlim_cur, limit.rlim_max);
-    if soft >= wanted {
-        return Ok(soft);
-    }
-    for (soft, hard) in [(wanted, hard.max(wanted)), (wanted.min(hard), hard)] {
-        let limit = libc::rlimit { rlim_cur: soft, rlim_max: hard };
-        // SAFETY: the kernel only reads `limit`.
-        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &limit) } == 0 {
-            return Ok(soft);
-        }
-    }
-    Ok(soft)
-}
-
 /// The processor time of the calling thread, nanoseconds.
 pub fn thread_cpu_ns() -> u64 {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };

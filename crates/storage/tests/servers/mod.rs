@@ -162,11 +162,19 @@ impl Server {
     pub fn stand_still(&self, stands_still: bool) {
         let signal = if stands_still { "-STOP" } else { "-CONT" };
         let parent = self.child.as_ref().expect("a running server").id().to_string();
-        // PostgreSQL serves each connection by a process of its own.
-        let children = Command::new("pgrep").args(["-P", &parent]).output().expect("pgrep");
-        let children = String::from_utf8_lossy(&children.stdout).into_owned();
-        let status = Command::new("kill").arg(signal).arg(&parent).args(children.split_whitespace()).status();
-        assert!(status.is_ok_and(|status| status.success()), "kill {signal}");
+        let tell = |processes: &[&str]| {
+            let status = Command::new("kill").arg(signal).args(processes).status();
+            status.is_ok_and(|status| status.success())
+        };
+        assert!(tell(&[&parent]), "kill {signal}");
+        // PostgreSQL serves each connection by a process of its own, which may end while it is told.
+        let all_are_told = (0..100).any(|_| {
+            let children = Command::new("pgrep").args(["-P", &parent]).output().expect("pgrep");
+            let children = String::from_utf8_lossy(&children.stdout).into_owned();
+            let children: Vec<&str> = children.split_whitespace().collect();
+            children.is_empty() || tell(&children)
+        });
+        assert!(all_are_told, "kill {signal} of the processes for connections");
     }
 
     /// Keeps everybody else from a table until what is given is dropped.

@@ -8,6 +8,9 @@ use std::time::{Duration, Instant};
 /// The domain that the test scripts serve: the server's own address.
 pub const DOMAIN: &str = "127.0.0.1";
 
+/// After how long a request over UDP that nothing answers is sent again: later than any answer that is only slow.
+const REPETITION: Duration = Duration::from_secs(3);
+
 enum Wire {
     Udp(UdpSocket, SocketAddr),
     /// With what has been read and not yet taken.
@@ -125,21 +128,41 @@ impl Phone {
         }
     }
 
-    /// Sends a request and gives its final answer.
+    /// Sends a request and gives its final answer. Over UDP it is sent again when nothing comes for long, as every client
+    /// does (RFC 3261 section 17.1.2.2): where memory for sockets is short, the kernel drops what is on its way.
     pub fn ask(&mut self, request: &Request) -> Message {
         self.send(&request.bytes());
+        let mut answer = match self.wire {
+            Wire::Udp(..) => self.answer_with_repetitions(request),
+            Wire::Tcp(..) => self.answer_to(request),
+        };
+        while answer.status() < 200 {
+            answer = self.answer_to(request);
+        }
+        answer
+    }
+
+    fn answer_with_repetitions(&mut self, request: &Request) -> Message {
+        let deadline = Instant::now() + PATIENCE;
         loop {
-            let answer = self.answer_to(request);
-            if answer.status() >= 200 {
+            if let Some(answer) = self.answer_within(request, REPETITION) {
                 return answer;
             }
+            let (cseq, method) = (request.cseq, &request.method);
+            assert!(Instant::now() < deadline, "{} waited in vain for {cseq} {method}", self.user);
+            self.send(&request.bytes());
         }
     }
 
     /// The next response to this request, final or not; others are passed over.
     pub fn answer_to(&mut self, request: &Request) -> Message {
+        self.answer_within(request, PATIENCE)
+            .unwrap_or_else(|| panic!("{} waited in vain for {} {}", self.user, request.cseq, request.method))
+    }
+
+    fn answer_within(&mut self, request: &Request, time: Duration) -> Option<Message> {
         let cseq = format!("{} {}", request.cseq, request.method);
-        self.receive_where(&cseq, |message| {
+        self.receive_where(time, |message| {
             message.is_response()
                 && message.need("CSeq") == cseq
                 && message.need("Call-ID") == request.call_id
@@ -148,17 +171,18 @@ impl Phone {
 
     /// The next request of a method; others are passed over.
     pub fn expect_request(&mut self, method: &str) -> Message {
-        self.receive_where(method, |message| !message.is_response() && message.method() == method)
+        self.receive_where(PATIENCE, |message| !message.is_response() && message.method() == method)
+            .unwrap_or_else(|| panic!("{} waited in vain for {method}", self.user))
     }
 
-    fn receive_where(&mut self, what: &str, wanted: impl Fn(&Message) -> bool) -> Message {
-        let deadline = Instant::now() + PATIENCE;
+    fn receive_where(&mut self, time: Duration, wanted: impl Fn(&Message) -> bool) -> Option<Message> {
+        let deadline = Instant::now() + time;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             match self.receive_within(left) {
-                Some(message) if wanted(&message) => return message,
+                Some(message) if wanted(&message) => return Some(message),
                 Some(_) => {}
-                None => panic!("{} waited in vain for {what}", self.user),
+                None => return None,
             }
         }
     }

@@ -7,7 +7,7 @@ use seawall_location::{Domain, Location, NameId, Settings};
 use seawall_registrar::methods::Memo;
 use seawall_registrar::{Added, Familiar, Policy, Push, Save, SaveFlags, Source};
 use seawall_sip::build::Response;
-use seawall_sip::{Framing, Message, Uri, ViaFix, validate};
+use seawall_sip::{Framing, Habits, Message, Uri, ViaFix, validate};
 
 use crate::Fault;
 
@@ -93,6 +93,7 @@ pub(crate) struct Registrar<'a> {
     familiar: Familiar,
     socket: NameId,
     message: Message,
+    habits: Habits,
     headers: Vec<u8>,
     reply: Vec<u8>,
 }
@@ -107,6 +108,7 @@ impl<'a> Registrar<'a> {
             familiar: Familiar::new(1),
             socket: domain.names().intern(b"udp:127.0.0.1:5060").unwrap_or(NameId::NONE),
             message: Message::empty(),
+            habits: Habits::default(),
             headers: Vec::new(),
             reply: Vec::new(),
         }
@@ -120,7 +122,7 @@ impl<'a> Registrar<'a> {
 
     pub(crate) fn serve(&mut self, bytes: Vec<u8>) -> Result<(), Fault> {
         *self.message.buffer_mut() = bytes;
-        let is_scanned = self.message.scan_in_place(Framing::Datagram).is_ok();
+        let is_scanned = self.message.scan_by_habit(Framing::Datagram, &mut self.habits).is_ok();
         if !is_scanned || validate::request(&self.message).is_err() {
             return Err(Fault("a REGISTER is not sound"));
         }

@@ -35,6 +35,7 @@ pub mod load;
 pub mod management;
 pub mod mid;
 pub mod phones;
+pub mod pinned;
 pub mod process;
 pub mod pure;
 pub mod push_cost;

@@ -80,6 +80,22 @@ pub struct Setup {
     pub count_instructions: bool,
 }
 
+impl Setup {
+    /// One worker that is not pinned, and nothing else.
+    #[must_use]
+    pub fn new(contender: Contender) -> Self {
+        Setup {
+            contender,
+            cpu: None,
+            workers: 1,
+            record_route: false,
+            lines: "",
+            turns: 0,
+            count_instructions: false,
+        }
+    }
+}
+
 /// A server that has answered a first request. It is stopped when this is dropped.
 #[derive(Debug)]
 pub struct Server {
@@ -299,6 +315,18 @@ pub(crate) fn spawn_on(cpu: Option<usize>, command: &mut Command) -> io::Result<
 }
 
 /// A port that was free a moment ago. The server binds it again at once; if somebody else was faster it says so.
+/// Runs a generator in a thread of its own, because it pins the thread that it runs on.
+///
+/// # Errors
+/// What `generate` gives; [`Error::Server`] when it panics.
+pub(crate) fn apart<R: Send>(
+    server: &'static str,
+    generate: impl FnOnce() -> Result<R, Error> + Send,
+) -> Result<R, Error> {
+    std::thread::scope(|scope| scope.spawn(generate).join())
+        .unwrap_or_else(|_| Err(Error::Server { server, reason: "the generator panicked".to_owned() }))
+}
+
 pub(crate) fn free_address() -> io::Result<SocketAddr> {
     UdpSocket::bind("127.0.0.1:0")?.local_addr()
 }

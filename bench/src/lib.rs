@@ -5,6 +5,7 @@
 //! - [`echo`] is the yardstick: the cheapest thing that can answer a datagram. Every figure is also given as a ratio
 //!   to it, because absolute figures of a virtual machine wander and ratios of one run do not.
 //! - [`compare`] runs the echo, Kamailio and Seawall side by side, pinned, in turns, and prints medians.
+//! - [`latency`] tells how late answers come below saturation, by an open loop.
 //! - [`mid`] lets a crowd of phones register at a Seawall in front of a Kamailio, and compares what that one holds with
 //!   who is there.
 //! - [`store`] measures bindings in a database: how fast they are durable, and how long a stop and a start take.
@@ -28,6 +29,7 @@ pub mod disk;
 pub mod echo;
 pub mod error;
 pub mod histogram;
+pub mod latency;
 pub mod limits;
 pub mod load;
 pub mod management;

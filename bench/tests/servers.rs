@@ -4,6 +4,7 @@
 
 use std::path::PathBuf;
 
+use seawall_bench::latency::{self, LatencyArgs};
 use seawall_bench::load::{self, Generator, Operation, Options, Work};
 use seawall_bench::process;
 use seawall_bench::server::{Contender, Programs, Server, Setup};
@@ -53,4 +54,31 @@ fn a_server_that_ends_at_once_is_reported() {
 fn a_program_that_is_not_there_is_reported() {
     let error = start(Contender::Seawall).unwrap_err().to_string();
     assert!(error.contains("cannot start /nowhere/seawall"), "{error}");
+}
+
+#[test]
+fn latency_at_a_pace_counts_what_was_due() {
+    let args = LatencyArgs {
+        server: Contender::Echo,
+        beside: Contender::Echo,
+        load: 5,
+        repetitions: 1,
+        seconds: 1,
+        users: 500,
+        window: 16,
+        sockets: 1,
+        server_cpu: 0,
+        generator_cpu: usize::from(std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1)),
+        seawall: PathBuf::new(),
+        kamailio: PathBuf::new(),
+        markdown: None,
+    };
+    let rounds = latency::rounds(&args, &programs()).unwrap();
+    let [(server, beside)] = rounds.as_slice() else { panic!("one round: {rounds:?}") };
+    assert!((server.rate_per_s - server.saturated_per_s * 0.05).abs() < 1.0, "{server:?}");
+    assert_eq!(beside.rate_per_s, server.rate_per_s, "both have the same pace");
+    for side in [server, beside] {
+        let rising = [0.0, side.p50_us, side.p99_us, side.p999_us, side.longest_us];
+        assert!(rising.is_sorted() && side.p50_us > 0.0 && side.busy_percent > 0.0, "{side:?}");
+    }
 }

@@ -17,9 +17,10 @@ use std::process::ExitCode;
 /// Does one operation so many times.
 type Run = fn(u32) -> Result<(), Fault>;
 
-const OPERATIONS: [(&str, Run); 6] = [
+const OPERATIONS: [(&str, Run); 7] = [
     ("fresh", register::fresh),
     ("refresh", register::refresh),
+    ("refresh-pushed", register::pushed),
     ("message", relay::message),
     ("invite", relay::invite),
     ("forwarded", mid::forwarded),

@@ -11,7 +11,7 @@ use seawall_registrar::mid::{
 };
 use seawall_registrar::{Added, Familiar, Policy, SaveFlags, Source};
 use seawall_sip::build::Response;
-use seawall_sip::{Edits, Framing, Message, Name, Uri, ViaFix, validate};
+use seawall_sip::{Edits, Framing, Habits, Message, Name, Uri, ViaFix, validate};
 use seawall_transaction::proxy::forward::{Forward, MaxForwards, ViaLine};
 use seawall_transaction::proxy::reply;
 use seawall_transaction::{Effect, Effects, Keys, Layer, NewBranch, OwnBranch, Relay, Request, Timers};
@@ -76,6 +76,7 @@ struct Front<'a> {
     keys: Keys,
     layer: Layer<(), Peer>,
     message: Message,
+    habits: Habits,
     response: Message,
     lines: Vec<u8>,
     edits: Edits,
@@ -100,6 +101,7 @@ impl<'a> Front<'a> {
             layer: Layer::new(0, keys, Timers::default()),
             keys,
             message: Message::empty(),
+            habits: Habits::default(),
             response: Message::empty(),
             lines: Vec::new(),
             edits: Edits::default(),
@@ -127,7 +129,7 @@ impl<'a> Front<'a> {
         self.layer.timeout(now_ms, &mut self.effects);
         self.effects.clear();
         *self.message.buffer_mut() = bytes;
-        let is_scanned = self.message.scan_in_place(Framing::Datagram).is_ok();
+        let is_scanned = self.message.scan_by_habit(Framing::Datagram, &mut self.habits).is_ok();
         if !is_scanned || validate::request(&self.message).is_err() {
             return Err(Fault("a REGISTER is not sound"));
         }
@@ -209,7 +211,7 @@ impl<'a> Front<'a> {
     /// Takes the answer of the main registrar and sends the client's.
     fn reply(&mut self, bytes: Vec<u8>) -> Result<(), Fault> {
         *self.response.buffer_mut() = bytes;
-        let is_scanned = self.response.scan_in_place(Framing::Datagram).is_ok();
+        let is_scanned = self.response.scan_by_habit(Framing::Datagram, &mut self.habits).is_ok();
         if !is_scanned || validate::response(&self.response).is_err() {
             return Err(Fault("an answer is not sound"));
         }

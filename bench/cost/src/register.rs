@@ -1,12 +1,13 @@
 //! A REGISTER without a network: scan, checks, `save()` and the 200 OK.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use seawall_location::{Domain, Location, NameId, Settings};
 use seawall_registrar::methods::Memo;
-use seawall_registrar::{Added, Familiar, Policy, Save, SaveFlags, Source};
+use seawall_registrar::{Added, Familiar, Policy, Push, Save, SaveFlags, Source};
 use seawall_sip::build::Response;
-use seawall_sip::{Framing, Message, Uri, ViaFix, validate};
+use seawall_sip::{Framing, Habits, Message, Uri, ViaFix, validate};
 
 use crate::Fault;
 
@@ -24,6 +25,11 @@ pub(crate) fn location() -> Location {
 
 /// The REGISTER of a user, as a phone sends it.
 pub(crate) fn text(user: u32, cseq: u32) -> Vec<u8> {
+    text_with(user, cseq, "")
+}
+
+/// The same with parameters of its Contact URI.
+fn text_with(user: u32, cseq: u32, params: &str) -> Vec<u8> {
     format!(
         "REGISTER sip:example.com SIP/2.0\r\n\
          Via: SIP/2.0/UDP 127.0.0.1:40000;branch=z9hG4bK{cseq:08x}{user:08x};rport\r\n\
@@ -32,7 +38,7 @@ pub(crate) fn text(user: u32, cseq: u32) -> Vec<u8> {
          To: <sip:u{user:08}@example.com>\r\n\
          Call-ID: {user:08x}-registers-3f9d@127.0.0.1\r\n\
          CSeq: {cseq} REGISTER\r\n\
-         Contact: <sip:u{user:08}@127.0.0.1:40000;transport=udp>;expires=3600\r\n\
+         Contact: <sip:u{user:08}@127.0.0.1:40000;transport=udp{params}>;expires=3600\r\n\
          User-Agent: Phone/1.0 (a name of usual length)\r\n\
          Allow: INVITE, ACK, BYE, CANCEL, OPTIONS, INFO, MESSAGE, NOTIFY, PRACK, REFER, UPDATE\r\n\
          Supported: path, gruu, outbound\r\n\
@@ -59,6 +65,25 @@ pub(crate) fn refresh(count: u32) -> Result<(), Fault> {
     (0..count).try_for_each(|number| registrar.measured(text(number % USERS, 2 + number / USERS)))
 }
 
+/// Refreshes of users whose phones sleep: they are woken by pushes (RFC 8599), with a token about as long as those of FCM.
+pub(crate) fn pushed(count: u32) -> Result<(), Fault> {
+    const PARAMS: &str = ";pn-provider=fcm;pn-param=my-project;pn-prid=fcmtoken-APA91bHun4MxP5egoKMwt2KZFBaFUH-1RYqxTW2SIqPFMF\
+                          hZNHyTiBXv3ZyHfs8AbuYxNzTKYfVhJ9Xc-3wMDbV1Kz0T7dQGgUYi4vW2aNcRkLm5";
+    let location = location();
+    let domain = location.declare("location").ok_or(Fault("there is no table"))?;
+    let mut registrar = Registrar::new(&domain);
+    let providers = [&b"apns"[..], b"fcm"].map(Box::from).into();
+    registrar.policy.push = Some(Arc::new(Push { providers, ..Push::default() }));
+    (0..USERS).try_for_each(|user| registrar.serve(text_with(user, 1, PARAMS)))?;
+    let again = |number| text_with(number % USERS, 2 + number / USERS, PARAMS);
+    (0..count).try_for_each(|number| registrar.measured(again(number)))?;
+    if registrar.headers.windows(8).any(|part| part == b"+sip.pns") {
+        Ok(())
+    } else {
+        Err(Fault("nobody is woken"))
+    }
+}
+
 /// Everything that a REGISTER needs besides its bytes.
 pub(crate) struct Registrar<'a> {
     domain: &'a Domain,
@@ -68,6 +93,7 @@ pub(crate) struct Registrar<'a> {
     familiar: Familiar,
     socket: NameId,
     message: Message,
+    habits: Habits,
     headers: Vec<u8>,
     reply: Vec<u8>,
 }
@@ -82,6 +108,7 @@ impl<'a> Registrar<'a> {
             familiar: Familiar::new(1),
             socket: domain.names().intern(b"udp:127.0.0.1:5060").unwrap_or(NameId::NONE),
             message: Message::empty(),
+            habits: Habits::default(),
             headers: Vec::new(),
             reply: Vec::new(),
         }
@@ -95,7 +122,7 @@ impl<'a> Registrar<'a> {
 
     pub(crate) fn serve(&mut self, bytes: Vec<u8>) -> Result<(), Fault> {
         *self.message.buffer_mut() = bytes;
-        let is_scanned = self.message.scan_in_place(Framing::Datagram).is_ok();
+        let is_scanned = self.message.scan_by_habit(Framing::Datagram, &mut self.habits).is_ok();
         if !is_scanned || validate::request(&self.message).is_err() {
             return Err(Fault("a REGISTER is not sound"));
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use seawall_location::Domain;
 use seawall_registrar::{Aor, Found, Lookup, LookupFlags, Policy, Targets, aor};
 use seawall_sip::build::Response;
-use seawall_sip::{Edits, Framing, Message, Method, ViaFix, validate};
+use seawall_sip::{Edits, Framing, Habits, Message, Method, ViaFix, validate};
 use seawall_transaction::proxy::forward::{Forward, MaxForwards, ViaLine};
 use seawall_transaction::{
     Effect, Effects, Keys, Layer, NewBranch, OwnBranch, Relay, Request, RequestMatch, Target, Timers,
@@ -89,6 +89,7 @@ struct Proxy<'a> {
     keys: Keys,
     layer: Layer<(), Peer>,
     message: Message,
+    habits: Habits,
     reply: Message,
     targets: Targets,
     edits: Edits,
@@ -106,6 +107,7 @@ impl<'a> Proxy<'a> {
             layer: Layer::new(0, keys, Timers::default()),
             keys,
             message: Message::empty(),
+            habits: Habits::default(),
             reply: Message::empty(),
             targets: Targets::default(),
             edits: Edits::default(),
@@ -121,7 +123,7 @@ impl<'a> Proxy<'a> {
         self.layer.timeout(now_ms, &mut self.effects);
         self.effects.clear();
         *self.message.buffer_mut() = bytes;
-        let is_scanned = self.message.scan_in_place(Framing::Datagram).is_ok();
+        let is_scanned = self.message.scan_by_habit(Framing::Datagram, &mut self.habits).is_ok();
         if !is_scanned || validate::request(&self.message).is_err() {
             return Err(Fault("a request is not sound"));
         }
@@ -183,7 +185,7 @@ impl<'a> Proxy<'a> {
     #[inline(never)]
     fn measured_reply(&mut self, bytes: Vec<u8>) -> Result<(), Fault> {
         *self.reply.buffer_mut() = bytes;
-        let is_scanned = self.reply.scan_in_place(Framing::Datagram).is_ok();
+        let is_scanned = self.reply.scan_by_habit(Framing::Datagram, &mut self.habits).is_ok();
         if !is_scanned || validate::response(&self.reply).is_err() {
             return Err(Fault("a reply is not sound"));
         }

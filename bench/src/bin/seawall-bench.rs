@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use seawall_bench::{
-    Error, cli, compare, connections, echo, mid, phones, pure, push_cost, refresh_cost, store, store_cost,
-    storm, workers,
+    Error, cli, compare, connections, echo, latency, mid, phones, pure, push_cost, refresh_cost, store,
+    store_cost, storm, workers,
 };
 
 /// Load generator and comparison with other servers.
@@ -24,6 +24,7 @@ enum Command {
     Connections(connections::ConnectionsArgs),
     /// Answer every datagram with itself: the yardstick.
     Echo(echo::EchoArgs),
+    Latency(latency::LatencyArgs),
     /// Let a crowd register at a Seawall in front of a Kamailio, and see who is registered there.
     Mid(mid::MidArgs),
     /// What absorbed and forwarded REGISTERs cost Seawall, against those of a registrar.
@@ -47,6 +48,7 @@ fn main() -> ExitCode {
     let outcome: Result<(), Error> = match Arguments::parse().command {
         Command::Load(args) => cli::run(args),
         Command::Echo(args) => echo::cli(&args),
+        Command::Latency(args) => latency::cli(&args),
         Command::Mid(args) => mid::cli(&args),
         Command::MidCost(args) => mid::cost::cli(&args),
         Command::Phones(args) => phones::cli(&args),

@@ -37,8 +37,11 @@ pub struct CostArgs {
     #[arg(long, default_value_t = 10_000)]
     pub users: u32,
     /// Refreshes in each round.
-    #[arg(long, default_value_t = 50_000)]
+    #[arg(long, default_value_t = 200_000)]
     pub count: u64,
+    /// Requests in flight.
+    #[arg(long, default_value_t = 64)]
+    pub window: usize,
     /// Refreshes a second, the same for all: a server that is not busy wakes up for each request, which costs it more than
     /// the request does. Without it each kind goes as fast as it can, which is slower where a main registrar is waited for.
     #[arg(long)]
@@ -62,9 +65,11 @@ pub struct CostArgs {
     /// CPU of the Kamailio behind it: that of the generator if left out, so that Seawall has its own for itself.
     #[arg(long)]
     pub main_cpu: Option<usize>,
-    /// The generator never sleeps: otherwise Seawall has to wake it for its answers, which costs as much as half a refresh.
+    /// The generator sleeps when there is nothing to do, as it does with a Kamailio behind, which shares its CPU: Seawall then
+    /// has to wake it for its answers, which costs as much as half a refresh. Without it the generator never sleeps, as in
+    /// the comparison of all servers.
     #[arg(long)]
-    pub busy_poll: bool,
+    pub sleeps: bool,
     /// Only these lines of the table, counted from 0, and the first one.
     #[arg(long, value_delimiter = ',')]
     pub only: Vec<usize>,
@@ -213,7 +218,7 @@ fn processor_us(args: &CostArgs, fate: Fate, main: &Main, arrival: Arrival) -> R
     let front = Front::start(&fate.setup(args, false), main.address())?;
     let work = |count| Work {
         count,
-        pace: Pace::Closed { window: 32 },
+        pace: Pace::Closed { window: args.window },
         ..Work::once(Operation::Register, args.users)
     };
     let (pace, count) = match (arrival, args.rate) {
@@ -221,13 +226,13 @@ fn processor_us(args: &CostArgs, fate: Fate, main: &Main, arrival: Arrival) -> R
         (Arrival::Crowd, Some(rate_per_s)) => {
             (Pace::Open { rate_per_s, most_in_flight: MOST_IN_FLIGHT }, args.count)
         }
-        (Arrival::Crowd, None) => (Pace::Closed { window: 32 }, args.count),
+        (Arrival::Crowd, None) => (Pace::Closed { window: args.window }, args.count),
     };
     let mut used_ns = 0;
     drive(args, &front, main, &mut |generator| {
         settle(generator, &work(args.users.into()))?;
-        // Once more, so that everything has grown to its size.
-        settle(generator, &work(args.users.into()))?;
+        // The same once before, so that everything has grown to its size: what was forwarded rests for seconds.
+        settle(generator, &Work { pace, ..work(count) })?;
         let before_ns = front.cpu_ns()?;
         settle(generator, &Work { pace, ..work(count) })?;
         used_ns = front.cpu_ns()?.saturating_sub(before_ns);
@@ -266,7 +271,7 @@ fn drive(
     };
     let options = Options {
         cpu: Some(args.generator_cpu),
-        busy_poll: args.busy_poll,
+        busy_poll: args.own_main && !args.sleeps,
         registrar,
         ..Options::new(front.address())
     };

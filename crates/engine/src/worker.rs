@@ -14,7 +14,7 @@ use seawall_modules::tm::state::TransactionState;
 use seawall_modules::waiting::{Answer, Errand};
 use seawall_net::{ConnectionId, Fate, Handler, Io, Origin, StreamFramer, StreamTarget, Transport};
 use seawall_script::{Frame, RouteId, RouteKind};
-use seawall_sip::{Framing, ScanError};
+use seawall_sip::{Framing, Habits, ScanError};
 use seawall_transaction::{Effect, Effects, OwnBranch};
 
 use crate::framer::SipFramer;
@@ -54,6 +54,8 @@ pub struct Worker {
     #[allow(clippy::vec_box)]
     contexts: Vec<Box<Context>>,
     frames: Vec<Frame>,
+    /// How the messages that come here are written as a rule.
+    habits: Habits,
     /// Receive buffers of contexts that wait.
     buffers: Vec<Vec<u8>>,
     /// Effects that wait to be carried out.
@@ -102,6 +104,7 @@ impl Worker {
             links,
             contexts: Vec::new(),
             frames: Vec::new(),
+            habits: Habits::default(),
             buffers: Vec::new(),
             effects: Vec::new(),
             pinger,
@@ -209,7 +212,7 @@ impl Worker {
                 {
                     *bytes = buffer;
                 }
-                message.scan_in_place(framing)
+                message.scan_by_habit(framing, &mut self.habits)
             }
             None => Err(ScanError::Empty),
         };

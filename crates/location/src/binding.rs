@@ -134,7 +134,19 @@ impl Binding<'_> {
     }
 
     /// Whether each part fits into a record.
+    #[inline]
     pub fn check(&self) -> Result<(), TooLong> {
+        let short = [self.callid, self.received, self.instance, self.user_agent];
+        let fit = short.iter().all(|part| part.len() <= MAX_SHORT_LEN)
+            && self.contact.len() <= MAX_CONTACT_LEN
+            && self.path.len() <= MAX_PATH_LEN
+            && self.attr.len() <= MAX_ATTR_LEN
+            && self.keys.len() <= MAX_KEYS_LEN;
+        if fit { Ok(()) } else { self.what_is_too_long() }
+    }
+
+    #[cold]
+    fn what_is_too_long(&self) -> Result<(), TooLong> {
         let limits = [
             (self.contact.len(), MAX_CONTACT_LEN, TooLong::Contact),
             (self.callid.len(), MAX_SHORT_LEN, TooLong::CallId),

@@ -127,20 +127,25 @@ impl<'d> Entry<'d> {
         if self.len() >= MAX_BINDINGS_PER_AOR {
             return Err(Refused::TooMany);
         }
-        let contact_id = match binding.numbers.contact_id {
-            0 => self.fresh_contact_id(binding.contact, &[]),
-            given => given,
-        };
-        let binding = Binding { numbers: Numbers { contact_id, ..binding.numbers }, ..*binding };
-        self.before(sink);
-        if self.bucket.is_none() {
-            self.tell(sink, Change::AorInsert);
+        if binding.numbers.contact_id == 0 {
+            let contact_id = self.fresh_contact_id(binding.contact, &[]);
+            let numbers = Numbers { contact_id, ..binding.numbers };
+            return self.insert(&Binding { numbers, ..*binding }, sink);
         }
-        self.store(&binding);
+        let listens = sink.listens();
+        if listens {
+            self.before(sink);
+            if self.bucket.is_none() {
+                self.tell(sink, Change::AorInsert);
+            }
+        }
+        self.store(binding);
         self.shard.contacts += 1;
         self.arm();
-        self.tell(sink, Change::ContactInsert(Binding { aor_keys: self.keys(), ..binding }));
-        Ok(contact_id)
+        if listens {
+            self.tell(sink, Change::ContactInsert(Binding { aor_keys: self.keys(), ..*binding }));
+        }
+        Ok(binding.numbers.contact_id)
     }
 
     /// Stores `binding` in the place of the one at `position`. Without a change of its byte strings this touches its

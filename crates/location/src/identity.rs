@@ -5,9 +5,7 @@
 //! and after every restart that has the same secret, cannot be guessed without it, tells nothing about the hash
 //! table, and leads back to its address of record without an index.
 
-use std::hash::Hasher;
-
-use siphasher::sip::SipHasher13;
+use crate::siphash::SipState;
 
 const AOR_BITS: u32 = 40;
 const MAC_BITS: u32 = 22;
@@ -15,9 +13,12 @@ const HALF_BITS: u32 = 31;
 const HALF_MASK: u64 = (1 << HALF_BITS) - 1;
 const ROUNDS: u8 = 4;
 
+/// What is hashed before a contact.
+const MAC_HEAD_LEN: usize = 20;
+
 /// A SipHash key.
 #[derive(Clone, Copy)]
-pub(crate) struct Key(u64, u64);
+pub(crate) struct Key(pub(crate) u64, pub(crate) u64);
 
 impl Key {
     pub(crate) fn from_bytes(bytes: [u8; 16]) -> Key {
@@ -27,27 +28,17 @@ impl Key {
 
     /// A key for one purpose, so that no two tables or uses share one.
     pub(crate) fn derive(self, purpose: &[u8], name: &[u8]) -> Key {
-        let half = |number: u8| {
-            let mut hasher = self.hasher();
-            hasher.write(purpose);
-            hasher.write_u8(number);
-            hasher.write(name);
-            hasher.finish()
-        };
+        let half = |number: u8| self.hash(&[purpose, &[number], name].concat());
         Key(half(1), half(2))
     }
 
     pub(crate) fn hash(self, bytes: &[u8]) -> u64 {
-        SipHasher13::new_with_keys(self.0, self.1).hash(bytes)
+        SipState::new(self).end(bytes, bytes.len())
     }
 
     /// A key for a use outside the table, whose secret these bytes are.
     pub(crate) fn to_bytes(self) -> [u8; 16] {
         (u128::from(self.0) | u128::from(self.1) << 64).to_le_bytes()
-    }
-
-    fn hasher(self) -> SipHasher13 {
-        SipHasher13::new_with_keys(self.0, self.1)
     }
 }
 
@@ -100,14 +91,29 @@ impl Identity {
     /// The id of `contact` (and of `callid`, where the Call-ID tells bindings apart). `attempt` is raised as long as
     /// the id is taken by another contact of the same address of record.
     pub(crate) fn contact_id(&self, aor: AorHash, contact: &[u8], callid: &[u8], attempt: u32) -> u64 {
-        let mut hasher = self.contact.hasher();
-        hasher.write_u64(aor.bits());
-        hasher.write_u32(attempt);
-        hasher.write_usize(contact.len());
-        hasher.write(contact);
-        hasher.write(callid);
-        let mac = hasher.finish() & ((1 << MAC_BITS) - 1);
+        let mac = self.contact_mac(aor, contact, callid, attempt) & ((1 << MAC_BITS) - 1);
         self.encipher(aor.bits() << MAC_BITS | mac)
+    }
+
+    /// The hash of 8 bytes of the address of record, 4 of the attempt, 8 of the length of the contact, the contact, and the
+    /// Call-ID.
+    #[inline]
+    fn contact_mac(&self, aor: AorHash, contact: &[u8], callid: &[u8], attempt: u32) -> u64 {
+        let len = contact.len() as u64;
+        let mut state = SipState::new(self.contact);
+        state.word(aor.bits());
+        state.word(u64::from(attempt) | len << 32);
+        match contact.split_first_chunk::<4>() {
+            Some((first, rest)) if callid.is_empty() => {
+                state.word(len >> 32 | u64::from(u32::from_le_bytes(*first)) << 32);
+                state.end(rest, MAC_HEAD_LEN + contact.len())
+            }
+            _ => {
+                let high = (len >> 32) as u32;
+                let rest = [&high.to_le_bytes(), contact, callid].concat();
+                state.end(&rest, MAC_HEAD_LEN + contact.len() + callid.len())
+            }
+        }
     }
 
     /// The address of record that a contact id of this domain was made for. Any number gives some hash; only a
@@ -133,12 +139,18 @@ impl Identity {
     }
 
     fn round(&self, round: u8, half: u64) -> u64 {
-        self.cipher.hash(&(half << 8 | u64::from(round)).to_le_bytes()) & HALF_MASK
+        let mut state = SipState::new(self.cipher);
+        state.word(half << 8 | u64::from(round));
+        state.end(&[], size_of::<u64>()) & HALF_MASK
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::hash::Hasher;
+
+    use siphasher::sip::SipHasher13;
+
     use super::*;
 
     fn identity(domain: &[u8]) -> Identity {
@@ -154,6 +166,31 @@ mod tests {
             assert_eq!(identity.aor_of(id), aor);
             assert!(id < 1 << 62);
         }
+    }
+
+    /// Those of a database that another version has written have to fit.
+    #[test]
+    fn ids_stay_what_they_are() {
+        let identity = identity(b"location");
+        let aor = AorHash::from_bits(5);
+        for len in [0, 1, 3, 4, 7, 100, 400] {
+            let contact = vec![b'c'; len];
+            for callid in [&b""[..], b"call"] {
+                let mut hasher = SipHasher13::new_with_keys(identity.contact.0, identity.contact.1);
+                hasher.write_u64(aor.bits());
+                hasher.write_u32(2);
+                hasher.write_usize(len);
+                hasher.write(&contact);
+                hasher.write(callid);
+                let mac = hasher.finish() & ((1 << MAC_BITS) - 1);
+                let expected = identity.encipher(aor.bits() << MAC_BITS | mac);
+                assert_eq!(identity.contact_id(aor, &contact, callid, 2), expected, "{len}");
+            }
+        }
+        let block = (77_u64 << 8 | 3).to_le_bytes();
+        let expected =
+            SipHasher13::new_with_keys(identity.cipher.0, identity.cipher.1).hash(&block) & HALF_MASK;
+        assert_eq!(identity.round(3, 77), expected);
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod names;
 mod order;
 mod record;
 mod refresh;
+mod siphash;
 mod table;
 mod visit;
 mod wheel;

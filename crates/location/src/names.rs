@@ -30,12 +30,28 @@ type Chunk = Box<[OnceLock<Box<[u8]>>]>;
 /// Places of the index: twice as many as names, so that a search always ends.
 const PLACES: usize = 2 * MAX_NAMES;
 
+/// Places of those that were asked for lately: more than there are models of phones in most networks, and 2 kB.
+const RECENT: usize = 1024;
+
+/// A place among [`RECENT`], from the length and both ends of a name.
+#[inline]
+fn glance(name: &[u8]) -> usize {
+    let ends = name.first_chunk::<8>().zip(name.last_chunk::<8>());
+    let (first, last) =
+        ends.map_or((0, 0), |(first, last)| (u64::from_le_bytes(*first), u64::from_le_bytes(*last)));
+    let mixed = (first ^ last.rotate_left(29) ^ name.len() as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> (u64::BITS - RECENT.trailing_zeros())) as usize
+}
+
 /// The names of one [`Location`](crate::Location), shared by its domains.
 pub struct Names {
     chunks: Box<[OnceLock<Chunk>]>,
     /// The numbers by the hash of their names, each in the first place from there that was free; 0 in free places. A number
     /// is written when its name can be read, and never changes.
     index: Box<[AtomicU16]>,
+    /// Numbers that were asked for lately, by a glance at their names, which costs less than the hash. Several may share a
+    /// place; what stands there is compared.
+    recent: Box<[AtomicU16]>,
     /// How many there are; whoever adds one holds it.
     used: Mutex<u16>,
     key: Key,
@@ -45,7 +61,8 @@ impl Names {
     pub(crate) fn new(key: Key) -> Names {
         let chunks = (0..CHUNKS).map(|_| OnceLock::new()).collect();
         let index = (0..PLACES).map(|_| AtomicU16::new(0)).collect();
-        Names { chunks, index, used: Mutex::new(0), key }
+        let recent = (0..RECENT).map(|_| AtomicU16::new(0)).collect();
+        Names { chunks, index, recent, used: Mutex::new(0), key }
     }
 
     /// The name behind `id`; empty for [`NameId::NONE`] and for an id of another table.
@@ -59,6 +76,22 @@ impl Names {
         if name.is_empty() {
             return Some(NameId::NONE);
         }
+        let recent = self.recent.get(glance(name));
+        if let Some(id) = recent.map(|place| NameId(place.load(Ordering::Relaxed)))
+            && self.name(id) == name
+        {
+            return Some(id);
+        }
+        let id = self.intern_any(name)?;
+        if let Some(place) = recent {
+            place.store(id.0, Ordering::Relaxed);
+        }
+        Some(id)
+    }
+
+    /// As [`intern`](Names::intern), for a name that was not asked for lately.
+    #[cold]
+    fn intern_any(&self, name: &[u8]) -> Option<NameId> {
         let place = self.key.hash(name) as usize % PLACES;
         if let Ok(known) = self.find(place, name) {
             return Some(known);

@@ -344,8 +344,13 @@ pub(crate) fn transport_name(transport: Transport) -> &'static [u8] {
 /// Whether a contact points at one of our own sockets: calls to it would come back for ever. The same port of another
 /// transport is somebody else's.
 pub(crate) fn is_own_socket(node: &crate::node::Node, uri: &Uri<'_>) -> bool {
+    let port = uri.port.unwrap_or(5060);
+    // Few phones have the port of a server, so the host is not read.
+    if !node.sockets.iter().any(|socket| socket.address.port() == port) {
+        return false;
+    }
     let Some(address) = uri.host_ip() else { return false };
-    let at = std::net::SocketAddr::new(address, uri.port.unwrap_or(5060));
+    let at = std::net::SocketAddr::new(address, port);
     let transport = uri.transport().unwrap_or(b"udp");
     let is_it = |socket: &crate::node::Socket| {
         socket.address == at && socket.transport.to_string().as_bytes().eq_ignore_ascii_case(transport)

@@ -10,7 +10,7 @@ use std::hash::{BuildHasher, Hash, Hasher};
 use std::num::NonZeroU64;
 
 use foldhash::quality::FixedState;
-use seawall_location::{Entry, Sink};
+use seawall_location::{Entry, PUSH_FLAG, Sink};
 use seawall_sip::{Message, Name};
 
 use crate::aor::Aor;
@@ -70,6 +70,13 @@ impl Familiar {
             }
         }
         hasher.write_u128(lens);
+        if save.policy.push.is_some() {
+            // What a proxy on the way pushes for.
+            if message.is_repeated(Name::FeatureCaps) {
+                return None;
+            }
+            message.value(Name::FeatureCaps).hash(&mut hasher);
+        }
         flags(save.flags, &mut hasher);
         let source = &save.source;
         (source.socket, source.ownership_tag, source.flags, source.cflags).hash(&mut hasher);
@@ -117,6 +124,8 @@ pub(crate) struct Renewal {
     /// When that ends now.
     pub(crate) expires_s: u32,
     cseq: u32,
+    /// Whether it is woken by pushes from here, which its answer speaks of.
+    is_pushed: bool,
 }
 
 impl Save<'_> {
@@ -147,7 +156,8 @@ impl Save<'_> {
         let now_s = u32::try_from(self.now_s).ok()?;
         let granted_s = numbers.expires_s.checked_sub(numbers.last_modified_s)?;
         let expires_s = now_s.checked_add(granted_s).filter(|expires_s| *expires_s < LATEST_EXPIRY_S)?;
-        Some(Renewal { position, contact_id: numbers.contact_id, expires_s, cseq: begun.cseq })
+        let is_pushed = numbers.cflags & PUSH_FLAG != 0;
+        Some(Renewal { position, contact_id: numbers.contact_id, expires_s, cseq: begun.cseq, is_pushed })
     }
 
     /// Does it, and lists what holds now.
@@ -160,10 +170,13 @@ impl Save<'_> {
         reply: &mut Vec<u8>,
         sink: &mut dyn Sink,
     ) -> Result<Outcome, Reject> {
-        let Renewal { position, contact_id, expires_s, cseq } = renewal;
+        let Renewal { position, contact_id, expires_s, cseq, is_pushed } = renewal;
         entry.renew(position, expires_s, cseq, sink);
         let is_brief = self.bounded(message, Wish::Contacts, &[contact_id], reply, |only, reply| {
             reply::write_contacts(entry, self.policy, only, None, reply);
+            if is_pushed && let Some(push) = self.policy.push.as_deref() {
+                push.write_again(position, self.domain, entry, reply);
+            }
         })?;
         Ok(Outcome {
             status: 200,
@@ -177,7 +190,7 @@ impl Save<'_> {
     }
 
     /// Notes what a REGISTER has said whose only contact was stored at `position`, so that one which says the same can be told,
-    /// unless its answer takes more than a list of the bindings.
+    /// unless its answer takes more than a list of the bindings and what is told of pushes.
     #[inline]
     pub(crate) fn remember(
         &self,
@@ -193,7 +206,7 @@ impl Save<'_> {
             _ => return,
         };
         let is_plain = register.wish == Wish::Contacts
-            && step.asked.wakes == Wakes::Not
+            && step.asked.wakes != Wakes::Asks
             && register.flow.is_none()
             && register.path.joined.is_empty()
             && register.path.received.is_empty()
@@ -207,10 +220,13 @@ impl Save<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use seawall_location::{Domain, Location, NameId, Settings};
 
     use super::*;
     use crate::policy::Policy;
+    use crate::push::Push;
     use crate::save::Source;
 
     const USUAL: &str =
@@ -237,7 +253,18 @@ mod tests {
     const PLAIN: About = About { flags: "", received: b"", attr: b"", socket: NameId::NONE, key: 1 };
 
     fn serve(domain: &Domain, about: About, now_s: u64, message: &Message, only_renew: bool) -> bool {
-        let (policy, familiar) = (Policy::default(), Familiar::new(about.key));
+        serve_as(&Policy::default(), domain, about, now_s, message, only_renew)
+    }
+
+    fn serve_as(
+        policy: &Policy,
+        domain: &Domain,
+        about: About,
+        now_s: u64,
+        message: &Message,
+        only_renew: bool,
+    ) -> bool {
+        let familiar = Familiar::new(about.key);
         let flags = SaveFlags::parse(about.flags).unwrap();
         let source = Source {
             received: about.received,
@@ -252,15 +279,8 @@ mod tests {
             random: 0,
             unproven: None,
         };
-        let save = Save {
-            now_s,
-            policy: &policy,
-            flags: &flags,
-            domain,
-            source,
-            allow: None,
-            familiar: Some(&familiar),
-        };
+        let save =
+            Save { now_s, policy, flags: &flags, domain, source, allow: None, familiar: Some(&familiar) };
         if only_renew {
             let mut name = Aor::new();
             let begun = Begun::read(message, None, &save, &mut name).unwrap();
@@ -330,6 +350,35 @@ mod tests {
         let location = Location::new(Settings { secret: [1; 16], shards: 1 });
         let socket = location.names().intern(b"udp:192.0.2.1:5060").unwrap();
         check(About { socket, ..PLAIN }, 2, &same, false);
+    }
+
+    /// As [`check`], where pushes are on.
+    #[track_caller]
+    fn check_pushed(first: &str, second: &str, expected: bool) {
+        let location = Location::new(Settings { secret: [1; 16], shards: 1 });
+        let domain = location.declare("location").unwrap();
+        let push = Push { providers: vec![(*b"fcm").into()], ..Push::default() };
+        let policy = Policy { push: Some(Arc::new(push)), ..Policy::default() };
+        assert!(serve_as(&policy, &domain, PLAIN, 1000, &message(1, first), false));
+        assert_eq!(serve_as(&policy, &domain, PLAIN, 1100, &message(2, second), true), expected, "{second}");
+    }
+
+    #[test]
+    fn contacts_that_are_woken_by_pushes_are_told_too() {
+        let usual = |uri: &str| format!("Call-ID: 1\r\nContact: <{uri}>\r\n");
+        let here = usual("sip:a@192.0.2.9;pn-provider=fcm;pn-param=p;pn-prid=t");
+        check_pushed(&here, &here, true);
+        check_pushed(&here, &here.replace("prid=t", "prid=u"), false);
+        // A proxy on the way pushes, or does not any more.
+        let caps = "Feature-Caps: *;+sip.pns=\"x\"\r\n";
+        let elsewhere = usual("sip:a@192.0.2.9;pn-provider=x;pn-param=p;pn-prid=t") + caps;
+        check_pushed(&elsewhere, &elsewhere, true);
+        check_pushed(&elsewhere, &elsewhere.replace(caps, ""), false);
+        check_pushed(&elsewhere, &(elsewhere.clone() + caps), false);
+        check_pushed(&here, &(here.clone() + caps), false);
+        // Who asks is told all providers.
+        let asks = usual("sip:a@192.0.2.9;pn-provider");
+        check_pushed(&asks, &asks, false);
     }
 
     #[test]

@@ -40,7 +40,7 @@ pub(crate) struct Step<'r, 'm> {
 /// All steps of a request, and the positions of the bindings that give way to new ones.
 #[derive(Default)]
 pub(crate) struct Plan<'r, 'm> {
-    pub(crate) steps: SmallVec<[Step<'r, 'm>; 2]>,
+    pub(crate) steps: SmallVec<[Step<'r, 'm>; 1]>,
     pub(crate) evicted: SmallVec<[usize; 2]>,
 }
 
@@ -65,7 +65,9 @@ impl<'r, 'm> Plan<'r, 'm> {
                 for asked in register.contacts.iter().rev() {
                     self.add(save, register, entry, asked)?;
                 }
-                self.steps.reverse();
+                if self.steps.len() > 1 {
+                    self.steps.reverse();
+                }
                 self.make_room(save, entry)?;
             }
         }
@@ -85,6 +87,25 @@ impl<'r, 'm> Plan<'r, 'm> {
         asked: &'r Asked<'m>,
     ) -> Result<(), Reject> {
         let base_s = if register.is_granted { asked.expires_s } else { interval_s(save, asked)? };
+        if !self.steps.is_empty() || !entry.is_empty() {
+            return self.add_matched(save, register, entry, asked, base_s);
+        }
+        // Where nothing is bound there is nothing that it could mean: somebody who was not there.
+        check_uri(save, register, asked, base_s)?;
+        let fate = if base_s == 0 { Fate::Nothing } else { Fate::Insert };
+        self.push(save, register, Step { asked, granted_s: base_s, fate, stored: None });
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn add_matched(
+        &mut self,
+        save: &Save<'_>,
+        register: &Register<'m>,
+        entry: &Entry<'_>,
+        asked: &'r Asked<'m>,
+        base_s: u32,
+    ) -> Result<(), Reject> {
         let matching = match &save.policy.push {
             Some(push) if asked.wakes.is_matched() => push.matching(asked),
             _ => save.matching(),
@@ -101,10 +122,17 @@ impl<'r, 'm> Plan<'r, 'm> {
             None if base_s == 0 => Fate::Nothing,
             None => Fate::Insert,
         };
-        let is_final = base_s == 0 || register.is_granted;
-        let granted_s = if is_final { base_s } else { deviate(save, base_s, self.steps.len()) };
-        self.steps.push(Step { asked, granted_s, fate, stored });
+        self.push(save, register, Step { asked, granted_s: base_s, fate, stored });
         Ok(())
+    }
+
+    /// Adds a step, whose interval is changed at random where that is wanted.
+    #[inline]
+    fn push(&mut self, save: &Save<'_>, register: &Register<'m>, mut step: Step<'r, 'm>) {
+        if step.granted_s != 0 && !register.is_granted {
+            step.granted_s = deviate(save, step.granted_s, self.steps.len());
+        }
+        self.steps.push(step);
     }
 
     /// Whether a later contact of the request, which was added before, means the same binding.
@@ -261,7 +289,10 @@ fn check_uri(save: &Save<'_>, register: &Register<'_>, asked: &Asked<'_>, base_s
     if base_s == 0 {
         return Ok(());
     }
-    let is_no_host = uri.host_ip().is_some_and(|address| match address.to_canonical() {
+    // No other address begins in this way, and most contacts have one.
+    let may_be_none = matches!(uri.host, [b'0' | b'2' | b'[', ..]);
+    let host_ip = if may_be_none { uri.host_ip() } else { None };
+    let is_no_host = host_ip.is_some_and(|address| match address.to_canonical() {
         IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast() || v4.is_unspecified(),
         IpAddr::V6(v6) => v6.is_multicast() || v6.is_unspecified(),
     });

@@ -216,17 +216,31 @@ impl Push {
             self.write_asked(register, out);
         }
         for asked in register.contacts.iter().filter(|asked| asked.wakes == Wakes::Here) {
-            let mut valid = bound.valid().map(|(_, binding)| binding);
-            let is_it = |binding: &Binding<'_>| binding.contact == asked.uri && binding.is_pushed();
-            let Some(binding) = valid.find(is_it) else { continue };
-            self.write_caps(asked.provider, out);
-            if self.purr {
-                out.extend_from_slice(b";+sip.pnspurr=\"");
-                write_purr(domain, &binding, out);
-                out.push(b'"');
+            if let Some(binding) = pushed(bound, asked.uri) {
+                self.write_own(&binding, asked.provider, domain, out);
             }
-            out.extend_from_slice(b"\r\n");
         }
+    }
+
+    /// As [`write_reply`](Push::write_reply), for a REGISTER that says what the last one of the binding at `position` has said,
+    /// which was woken from here.
+    pub(crate) fn write_again(&self, position: usize, domain: &Domain, bound: &Entry<'_>, out: &mut Vec<u8>) {
+        let Some(binding) = bound.binding(position) else { return };
+        let Some(provider) = known_provider(binding.contact) else { return };
+        let is_only = bound.len() == 1;
+        if let Some(binding) = if is_only { Some(binding) } else { pushed(bound, binding.contact) } {
+            self.write_own(&binding, provider, domain, out);
+        }
+    }
+
+    fn write_own(&self, binding: &Binding<'_>, provider: &[u8], domain: &Domain, out: &mut Vec<u8>) {
+        self.write_caps(provider, out);
+        if self.purr {
+            out.extend_from_slice(b";+sip.pnspurr=\"");
+            write_purr(domain, binding, out);
+            out.push(b'"');
+        }
+        out.extend_from_slice(b"\r\n");
     }
 
     /// Tells those who ask: all providers, or the one that is named (RFC 8599 §5.6.1.2).
@@ -315,6 +329,12 @@ impl Push {
     }
 }
 
+/// The binding of a contact that is woken by pushes.
+fn pushed<'a>(bound: &'a Entry<'_>, contact: &[u8]) -> Option<Binding<'a>> {
+    let mut valid = bound.valid().map(|(_, binding)| binding);
+    valid.find(|binding| binding.contact == contact && binding.is_pushed())
+}
+
 /// Where a part of a text starts in it.
 fn offset(whole: &[u8], part: &[u8]) -> Option<usize> {
     (part.as_ptr() as usize).checked_sub(whole.as_ptr() as usize).filter(|at| *at <= whole.len())
@@ -330,6 +350,18 @@ fn mentions(uri: &[u8]) -> bool {
 /// The provider that a contact names.
 fn provider(uri: &[u8]) -> Option<&[u8]> {
     Uri::parse(uri).ok()?.param(b"pn-provider")?
+}
+
+/// As [`provider`], for a URI that was read before and names one.
+fn known_provider(uri: &[u8]) -> Option<&[u8]> {
+    const NAME: &[u8] = b"pn-provider=";
+    // What may look like parameters in front of `@` belongs to the user; behind the host there is no other `@`.
+    let behind = uri.get(memchr::memchr(b'@', uri).unwrap_or(0)..)?;
+    let value = memchr::memchr_iter(b';', behind).find_map(|at| {
+        let (name, value) = behind.get(at + 1..)?.split_at_checked(NAME.len())?;
+        name.eq_ignore_ascii_case(NAME).then_some(value)
+    })?;
+    value.get(..memchr::memchr2(b';', b'?', value).unwrap_or(value.len()))
 }
 
 fn write_pns(provider: &[u8], out: &mut Vec<u8>) {
@@ -354,7 +386,21 @@ fn token(uri: &[u8]) -> Option<(&[u8], &[u8])> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn a_provider_is_found_again(
+            text in "sip:(([ab]|;pn-provider=x){0,2}@)?h(;(pn-prid|PN-Provider|pn-provider|a)(=[ab&=]{1,3})?){0,4}([?]a=b;pn-provider=c)?"
+        ) {
+            let named = Uri::parse(text.as_bytes()).ok().and_then(|uri| uri.param(b"pn-provider")).flatten();
+            if let Some(named) = named {
+                prop_assert_eq!(known_provider(text.as_bytes()), Some(named));
+            }
+        }
+    }
 
     #[test]
     fn the_parameters_of_the_match_are_stripped_and_nothing_else() {

@@ -71,7 +71,7 @@ pub struct Register<'m> {
     /// What is asked for.
     pub wish: Wish,
     /// The contacts that it names; none for a fetch and for `*`.
-    pub contacts: SmallVec<[Asked<'m>; 2]>,
+    pub contacts: SmallVec<[Asked<'m>; 1]>,
     /// The Path, when a path flag is set.
     pub path: Path,
     /// Whether `Supported: path` is there.

@@ -415,22 +415,21 @@ impl<'a> Save<'a> {
             done.changed |= entry.remove(sink, |position, _| plan.removal(position)) > 0;
         }
         for step in plan.steps.iter().filter(|step| step.fate == Fate::Insert) {
-            self.insert(&self.binding(register, step), entry, sink, &mut done);
+            self.insert(self.binding(register, step), entry, sink, &mut done);
         }
         done
     }
 
-    fn insert(&self, binding: &Binding<'_>, entry: &mut Entry<'_>, sink: &mut dyn Sink, done: &mut Done) {
+    fn insert(&self, mut binding: Binding<'_>, entry: &mut Entry<'_>, sink: &mut dyn Sink, done: &mut Done) {
         let by_callid = matches!(
             self.flags.matching.as_ref().unwrap_or(&self.policy.matching),
             MatchingMode::UriAndCallId
         );
-        let contact_id = match binding.numbers.contact_id {
-            0 => entry.fresh_contact_id(binding.contact, if by_callid { binding.callid } else { b"" }),
-            // The main registrar knows it by this one already.
-            given => given,
-        };
-        let binding = Binding { numbers: Numbers { contact_id, ..binding.numbers }, ..*binding };
+        // The main registrar may know it by one already.
+        if binding.numbers.contact_id == 0 {
+            let callid = if by_callid { binding.callid } else { b"" };
+            binding.numbers.contact_id = entry.fresh_contact_id(binding.contact, callid);
+        }
         if entry.insert(&binding, sink).is_ok() {
             done.changed = true;
             done.bound(&binding.numbers);

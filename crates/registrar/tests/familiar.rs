@@ -6,7 +6,7 @@ mod common;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use seawall_registrar::{Familiar, Gruu, MatchingMode, Policy};
+use seawall_registrar::{Familiar, Gruu, MatchingMode, Policy, Push};
 
 use common::{Registrar, answer, message};
 
@@ -39,8 +39,20 @@ fn one_of(lines: &'static [&'static str]) -> impl Strategy<Value = &'static str>
 fn happening() -> impl Strategy<Value = Happening> {
     let contact =
         prop::sample::select(&["<sip:a@192.0.2.7>", "<sip:b@192.0.2.8;x=1>", "<sip:a@192.0.2.7;y=%61>"][..]);
+    let pushed = prop::sample::select(
+        &[
+            "<sip:a@192.0.2.7;pn-provider=fcm;pn-param=p;pn-prid=t>",
+            "<sip:a@192.0.2.8;pn-prid=t;pn-param=p;pn-provider=fcm>",
+            "<sip:a;pn-provider=no@192.0.2.8;x=1;PN-Provider=APNS;pn-param=p;pn-prid=u?h=1>",
+            "<sip:a@192.0.2.7;pn-provider=webpush;pn-prid=v>",
+            "<sip:a@192.0.2.7;pn-provider=other;pn-param=p;pn-prid=t>",
+            "<sip:a@192.0.2.7;pn-provider=other>",
+            "<sip:a@192.0.2.7;pn-provider=fcm>",
+            "<sip:a@192.0.2.7;pn-provider>",
+        ][..],
+    );
     let contact = (
-        contact,
+        prop_oneof![contact, pushed],
         one_of(&["", ";expires=0", ";expires=60", ";q=0.5", ";+sip.instance=\"<urn:u:1>\";reg-id=1"]),
     );
     let more = one_of(&[
@@ -55,7 +67,14 @@ fn happening() -> impl Strategy<Value = Happening> {
         one_of(&["User-Agent: A\r\n", "User-Agent: B\r\n", ""]),
         one_of(&["Allow: INVITE\r\n", "Allow: INVITE, BYE\r\n", "Allow: INVITE\r\nAllow: BYE\r\n"]),
         one_of(&["", "Supported: path, gruu\r\n", "Supported: outbound\r\n", "Require: nothing\r\n"]),
-        one_of(&["", "Path: <sip:p@192.0.2.3;lr>\r\n", "Path: <sip:p;lr>\r\nSupported: path\r\n"]),
+        one_of(&[
+            "",
+            "Path: <sip:p@192.0.2.3;lr>\r\n",
+            "Path: <sip:p;lr>\r\nSupported: path\r\n",
+            "Feature-Caps: *;+sip.pns=\"fcm\"\r\n",
+            "Feature-Caps: *;+sip.pns=\"other\"\r\n",
+            "Feature-Caps: *;+sip.pns=\"x\"\r\nFeature-Caps: *;+sip.pns=\"other\"\r\n",
+        ]),
     );
     let register =
         (contact, more, rest, 0_u32..4, prop::sample::select(&FLAGS[..]), one_of(&["", "sip:192.0.2.44:5"]));
@@ -80,8 +99,10 @@ fn policy() -> impl Strategy<Value = Policy> {
         1 => Just(MatchingMode::UriAndCallId),
         1 => Just(MatchingMode::Param((*b"x").into())),
     ];
-    (matching, any::<bool>(), 0_u32..3, prop_oneof![3 => Just(0), 1 => Just(20)]).prop_map(
-        |(matching, has_gruu, max_contacts, deviation_s)| Policy {
+    let push = prop_oneof![1 => Just(None), 2 => any::<bool>().prop_map(|purr| Some(Arc::new(push(purr))))];
+    (matching, any::<bool>(), 0_u32..3, prop_oneof![3 => Just(0), 1 => Just(20)], push).prop_map(
+        |(matching, has_gruu, max_contacts, deviation_s, push)| Policy {
+            push,
             matching,
             max_contacts,
             expires_max_deviation_s: deviation_s,
@@ -89,6 +110,12 @@ fn policy() -> impl Strategy<Value = Policy> {
             ..Policy::default()
         },
     )
+}
+
+/// Pushes to two services and to browsers.
+fn push(purr: bool) -> Push {
+    let providers = [&b"fcm"[..], b"apns", b"webpush"].map(Box::from).into();
+    Push { providers, purr, vapid: Some((*b"key").into()), ..Push::default() }
 }
 
 /// What a registrar holds, in words.

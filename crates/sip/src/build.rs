@@ -1,8 +1,10 @@
 //! Building responses and requests. One pass, no formatting machinery.
 
+use std::ops::Range;
+
 use crate::{
     ascii,
-    message::{Field, Header, Message},
+    message::{ABSENT, Field, Header, Message},
     name::Name,
     via::{Via, ViaFix},
 };
@@ -47,12 +49,7 @@ impl<'a> Response<'a> {
     pub fn write(&self, request: &Message, out: &mut Vec<u8>) {
         let extra: usize = self.extra_headers.iter().map(|lines| lines.len()).sum();
         out.reserve(request.bytes().len().min(4096) + extra + self.body.len() + 64);
-        let digit = |place: u16| b'0' + (self.status / place % 10) as u8;
-        let [hundreds, tens, ones] = [digit(100), digit(10), digit(1)];
-        let version = [b'S', b'I', b'P', b'/', b'2', b'.', b'0', b' ', hundreds, tens, ones, b' '];
-        out.extend_from_slice(&version);
-        out.extend_from_slice(self.reason);
-        out.extend_from_slice(b"\r\n");
+        self.write_status_line(out);
         self.copy_headers(request, out);
         self.extra_headers.iter().for_each(|lines| out.extend_from_slice(lines));
         if self.body.is_empty() {
@@ -64,43 +61,61 @@ impl<'a> Response<'a> {
         out.extend_from_slice(self.body);
     }
 
+    #[inline]
+    fn write_status_line(&self, out: &mut Vec<u8>) {
+        if self.status == 200 && self.reason == b"OK" {
+            return out.extend_from_slice(b"SIP/2.0 200 OK\r\n");
+        }
+        let digit = |place: u16| b'0' + (self.status / place % 10) as u8;
+        let [hundreds, tens, ones] = [digit(100), digit(10), digit(1)];
+        let version = [b'S', b'I', b'P', b'/', b'2', b'.', b'0', b' ', hundreds, tens, ones, b' '];
+        out.extend_from_slice(&version);
+        out.extend_from_slice(self.reason);
+        out.extend_from_slice(b"\r\n");
+    }
+
     fn copy_headers(&self, request: &Message, out: &mut Vec<u8>) {
+        let mut pending = Pending::default();
+        let mut places = Places::of(request);
+        while let Some(index) = places.next() {
+            self.copy_header(request, index, &mut pending, out);
+        }
+        pending.flush(request, out);
+    }
+
+    /// Copies the header field at a place, if it is one of those that are.
+    #[inline(never)] // in the loop it would cost more, for want of registers
+    fn copy_header(&self, request: &Message, index: usize, pending: &mut Pending, out: &mut Vec<u8>) {
         // Neighbouring bytes are copied together. A flawed request is copied value by value instead, so that a
         // stray line break or NUL of the sender never reaches a response of ours.
         let verbatim = request.flaw().is_none();
-        let mut pending = Pending::default();
-        for (index, field) in request.headers.iter().enumerate() {
-            if MAY_BE_COPIED & 1 << field.name.index() == 0 {
-                continue;
+        let Some(field) = request.headers.get(index) else { return };
+        let action = self.action(request, field, index);
+        match action {
+            Action::Skip => {}
+            Action::Copy if verbatim => pending.add(field.start, field.end, request, out),
+            Action::AddTag if verbatim && is_plain(request, field) => {
+                pending.add(field.start, field.value.end(), request, out);
+                pending.flush(request, out);
+                self.write_tag(out);
+                pending.add(field.value.end(), field.end, request, out);
             }
-            let action = self.action(request, field, index);
-            match action {
-                Action::Skip => {}
-                Action::Copy if verbatim => pending.add(field.start, field.end, request, out),
-                Action::AddTag if verbatim && is_plain(request, field) => {
-                    pending.add(field.start, field.value.end(), request, out);
-                    pending.flush(request, out);
-                    self.write_tag(out);
-                    pending.add(field.value.end(), field.end, request, out);
+            Action::FixVia if verbatim && is_plain(request, field) => {
+                pending.add(field.start, field.value.start, request, out);
+                pending.flush(request, out);
+                let mut end = field.value.start;
+                if let (Some(fix), Ok(via)) = (self.via_fix, &request.essentials.via) {
+                    fix.write_spans(via, request.bytes(), out);
+                    end = via.end();
                 }
-                Action::FixVia if verbatim && is_plain(request, field) => {
-                    pending.add(field.start, field.value.start, request, out);
-                    pending.flush(request, out);
-                    let mut end = field.value.start;
-                    if let (Some(fix), Ok(via)) = (self.via_fix, &request.essentials.via) {
-                        fix.write_spans(via, request.bytes(), out);
-                        end = via.end();
-                    }
-                    // The values after it, if there are more in this line, are copied with its end.
-                    pending.add(end, field.end, request, out);
-                }
-                _ => {
-                    pending.flush(request, out);
-                    self.write_line(action, request, &request.view(index, field), out);
-                }
+                // The values after it, if there are more in this line, are copied with its end.
+                pending.add(end, field.end, request, out);
+            }
+            _ => {
+                pending.flush(request, out);
+                self.write_line(action, request, &request.view(index, field), out);
             }
         }
-        pending.flush(request, out);
     }
 
     /// Writes a header field anew.
@@ -164,14 +179,57 @@ impl<'a> Response<'a> {
     }
 }
 
-/// The names that [`Response::action`] may copy, as a bit set.
-const MAY_BE_COPIED: u64 = 1 << Name::Via.index()
-    | 1 << Name::From.index()
-    | 1 << Name::To.index()
-    | 1 << Name::CallId.index()
-    | 1 << Name::CSeq.index()
-    | 1 << Name::RecordRoute.index()
-    | 1 << Name::Timestamp.index();
+/// The names that [`Response::action`] may copy.
+const COPIED: [Name; 7] =
+    [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq, Name::RecordRoute, Name::Timestamp];
+
+/// The same as a bit set.
+const COPIED_SET: u64 = copied_set();
+
+const fn copied_set() -> u64 {
+    let mut set = 0;
+    let mut rest: &[Name] = &COPIED;
+    while let [name, tail @ ..] = rest {
+        set |= 1 << name.index();
+        rest = tail;
+    }
+    set
+}
+
+/// Where the header fields of those names stand.
+enum Places {
+    /// A bit for each, where every name occurs once at most.
+    Known(u64),
+    /// They are among all these.
+    Among(Range<usize>),
+}
+
+impl Places {
+    #[inline]
+    fn of(request: &Message) -> Places {
+        if request.repeated & COPIED_SET != 0 || request.headers.len() > 64 {
+            return Places::Among(0..request.headers.len());
+        }
+        let bit = |name: &Name| {
+            let place = request.first.get(name.index()).copied().unwrap_or(ABSENT);
+            1_u64.checked_shl(place.into()).unwrap_or(0)
+        };
+        Places::Known(COPIED.iter().fold(0, |places, name| places | bit(name)))
+    }
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        match self {
+            Places::Known(0) => None,
+            Places::Known(places) => {
+                let place = places.trailing_zeros();
+                *places &= *places - 1;
+                Some(place as usize)
+            }
+            Places::Among(places) => places.next(),
+        }
+    }
+}
 
 /// Whether a line reads `Name: value` with one blank, and ends in CRLF right after the value, so that it can be
 /// copied around its value.

@@ -40,6 +40,7 @@ pub mod digest;
 pub mod edit;
 mod essentials;
 pub mod feature_caps;
+mod habit;
 mod lanes;
 pub mod limits;
 pub mod list;
@@ -59,6 +60,7 @@ pub mod via;
 
 pub use build::response_into;
 pub use edit::Edits;
+pub use habit::Habits;
 pub use message::{BadRequest, Framing, Header, Message, ScanError};
 pub use method::Method;
 pub use name::Name;

@@ -2,7 +2,9 @@
 
 use thiserror::Error;
 
-use crate::{cseq::CSeq, essentials::Essentials, method::Method, name::Name, scan, span::Span};
+use crate::{
+    cseq::CSeq, essentials::Essentials, habit::Habits, method::Method, name::Name, scan, span::Span,
+};
 
 /// How the bytes were delimited, which decides what Content-Length means (RFC 3261 §18.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -175,9 +177,24 @@ impl Message {
     /// see [`flaw`](Message::flaw).
     #[inline]
     pub fn scan_in_place(&mut self, framing: Framing) -> Result<(), ScanError> {
+        self.scan(framing, None)
+    }
+
+    /// As [`scan_in_place`](Message::scan_in_place), faster when the lines stand as they did in the messages that the same
+    /// habits were shown before.
+    ///
+    /// # Errors
+    /// As `scan_in_place`.
+    #[inline]
+    pub fn scan_by_habit(&mut self, framing: Framing, habits: &mut Habits) -> Result<(), ScanError> {
+        self.scan(framing, Some(habits))
+    }
+
+    #[inline]
+    fn scan(&mut self, framing: Framing, habits: Option<&mut Habits>) -> Result<(), ScanError> {
         self.forget();
         self.is_blank = false;
-        let result = scan::scan(self, framing);
+        let result = scan::scan(self, framing, habits);
         match result {
             Ok(()) => Essentials::read(self),
             Err(_) => self.forget(),

@@ -4,7 +4,9 @@
 use memchr::memrchr;
 
 use crate::{
-    ascii, lanes,
+    ascii,
+    habit::{Habit, Habits},
+    lanes,
     limits::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_MESSAGE_BYTES, MAX_METHOD_BYTES},
     message::{ABSENT, BadRequest, Field, Framing, Kind, Message, ScanError, StartLine},
     method::Method,
@@ -14,7 +16,11 @@ use crate::{
 };
 
 /// Fills in everything but the bytes. Expects the other fields in their empty state.
-pub(crate) fn scan(message: &mut Message, framing: Framing) -> Result<(), ScanError> {
+pub(crate) fn scan(
+    message: &mut Message,
+    framing: Framing,
+    habits: Option<&mut Habits>,
+) -> Result<(), ScanError> {
     let Message { bytes, start, headers, first, repeated, head_end, flaw, .. } = message;
     let bytes = bytes.as_slice();
     if bytes.len() > MAX_MESSAGE_BYTES {
@@ -28,7 +34,8 @@ pub(crate) fn scan(message: &mut Message, framing: Framing) -> Result<(), ScanEr
         None => start_line(bytes, begin, line_end, flaw).ok_or_else(|| not_a_start_line(bytes))?,
     };
     let mut fields = Fields { headers, first, repeated };
-    let headers_end = header_section(bytes, headers_start, &mut fields, flaw);
+    let habit = habits.map(|habits| habits.of(start.kind));
+    let headers_end = header_section(bytes, headers_start, &mut fields, habit, flaw);
     *head_end = headers_end as u32;
     if headers_end - begin > MAX_HEAD_BYTES {
         return Err(ScanError::TooLarge);
@@ -228,8 +235,11 @@ fn header_section(
     bytes: &[u8],
     mut at: usize,
     fields: &mut Fields<'_>,
+    mut habit: Option<&mut Habit>,
     flaw: &mut Option<BadRequest>,
 ) -> usize {
+    // The name of the line before.
+    let mut before = Name::Other;
     let mut ends = [0; LINES];
     while let Some(byte) = bytes.get(at)
         && !matches!(byte, b'\r' | b'\n')
@@ -240,9 +250,12 @@ fn header_section(
         let usual = lanes::line_ends(bytes, at, ends.get_mut(..room).unwrap_or_default());
         for &end in ends.get(..usual).unwrap_or_default() {
             let end = end as usize;
-            match plain_field(bytes, at, end) {
-                Some(field) => fields.record(field),
-                None => unusual_field(bytes, at, (end, end + 2), fields, flaw),
+            match habit.as_deref().and_then(|habit| habit.field(before, bytes, at, end)) {
+                Some(field) => {
+                    before = field.name;
+                    fields.record(field);
+                }
+                None => before = usual_field(bytes, at, end, before, habit.as_deref_mut(), fields, flaw),
             }
             at = end + 2;
         }
@@ -345,6 +358,28 @@ fn plain_field(bytes: &[u8], at: usize, end: usize) -> Option<Field> {
         end: end as u32 + 2,
         value: Span { start: (at + colon) as u32 + 2, len: value.len() as u32 - 1 },
     })
+}
+
+/// Records the header field in a line that nobody has guessed, so that it is guessed the next time. Gives its name.
+#[inline(never)]
+fn usual_field(
+    bytes: &[u8],
+    at: usize,
+    end: usize,
+    before: Name,
+    habit: Option<&mut Habit>,
+    fields: &mut Fields<'_>,
+    flaw: &mut Option<BadRequest>,
+) -> Name {
+    let Some(field) = plain_field(bytes, at, end) else {
+        unusual_field(bytes, at, (end, end + 2), fields, flaw);
+        return Name::Other;
+    };
+    if let Some(habit) = habit {
+        habit.learn(before, bytes, &field);
+    }
+    fields.record(field);
+    field.name
 }
 
 /// As [`swar::first_words`] for the last bytes of a message.

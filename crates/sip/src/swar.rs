@@ -169,6 +169,15 @@ pub(crate) fn first_words(bytes: &[u8]) -> Option<[u64; 3]> {
     }
 }
 
+/// Sixteen bytes as two words.
+#[inline]
+pub(crate) fn two_words(bytes: &[u8; 16]) -> Option<[u64; 2]> {
+    match bytes.as_chunks::<8>() {
+        ([first, second], _) => Some([word(first), word(second)]),
+        _ => None,
+    }
+}
+
 /// Up to 24 bytes as three words, padded with zero bytes; `None` if there are more.
 #[inline]
 pub(crate) fn padded_words(bytes: &[u8]) -> Option<[u64; 3]> {

@@ -2,6 +2,7 @@
 
 pub mod equality;
 pub mod escape;
+mod usual;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -91,6 +92,14 @@ impl<'a> Uri<'a> {
     /// 127 in user parts, all of them in wide use.
     #[inline]
     pub fn parse(raw: &'a [u8]) -> Result<Uri<'a>, UriError> {
+        match usual::read(raw) {
+            Some(uri) => Ok(uri),
+            None => Uri::parse_any(raw),
+        }
+    }
+
+    /// As [`Uri::parse`], one way for all.
+    fn parse_any(raw: &'a [u8]) -> Result<Uri<'a>, UriError> {
         let (scheme, scheme_len) = scheme(raw)?;
         let mut cursor = Cursor::new(raw);
         cursor.skip(scheme_len + 1);

@@ -6,7 +6,7 @@
 
 use proptest::{collection::vec, prelude::*};
 use seawall_sip::{
-    Edits, Framing, Message, Name, NameAddr, Span, Uri, Via,
+    Edits, Framing, Habits, Message, Name, NameAddr, Span, Uri, Via,
     ascii::{unquote_into, write_u32},
     build::Response,
     cseq,
@@ -159,6 +159,24 @@ proptest! {
                 prop_assert_eq!(format!("{used:?}"), format!("{fresh:?}"));
             }
             Err((_, error)) => prop_assert_eq!(scanned, Err(error)),
+        }
+    }
+
+    #[test]
+    fn habits_change_nothing_that_is_found(messages in vec(message_bytes(), 1..5)) {
+        let mut habits = Habits::default();
+        let mut message = Message::empty();
+        // The second time all of them are as expected, but where they contradict each other.
+        for bytes in messages.iter().chain(&messages) {
+            message.buffer_mut().clone_from(bytes);
+            let scanned = message.scan_by_habit(Framing::Datagram, &mut habits);
+            match Message::parse(bytes.clone()) {
+                Ok(plain) => {
+                    prop_assert_eq!(scanned, Ok(()));
+                    prop_assert_eq!(format!("{message:?}"), format!("{plain:?}"));
+                }
+                Err((_, error)) => prop_assert_eq!(scanned, Err(error)),
+            }
         }
     }
 

@@ -37,7 +37,42 @@ pub const STAGES: [(&str, &[&str]); 12] = [
 
 /// Instructions by stage, in the order of [`STAGES`]. What belongs to no other is in the last one: libraries that are
 /// called.
-pub type Counts = [u64; STAGES.len()];
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts([u64; STAGES.len()]);
+
+impl Counts {
+    /// All instructions.
+    pub fn all(&self) -> u64 {
+        self.0.iter().sum()
+    }
+
+    /// Adds those of another process.
+    pub fn add(&mut self, other: &Counts) {
+        for (count, other) in self.0.iter_mut().zip(other.0) {
+            *count += other;
+        }
+    }
+
+    /// What one operation takes: these are those of a run with so many operations more than the other one.
+    pub fn each(&self, fewer: &Counts, operations: u64) -> Each {
+        let mut each = Each::default();
+        for (each, (more, fewer)) in each.0.iter_mut().zip(self.0.iter().zip(fewer.0)) {
+            *each = (*more as f64 - fewer as f64) / operations.max(1) as f64;
+        }
+        each
+    }
+}
+
+/// Instructions of one operation by stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Each([f64; STAGES.len()]);
+
+impl Each {
+    /// All instructions.
+    pub fn all(&self) -> f64 {
+        self.0.iter().sum()
+    }
+}
 
 /// Adds up what a profile counts, without what is counted again for callers.
 pub fn by_stage(profile: &str) -> Counts {
@@ -66,7 +101,7 @@ pub fn by_stage(profile: &str) -> Counts {
             is_call = true;
         } else if line.starts_with(|first: char| first.is_ascii_digit() || matches!(first, '+' | '-' | '*')) {
             let cost = line.split_ascii_whitespace().nth(1).and_then(|cost| cost.parse::<u64>().ok());
-            if let (Some(cost), false, Some(count)) = (cost, is_call, counts.get_mut(here)) {
+            if let (Some(cost), false, Some(count)) = (cost, is_call, counts.0.get_mut(here)) {
                 *count += cost;
             }
             is_call = false;
@@ -83,23 +118,24 @@ fn stage_of(path: &str) -> usize {
     STAGES.iter().position(belongs).unwrap_or(LAST)
 }
 
-/// A table of what one operation takes: the difference of a longer and a shorter run, for each of `operations`.
-pub fn table(fewer: &Counts, more: &Counts, operations: u64) -> String {
-    let each: Vec<f64> = more
-        .iter()
-        .zip(fewer)
-        .map(|(more, fewer)| more.saturating_sub(*fewer) as f64 / operations.max(1) as f64)
-        .collect();
-    let all: f64 = each.iter().sum();
-    let row =
-        |name: &str, each: f64| format!("| {name} | {each:.0} | {:.0} % |\n", 100.0 * each / all.max(1.0));
-    let rows: String = STAGES
-        .iter()
-        .zip(&each)
-        .filter(|(_, each)| **each >= 0.5)
-        .map(|((name, _), each)| row(name, *each))
-        .collect();
-    format!("| stage | instructions | share |\n|---|--:|--:|\n{rows}{}", row("all", all))
+/// A table with two columns, instructions and their share, for each operation.
+pub fn table(operations: &[(&str, Each)]) -> String {
+    let line = |first: &str, cells: &mut dyn Iterator<Item = String>| {
+        let cells: String = cells.map(|cell| format!(" {cell} |")).collect();
+        format!("| {first} |{cells}\n")
+    };
+    let mut text = line("stage", &mut operations.iter().map(|(name, _)| format!("{name} | %")));
+    text += &format!("|---|{}\n", "--:|--:|".repeat(operations.len()));
+    for (place, (stage, _)) in STAGES.iter().enumerate() {
+        let count = |each: &Each| each.0.get(place).copied().unwrap_or_default();
+        if operations.iter().all(|(_, each)| count(each) < 0.5) {
+            continue;
+        }
+        let cell =
+            |each: &Each| format!("{:.0} | {:.0}", count(each), 100.0 * count(each) / each.all().max(1.0));
+        text += &line(stage, &mut operations.iter().map(|(_, each)| cell(each)));
+    }
+    text + &line("all", &mut operations.iter().map(|(_, each)| format!("{:.0} | 100", each.all())))
 }
 
 #[cfg(test)]
@@ -118,7 +154,7 @@ mod tests {
 
     fn count(counts: &Counts, name: &str) -> u64 {
         let place = STAGES.iter().position(|(stage, _)| stage.contains(name)).unwrap();
-        counts[place]
+        counts.0[place]
     }
 
     #[test]
@@ -128,15 +164,18 @@ mod tests {
         assert_eq!(count(&counts, "Via"), 24);
         assert_eq!(count(&counts, "location"), 50);
         assert_eq!(count(&counts, "copying"), 7);
-        assert_eq!(counts.iter().sum::<u64>(), 217);
+        assert_eq!(counts.all(), 217);
     }
 
     #[test]
     fn the_table_has_what_one_operation_takes() {
-        let more = by_stage(PROFILE);
-        let text = table(&Counts::default(), &more, 2);
-        assert!(text.contains("| scan: lines, names, start line | 68 | 63 % |"), "{text}");
-        assert!(text.ends_with("| all | 108 | 100 % |\n"), "{text}");
+        let fewer = by_stage(PROFILE);
+        let mut more = fewer;
+        more.add(&fewer);
+        let text = table(&[("refresh", more.each(&fewer, 2)), ("nothing", Each::default())]);
+        assert!(text.starts_with("| stage | refresh | % | nothing | % |\n|---|--:|--:|--:|--:|\n"), "{text}");
+        assert!(text.contains("| scan: lines, names, start line | 68 | 63 | 0 | 0 |"), "{text}");
+        assert!(text.ends_with("| all | 108 | 100 | 0 | 100 |\n"), "{text}");
         assert!(!text.contains("checks"), "{text}");
     }
 }

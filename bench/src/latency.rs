@@ -209,7 +209,8 @@ fn write_table(args: &LatencyArgs, rounds: &[Round], text: &mut String) -> std::
         "| server | at saturation /s | offered /s | busy % | p50 µs | p99 µs | p99.9 µs | longest µs | troubles |\n\
          |---|--:|--:|--:|--:|--:|--:|--:|--:|"
     )?;
-    let sides: [(&str, fn(&Round) -> Paced); 2] = [(beside, |round| round.1), (server, |round| round.0)];
+    type Side = fn(&Round) -> Paced;
+    let sides: [(&str, Side); 2] = [(beside, |round| round.1), (server, |round| round.0)];
     for (name, side) in sides {
         let middle =
             |figure: fn(&Paced) -> f64| median(rounds.iter().map(|round| figure(&side(round))).collect());

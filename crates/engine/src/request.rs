@@ -91,8 +91,14 @@ impl Worker {
 
     /// Runs a route and carries out what it decided.
     pub(crate) fn run(&mut self, io: &mut Io, mut context: Box<Context>, mut frame: Frame) {
-        let configuration = Arc::clone(&context.configuration);
-        match seawall_script::run(&configuration.program, &mut frame, &mut *context) {
+        // Counting the uses of a configuration is dear; a script that waited may have an older one.
+        let outcome = if Arc::ptr_eq(&context.configuration, &self.configuration) {
+            seawall_script::run(&self.configuration.program, &mut frame, &mut *context)
+        } else {
+            let configuration = Arc::clone(&context.configuration);
+            seawall_script::run(&configuration.program, &mut frame, &mut *context)
+        };
+        match outcome {
             Outcome::Parked => self.park(io, context, frame),
             outcome => self.finish(io, context, frame, outcome),
         }
@@ -165,9 +171,7 @@ impl Worker {
     /// Sends what the context has ready and gives it back.
     pub(crate) fn finish_quietly(&mut self, io: &mut Io, mut context: Box<Context>) {
         if !context.outbox.is_empty() {
-            let mut outbox = std::mem::take(&mut context.outbox);
-            outbox.drain(|target, bytes| self.transmit(io, target, bytes));
-            context.outbox = outbox;
+            context.outbox.drain(|target, bytes| self.transmit(io, target, bytes));
         }
         self.effects.append(&mut context.effects);
         if !context.own_requests.is_empty() {

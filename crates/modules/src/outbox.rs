@@ -43,13 +43,21 @@ impl Outbox {
 
     /// Hands every packet to `send`, in order, and keeps the buffers. `send` may swap a buffer for another.
     pub fn drain(&mut self, mut send: impl FnMut(Target, &mut Vec<u8>)) {
-        for Outgoing { target, mut bytes } in self.items.drain(..) {
-            send(target, &mut bytes);
-            if self.spare.len() < SPARE_BUFFERS && bytes.capacity() <= SPARE_BYTES {
-                bytes.clear();
-                self.spare.push(bytes);
-            }
+        if let [_] = *self.items
+            && let Some(only) = self.items.pop()
+        {
+            return self.hand_over(only, &mut send);
         }
+        let mut items = std::mem::take(&mut self.items);
+        items.drain(..).for_each(|item| self.hand_over(item, &mut send));
+        self.items = items;
+    }
+
+    #[inline]
+    fn hand_over(&mut self, item: Outgoing, send: &mut impl FnMut(Target, &mut Vec<u8>)) {
+        let Outgoing { target, mut bytes } = item;
+        send(target, &mut bytes);
+        self.recycle(bytes);
     }
 
     /// Gives a buffer back that was not used.

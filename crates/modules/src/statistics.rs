@@ -72,34 +72,48 @@ pub const COUNT: usize = COUNTED.len();
 #[derive(Debug)]
 struct Cells([AtomicU64; COUNT]);
 
-/// All counters. Each worker writes only its own cells; a reader adds them up.
+impl Default for Cells {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| AtomicU64::new(0)))
+    }
+}
+
+/// All counters. Each worker writes only its own cells, and nobody else does, which saves it the locked instruction; a
+/// reader adds them up. The cells behind those of the workers belong to all other threads.
 #[derive(Debug)]
 pub struct Counters {
     workers: Vec<Cells>,
+    /// What had been counted when a counter was last set to 0.
+    forgotten: Cells,
 }
 
 impl Counters {
     /// Counters for this many workers and one more, for the control side.
     #[must_use]
     pub fn new(workers: usize) -> Self {
-        Self { workers: (0..=workers).map(|_| Cells(std::array::from_fn(|_| AtomicU64::new(0)))).collect() }
+        Self { workers: (0..=workers).map(|_| Cells::default()).collect(), forgotten: Cells::default() }
     }
 
-    /// Adds one.
+    /// Adds one. Only the thread of a worker may name that worker.
     #[inline]
     pub fn bump(&self, worker: usize, stat: Stat) {
         self.add(worker, stat, 1);
     }
 
-    /// Adds `amount`.
+    /// Adds `amount`. Only the thread of a worker may name that worker.
     #[inline]
     pub fn add(&self, worker: usize, stat: Stat, amount: u64) {
-        if let Some(cell) = self.workers.get(worker).and_then(|cells| cells.0.get(stat as usize)) {
+        let Some(cell) = self.workers.get(worker).and_then(|cells| cells.0.get(stat as usize)) else {
+            return;
+        };
+        if worker + 1 < self.workers.len() {
+            cell.store(cell.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
+        } else {
             cell.fetch_add(amount, Ordering::Relaxed);
         }
     }
 
-    /// What one worker has counted.
+    /// What one worker has counted since it was started.
     #[must_use]
     pub fn own(&self, worker: usize, stat: Stat) -> u64 {
         let cell = self.workers.get(worker).and_then(|cells| cells.0.get(stat as usize));
@@ -109,18 +123,21 @@ impl Counters {
     /// The sum over all workers.
     #[must_use]
     pub fn value(&self, index: usize) -> u64 {
-        self.workers
-            .iter()
-            .filter_map(|cells| cells.0.get(index))
-            .map(|cell| cell.load(Ordering::Relaxed))
-            .sum()
+        let forgotten = self.forgotten.0.get(index).map_or(0, |cell| cell.load(Ordering::Relaxed));
+        self.counted(index).wrapping_sub(forgotten)
     }
 
     /// Sets a counter to 0.
     pub fn reset(&self, index: usize) {
-        for cell in self.workers.iter().filter_map(|cells| cells.0.get(index)) {
-            cell.store(0, Ordering::Relaxed);
+        if let Some(cell) = self.forgotten.0.get(index) {
+            cell.store(self.counted(index), Ordering::Relaxed);
         }
+    }
+
+    /// The sum over all workers, since the start.
+    fn counted(&self, index: usize) -> u64 {
+        let cells = self.workers.iter().filter_map(|cells| cells.0.get(index));
+        cells.map(|cell| cell.load(Ordering::Relaxed)).fold(0, u64::wrapping_add)
     }
 
     /// Counts a stateless reply by its code.
@@ -137,5 +154,26 @@ impl Counters {
         };
         self.bump(worker, class);
         self.bump(worker, Stat::SentReplies);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_all_have_counted_is_added_up_and_forgotten() {
+        let counters = Counters::new(2);
+        let index = Stat::RcvRequests as usize;
+        for (worker, amount) in [(0, 3), (1, 4), (2, 5)] {
+            counters.add(worker, Stat::RcvRequests, amount);
+        }
+        assert_eq!(counters.value(index), 12);
+        counters.reset(index);
+        assert_eq!(counters.value(index), 0);
+        counters.bump(1, Stat::RcvRequests);
+        assert_eq!((counters.value(index), counters.own(1, Stat::RcvRequests)), (1, 5));
+        counters.bump(3, Stat::RcvRequests);
+        assert_eq!(counters.value(index), 1, "there is no such worker");
     }
 }

@@ -192,8 +192,13 @@ impl Save<'_> {
     /// Notes what a REGISTER has said whose only contact was stored at `position`, so that one which says the same can be told,
     /// unless its answer takes more than a list of the bindings and what is told of pushes.
     #[inline]
-    pub(crate) fn remember(&self, register: &Register<'_>, plan: &Plan<'_, '_>, entry: &mut Entry<'_>) {
-        let Some(fingerprint) = register.fingerprint else { return };
+    pub(crate) fn remember(
+        &self,
+        register: &Register<'_>,
+        fingerprint: Fingerprint,
+        plan: &Plan<'_, '_>,
+        entry: &mut Entry<'_>,
+    ) {
         let [step] = plan.steps.as_slice() else { return };
         let position = match step.fate {
             Fate::Update(position) if !plan.removes_any() => position,

@@ -184,7 +184,9 @@ impl<'a> Save<'a> {
         sink: &mut dyn Sink,
     ) -> Result<Outcome, Reject> {
         let done = self.apply(register, plan, entry, sink);
-        self.remember(register, plan, entry);
+        if let Some(fingerprint) = register.fingerprint {
+            self.remember(register, fingerprint, plan, entry);
+        }
         let is_brief = !register.is_granted && self.write_reply(register, entry, &done.ids, reply)?;
         Ok(Outcome {
             status: 200,

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use seawall_location::{Domain, NameId};
 use seawall_registrar::{Aor, Outcome, Policy, Reject, Save, SaveFlags, Source, aor};
-use seawall_script::{Call, Flow};
+use seawall_script::{Call, Flow, VariableId};
 use seawall_sip::name_addr::to_uri;
 use seawall_sip::{Method, Uri};
 
 use super::{Table, is_own_socket, keeping, onreply, ownership, transport_name, unproven};
-use crate::configuration::Overload;
+use crate::configuration::{Configuration, Overload};
 use crate::context::Context;
 use crate::events::Gather;
 use crate::reply;
@@ -178,20 +178,20 @@ pub(crate) fn answer_refused(
 
 fn run(context: &mut Context, asked: Asked<'_>, headers: &mut Vec<u8>) -> (Outcome, Option<Drafted>) {
     let Asked { domain, flags, aor, tag } = asked;
-    let configuration = Arc::clone(&context.configuration);
-    let settings = &configuration.settings.registrar;
-    let program = &configuration.program;
-    let text = |variable: Option<seawall_script::VariableId>| {
-        variable
-            .and_then(|variable| program.read_variable(context, variable).into_bytes())
-            .unwrap_or_default()
+    let (received, attr) = {
+        let Configuration { program, settings, .. } = &*context.configuration;
+        let text = |variable: Option<VariableId>| {
+            variable
+                .and_then(|variable| program.read_variable(context, variable).into_bytes())
+                .unwrap_or_default()
+        };
+        (text(settings.registrar.received), text(settings.registrar.attribute))
     };
-    let received = text(settings.received);
-    let attr = text(settings.attribute);
     let unproven = if flags.no_reply { None } else { unproven(context) };
     let random = context.random();
-    // Not counted: all workers would count in the same place.
-    let node = &*context.node;
+    // Neither is counted: all workers would count in the same place.
+    let (node, configuration) = (&*context.node, &*context.configuration);
+    let settings = &configuration.settings.registrar;
     let is_own = |uri: &Uri<'_>| is_own_socket(node, uri);
     let save = Save {
         now_s: context.now_s,

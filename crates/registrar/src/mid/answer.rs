@@ -11,7 +11,8 @@ use super::granted::Granted;
 use super::limits::GUESSES;
 use super::passed;
 use super::pending::{Form, Pending};
-use super::registration::{Registration, State, Texts, WHOLE_AOR, limit_s};
+use super::registration::{Grant, Registration, Said, State, Texts, WHOLE_AOR};
+use super::renewed::Granting;
 use super::settings::{Mode, OnReject, Trust};
 use super::upstream::{Account, Flight, Main, Shard};
 use crate::plan::{Fate, Plan};
@@ -26,6 +27,8 @@ struct Answer<'a> {
     granted: SmallVec<[Granted<'a>; 2]>,
     /// What the client is told besides contacts; `None` when that is too long to be kept.
     passed: Option<Vec<u8>>,
+    /// What the request said, if one that says the same can go on in the same way.
+    said: Option<Said>,
 }
 
 impl Mid<'_> {
@@ -96,7 +99,7 @@ impl Mid<'_> {
                 self.renew(&mut shard, pending.hash, &pending.aor, key, now_s);
             }
         }
-        let answer = Answer { pending, main, granted: SmallVec::new(), passed: Some(Vec::new()) };
+        let answer = Answer { pending, main, granted: SmallVec::new(), passed: Some(Vec::new()), said: None };
         for granted in unknown {
             // While another request about it is under way, the de-REGISTER waits for that one's answer.
             if self.upstream.waiting() < GUESSES {
@@ -205,6 +208,10 @@ impl Mid<'_> {
         if let Some(granted_s) = held.min() {
             shard.grants(&flight, flight.departed_s.saturating_add(granted_s));
         }
+        let granting = Granting { message, pending, flight: &flight, response, main, place: place.mark() };
+        if let Some(outcome) = self.accept_repeated(&mut shard, &save, granting, &granted, reply, sink) {
+            return Outcome { status: response.status(), ..outcome };
+        }
         let register = match pending.register(message, self.policy) {
             Ok(mut register) => {
                 save.note_flow(&mut register);
@@ -215,7 +222,10 @@ impl Mid<'_> {
         if pending.is_late {
             self.note_echoes(&mut shard, &register, pending);
         }
-        let answer = Answer { pending, main, granted, passed: passed::lines(response) };
+        // What the script has added stands in the Contact value, and not in the fingerprint.
+        let said = pending.fingerprint.filter(|_| pending.extra.is_empty());
+        let said = said.map(|fingerprint| Said { fingerprint, place: place.mark() });
+        let answer = Answer { pending, main, granted, passed: passed::lines(response), said };
         let seat = pending.seat.unwrap_or_else(|| self.domain.place(&register.aor));
         let mut entry = self.domain.lock_at(seat, &register.aor, self.now_s);
         if entry.has_expired() {
@@ -223,7 +233,13 @@ impl Mid<'_> {
         }
         let mut plan = Plan::default();
         let outcome = match self.adjust(&save, &register, &answer, &flight, &entry, &mut plan) {
-            Ok(()) => self.settle(&save, &register, &plan, &flight, &mut entry, reply, sink),
+            Ok(is_whole) => {
+                let outcome = self.settle(&save, &register, &plan, &flight, &mut entry, reply, sink);
+                if let Some(fingerprint) = pending.fingerprint.filter(|_| is_whole) {
+                    save.remember(&register, fingerprint, &plan, &mut entry);
+                }
+                outcome
+            }
             // Something else has changed the bindings meanwhile: they stay, and the client is told what holds.
             Err(_) => {
                 save.list(&register, &entry, &[], reply);
@@ -242,7 +258,8 @@ impl Mid<'_> {
         Outcome { status: response.status(), ..outcome }
     }
 
-    /// The plan for what the main registrar grants: shorter where it says so, and without what it refused.
+    /// The plan for what the main registrar grants: shorter where it says so, and without what it refused. Whether that is
+    /// all that was asked for.
     fn adjust<'r, 'm>(
         &self,
         save: &Save<'_>,
@@ -251,8 +268,9 @@ impl Mid<'_> {
         flight: &Flight,
         entry: &Entry<'_>,
         plan: &mut Plan<'r, 'm>,
-    ) -> Result<(), Reject> {
+    ) -> Result<bool, Reject> {
         plan.make(save, register, entry)?;
+        let mut is_whole = true;
         for (index, step) in plan.steps.iter_mut().enumerate() {
             let (id, granted_s) = match &answer.pending.form {
                 Form::All => continue,
@@ -276,6 +294,7 @@ impl Mid<'_> {
                 }
                 step.stored = Some(Numbers { contact_id: id, ..Numbers::default() });
             }
+            is_whole &= granted_s >= step.granted_s;
             if granted_s > 0 {
                 step.granted_s = step.granted_s.min(granted_s);
                 continue;
@@ -289,7 +308,7 @@ impl Mid<'_> {
         for step in &plan.steps {
             save.check_sizes(register, step)?;
         }
-        Ok(())
+        Ok(is_whole)
     }
 
     /// Carries the plan out.
@@ -394,7 +413,7 @@ impl Mid<'_> {
             }
         }
         if matches!(answer.pending.form, Form::Whole { .. }) {
-            note_flows(account, register, answer.pending.flow, entry);
+            note_flows(account, (register.callid, register.cseq), answer.pending.flow, entry);
         }
     }
 
@@ -426,23 +445,17 @@ impl Mid<'_> {
         texts: Option<Texts>,
     ) -> Registration {
         let now_s = self.second();
-        let random = answer.pending.source.random ^ granted.key.rotate_left(17);
-        let local_s = last_s.saturating_sub(now_s);
         let to = name_addr::address(register.message, Name::To).map(|to| to.uri).unwrap_or_default();
         let passed = answer.passed.as_deref().unwrap_or_default();
-        Registration {
+        let mut registration = Registration {
             key: granted.key,
             flow: answer.pending.flow,
             ticket: 0,
-            deadline_s: now_s.saturating_add(granted.granted_s),
-            possible_s: now_s.saturating_add(granted.granted_s),
-            sure_s: departed_s.saturating_add(granted.granted_s),
-            limit_s: match answer.passed {
-                Some(_) => limit_s(departed_s, granted.granted_s, local_s, is_new, random),
-                // Whoever asks again has to be told all of it.
-                None => now_s,
-            },
-            accepted_s: now_s,
+            deadline_s: 0,
+            possible_s: 0,
+            sure_s: 0,
+            limit_s: 0,
+            accepted_s: 0,
             late_s: if answer.pending.is_late { now_s } else { 0 },
             cseq: register.cseq,
             asked_s: granted.asked_s,
@@ -452,7 +465,18 @@ impl Mid<'_> {
             throttled: answer.pending.mode != Mode::Mirror,
             main: self.upstream.main(answer.main),
             texts: Texts::again(texts, [granted.value, register.callid, to, passed]),
-        }
+            said: answer.said,
+        };
+        registration.grant(&Grant {
+            now_s,
+            departed_s,
+            granted_s: granted.granted_s,
+            last_s,
+            is_new,
+            is_kept: answer.passed.is_some(),
+            random: answer.pending.source.random ^ granted.key.rotate_left(17),
+        });
+        registration
     }
 
     /// What has to be set right after an answer: contacts that the main registrar holds and nobody here wants, and
@@ -501,11 +525,11 @@ fn wanted(account: &Account, flight: &Flight, entry: &Entry<'_>) -> SmallVec<[(u
 }
 
 /// AoR mode: the contacts that this request has bound were accepted from its flow.
-fn note_flows(account: &mut Account, register: &Register<'_>, flow: u64, entry: &Entry<'_>) {
+pub(super) fn note_flows(account: &mut Account, (callid, cseq): (&[u8], u32), flow: u64, entry: &Entry<'_>) {
     let is_bound = |id: u64| entry.valid().any(|(_, binding)| binding.numbers.contact_id == id);
     account.flows.retain(|(id, _)| is_bound(*id));
     for (_, binding) in entry.valid() {
-        if binding.callid == register.callid && binding.numbers.cseq == register.cseq {
+        if binding.callid == callid && binding.numbers.cseq == cseq {
             account.set_flow(binding.numbers.contact_id, flow);
         }
     }

@@ -1,6 +1,9 @@
 //! Contact URIs as the main registrar gets them, and the way back from them (mid_registrar 1.3, behaviour §7,
 //! "Forwarded form").
 
+use std::hash::{BuildHasher, Hasher};
+
+use foldhash::fast::FixedState;
 use seawall_sip::uri::escape;
 use seawall_sip::{Uri, ascii};
 
@@ -19,6 +22,18 @@ pub struct Place<'a> {
     pub host_port: &'a [u8],
     /// The transport of that socket as a URI names it (`tcp`); empty for UDP, which is what a URI means without.
     pub transport: &'a [u8],
+}
+
+impl Place<'_> {
+    /// A number that stands for it. Places are this server's own sockets, so that nobody can choose two with one number.
+    #[inline]
+    pub(super) fn mark(&self) -> u64 {
+        let mut hasher = FixedState::default().build_hasher();
+        hasher.write(self.host_port);
+        hasher.write(self.transport);
+        hasher.write_usize(self.host_port.len());
+        hasher.finish()
+    }
 }
 
 /// Whether what a script gives may stand behind a URI: it starts with `;` and cannot break out of the brackets.

@@ -461,6 +461,7 @@ fn drop_renewed(mid: &Mid<'_>, shard: &mut Shard, errand: &Errand, status: u16, 
         throttled: true,
         main: Arc::clone(&errand.main),
         texts: Texts::new(&errand.value, &errand.callid, &errand.to, b""),
+        said: None,
     };
     shard.open(mid.upstream, errand.hash, &errand.aor).registrations.push(registration);
     if mid.is_wanted(&errand.aor, errand.key) {

@@ -163,6 +163,7 @@ impl Upstream {
             throttled: shown.throttled,
             main: self.main(&shown.main),
             texts: Texts::new(&shown.contact, &shown.callid, &shown.to, &shown.passed),
+            said: None,
         };
         let account = shard.open(self, hash, &kept.aor);
         for held in kept.registrations.iter().map(restored) {

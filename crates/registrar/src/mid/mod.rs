@@ -32,6 +32,7 @@ mod lookup;
 mod passed;
 mod pending;
 mod registration;
+mod renewed;
 mod repeated;
 mod request;
 mod settings;

@@ -17,7 +17,9 @@ use super::settings::{Insertion, Mode, Settings};
 use super::upstream::{Flight, Touch};
 use super::written::Written;
 use crate::aor::Aor;
+use crate::familiar::Fingerprint;
 use crate::flags::SaveFlags;
+use crate::methods;
 use crate::policy::Policy;
 use crate::reading::Reading;
 use crate::reject::Reject;
@@ -37,10 +39,14 @@ pub struct Pending {
     pub(super) aor: Aor,
     /// Where that is in the table of bindings.
     pub(super) seat: Option<seawall_location::Place>,
-    /// What was read of the request, if it is a usual one.
+    /// What was read of the request, if it was read and is a usual one.
     pub(super) reading: Option<Reading>,
-    /// The methods of Allow as a bit mask.
-    pub(super) methods: u32,
+    /// The methods of Allow as a bit mask, if they were read.
+    pub(super) methods: Option<u32>,
+    /// What the request says in brief, if it may serve as a pattern.
+    pub(super) fingerprint: Option<Fingerprint>,
+    /// What is known of a refresh that says what the last one of its binding has said.
+    pub(super) repeats: Option<Repeats>,
     pub(super) flags: SaveFlags,
     pub(super) source: KeptSource,
     /// What the script adds to Contact URIs.
@@ -56,8 +62,18 @@ pub struct Pending {
     pub(super) is_late: bool,
     /// Header lines that tell which pushes are sent from here; empty for none.
     pub(super) push: Box<[u8]>,
-    /// The Contact values as they were sent first.
+    /// The Contact values as they were sent first, or as they were sent the last time.
     pub(super) written: OnceCell<Written>,
+}
+
+/// A refresh that says nothing new, and that was not read for this reason.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Repeats {
+    /// Its contact.
+    pub(super) contact_id: u64,
+    /// The interval that the client is to get.
+    pub(super) granted_s: u32,
+    pub(super) cseq: u32,
 }
 
 /// [`Source`], owned.
@@ -119,6 +135,20 @@ fn only_contact(message: &Message) -> Option<OnlyContact<'_>> {
     Some(OnlyContact { uri, params: copied(params)? })
 }
 
+/// Puts these values in the place of all Contact header fields; none leave them as they are.
+fn edit_contacts(message: &Message, written: &Written, edits: &mut Edits) {
+    if written.line().is_empty() {
+        return;
+    }
+    let mut headers = message.header_all(Name::Contact);
+    if let Some(first) = headers.next() {
+        edits.replace_value(&first, written.line());
+    }
+    for other in headers {
+        edits.remove_header(&other);
+    }
+}
+
 /// The user of a SIP URI.
 fn user_of(uri: &[u8]) -> Option<&[u8]> {
     // As nearly all are: no byte in it that means something else.
@@ -129,6 +159,14 @@ fn user_of(uri: &[u8]) -> Option<&[u8]> {
         return Some(user);
     }
     Uri::parse(uri).ok().and_then(|uri| uri.user)
+}
+
+/// Appends the interval of a contact, if it has one.
+pub(super) fn interval(expires_s: Option<u32>, text: &mut Vec<u8>) {
+    if let Some(expires_s) = expires_s {
+        text.extend_from_slice(b";expires=");
+        ascii::write_u32(text, expires_s);
+    }
 }
 
 /// Appends a part of a header field that may be folded, on one line.
@@ -193,7 +231,8 @@ impl Pending {
     /// # Errors
     /// None, for it was read before under the same policy.
     pub(super) fn register<'m>(&self, message: &'m Message, policy: &Policy) -> Result<Register<'m>, Reject> {
-        let known = (&self.aor, self.methods);
+        let methods = self.methods.unwrap_or_else(|| methods::allowed(message, None));
+        let known = (&self.aor, methods);
         match &self.reading {
             Some(reading) => Ok(reading.again(message, known, self.seat)),
             None => Register::read_again(message, known, policy, &self.flags),
@@ -222,18 +261,15 @@ impl Pending {
         for line in self.push.split_inclusive(|byte| *byte == b'\n') {
             edits.append_header(message, line);
         }
-        let written = self.write(message, settings, policy, place);
-        if !written.line().is_empty() {
-            let mut headers = message.header_all(Name::Contact);
-            if let Some(first) = headers.next() {
-                edits.replace_value(&first, written.line());
-            }
-            for other in headers {
-                edits.remove_header(&other);
+        match self.written.get().filter(|written| !self.raised && written.is_for(place)) {
+            Some(written) => edit_contacts(message, written, edits),
+            None => {
+                let written = self.write(message, settings, policy, place);
+                edit_contacts(message, &written, edits);
+                // The values stay the same, whatever becomes of the intervals.
+                let _ = self.written.set(written);
             }
         }
-        // The values stay the same, whatever becomes of the intervals.
-        let _ = self.written.set(written);
         if let Some(expires_s) = self.header_expires_s() {
             for header in message.header_all(Name::Expires) {
                 edits.replace_value_with(&header, |text| ascii::write_u32(text, expires_s));
@@ -326,12 +362,6 @@ impl Pending {
     fn write(&self, message: &Message, settings: &Settings, policy: &Policy, place: Place<'_>) -> Written {
         let mut written = Written::new();
         let in_header = message.header(Name::Expires).is_some();
-        let interval = |expires_s: Option<u32>, text: &mut Vec<u8>| {
-            if let Some(expires_s) = expires_s {
-                text.extend_from_slice(b";expires=");
-                ascii::write_u32(text, expires_s);
-            }
-        };
         match &self.form {
             Form::All => {}
             Form::Whole { expires_s, .. } => {
@@ -347,7 +377,7 @@ impl Pending {
                     let value =
                         |text: &mut Vec<u8>| self.write_only_value(&one, sent.id, settings, place, text);
                     written.push(value, |text| interval(sent.expires_s, text));
-                    return written.finish(place);
+                    return written.finish(place.mark());
                 }
                 let addresses = contacts(message).filter_map(|contact| match contact {
                     Ok(Contact::Address(address)) => Some(address),
@@ -360,7 +390,7 @@ impl Pending {
                 }
             }
         }
-        written.finish(place)
+        written.finish(place.mark())
     }
 
     /// `display <uri>;params`: as the client wrote it but for the URI, on one line, and without what is ours to say.

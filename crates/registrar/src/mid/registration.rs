@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::limits::{EARLY_PART, EARLY_PART_NEW, MARGIN_PART, MARGIN_S};
 use super::upstream::Main;
+use crate::familiar::Fingerprint;
 
 /// `key` of the one registration of an address of record in AoR mode.
 pub(super) const WHOLE_AOR: u64 = 0;
@@ -54,6 +55,32 @@ pub(super) struct Registration {
     pub(super) throttled: bool,
     pub(super) main: Arc<Main>,
     pub(super) texts: Texts,
+    /// What the REGISTER that was accepted said, if one that says the same can go on with the same Contact value.
+    pub(super) said: Option<Said>,
+}
+
+/// What a REGISTER said in brief, and where it was sent from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Said {
+    pub(super) fingerprint: Fingerprint,
+    /// [`Place::mark`](super::Place::mark) of where the main registrar reaches us by the Contact value.
+    pub(super) place: u64,
+}
+
+/// What a main registrar has granted.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Grant {
+    pub(super) now_s: u32,
+    /// Unix second in which it was asked for first.
+    pub(super) departed_s: u32,
+    pub(super) granted_s: u32,
+    /// Unix second in which the last binding here ends that relies on it.
+    pub(super) last_s: u32,
+    /// Whether it was not held before.
+    pub(super) is_new: bool,
+    /// Whether what the client was told besides is kept; else whoever asks again has to be told all of it.
+    pub(super) is_kept: bool,
+    pub(super) random: u64,
 }
 
 /// The byte strings of a registration in one allocation.
@@ -105,6 +132,17 @@ impl Texts {
 }
 
 impl Registration {
+    /// The times of a registration that was granted.
+    pub(super) fn grant(&mut self, grant: &Grant) {
+        let Grant { now_s, departed_s, granted_s, last_s, is_new, is_kept, random } = *grant;
+        let local_s = last_s.saturating_sub(now_s);
+        self.deadline_s = now_s.saturating_add(granted_s);
+        self.possible_s = self.deadline_s;
+        self.sure_s = departed_s.saturating_add(granted_s);
+        self.limit_s = if is_kept { limit_s(departed_s, granted_s, local_s, is_new, random) } else { now_s };
+        self.accepted_s = now_s;
+    }
+
     /// Whether the main registrar must have forgotten it by itself.
     pub(super) fn is_over(&self, now_s: u32) -> bool {
         self.deadline_s.max(self.possible_s) <= now_s

@@ -9,6 +9,7 @@ use smallvec::SmallVec;
 use super::absorb::{Bound, View, Who};
 use super::passed;
 use super::pending::{Form, KeptSource, Pending, Sent};
+use super::repeated::Repeated;
 use super::settings::{Mode, UpstreamDown};
 use super::upstream::{Shard, Touch};
 use super::{Mid, Request};
@@ -52,9 +53,13 @@ impl Mid<'_> {
             Ok(begun) => begun,
             Err(reject) => return Decision::Answered(save.refuse(request.message, reject, reply)),
         };
-        if let Some(renewed) = self.absorb_repeated((&save, request), &name, &begun, who, reply, sink) {
-            let outcome = renewed.unwrap_or_else(|reject| save.refuse(request.message, reject, reply));
-            return Decision::Answered(outcome);
+        match self.serve_repeated((&save, request), &name, &begun, who, reply, sink) {
+            None => {}
+            Some(Repeated::Forward(pending)) => return Decision::Forward(pending),
+            Some(Repeated::Answered(renewed)) => {
+                let outcome = renewed.unwrap_or_else(|reject| save.refuse(request.message, reject, reply));
+                return Decision::Answered(outcome);
+            }
         }
         let read = Register::go_on(request.message, name, &begun, &save);
         let served = read.and_then(|mut register| {
@@ -92,7 +97,9 @@ impl Mid<'_> {
             hash,
             seat: register.place,
             reading: Reading::of(&register),
-            methods: register.methods,
+            methods: Some(register.methods),
+            fingerprint: register.fingerprint,
+            repeats: None,
             aor: register.aor,
             // What was sent before the crowd came is answered as ever.
             flags: SaveFlags { known_only: false, ..request.flags.clone() },

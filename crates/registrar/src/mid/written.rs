@@ -9,12 +9,12 @@ use super::contact::Place;
 /// Contact values for one place.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Written {
-    /// The value of the header field, then host and port of the place, then its transport.
+    /// The value of the header field.
     text: Vec<u8>,
     /// Where each value stands, without its `expires`.
     values: SmallVec<[Span; 2]>,
-    line_len: u32,
-    host_port_len: u32,
+    /// [`Place::mark`].
+    place: u64,
 }
 
 impl Written {
@@ -32,24 +32,19 @@ impl Written {
         interval(&mut self.text);
     }
 
-    /// Nothing more comes; these are the values for `place`.
-    pub(super) fn finish(mut self, place: Place<'_>) -> Written {
-        self.line_len = self.text.len() as u32;
-        self.host_port_len = place.host_port.len() as u32;
-        self.text.extend_from_slice(place.host_port);
-        self.text.extend_from_slice(place.transport);
-        self
+    /// Nothing more comes; these are the values for the place with this [`mark`](Place::mark).
+    pub(super) fn finish(self, place: u64) -> Written {
+        Written { place, ..self }
     }
 
     /// The value of the header field; empty for no values.
     pub(super) fn line(&self) -> &[u8] {
-        Span { start: 0, len: self.line_len }.of(&self.text)
+        &self.text
     }
 
     /// Whether it was made for this place.
     pub(super) fn is_for(&self, place: Place<'_>) -> bool {
-        let rest = self.text.get(self.line_len as usize..).unwrap_or_default();
-        rest.split_at_checked(self.host_port_len as usize) == Some((place.host_port, place.transport))
+        self.place == place.mark()
     }
 
     /// Each value, in the order of the request.
@@ -69,7 +64,7 @@ mod tests {
         written
             .push(|text| text.extend_from_slice(b"<sip:a@h>"), |text| text.extend_from_slice(b";expires=7"));
         written.push(|text| text.extend_from_slice(b"<sip:b@h>;x"), |_| {});
-        let written = written.finish(udp);
+        let written = written.finish(udp.mark());
         assert_eq!(written.line(), b"<sip:a@h>;expires=7, <sip:b@h>;x");
         assert_eq!(written.values().collect::<Vec<_>>(), [&b"<sip:a@h>"[..], b"<sip:b@h>;x"]);
         assert!(written.is_for(udp));
@@ -80,6 +75,6 @@ mod tests {
         ] {
             assert!(!written.is_for(other), "{other:?}");
         }
-        assert_eq!(Written::new().finish(udp).line(), b"");
+        assert_eq!(Written::new().finish(udp.mark()).line(), b"");
     }
 }

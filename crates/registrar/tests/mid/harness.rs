@@ -41,7 +41,8 @@ pub struct Front {
     pub holds_back: bool,
     /// More waits than can be served.
     pub is_behind: bool,
-    familiar: Familiar,
+    /// Tells refreshes that say nothing new.
+    pub familiar: Option<Familiar>,
     pub outgoing_s: Option<u32>,
     pub extra: &'static str,
     pub flags: &'static str,
@@ -95,7 +96,7 @@ impl Front {
             authenticated: false,
             holds_back: false,
             is_behind: false,
-            familiar: Familiar::new(7),
+            familiar: Some(Familiar::new(7)),
             outgoing_s: None,
             extra: "",
             flags: "",
@@ -172,7 +173,7 @@ impl Front {
                 authenticated,
                 holds_back: &|| holds_back,
                 allow: None,
-                familiar: Some(&familiar),
+                familiar: familiar.as_ref(),
             };
             match mid.request(&request, &mut reply, sink) {
                 Decision::Answered(outcome) => Err(answer(&outcome, &reply)),

@@ -6,6 +6,7 @@ mod crossing;
 mod crowd;
 mod deregister;
 mod echoes;
+mod familiar;
 mod forms;
 mod harness;
 mod kept;

@@ -429,10 +429,12 @@ fn call_route<C: Host>(program: &Program<C>, frame: &mut Frame, host: &mut C, in
 }
 
 fn return_from(frame: &mut Frame, values: usize) -> Option<Outcome> {
-    let start = frame.operands.len().saturating_sub(values);
     frame.returns.clear();
-    let Frame { returns, operands, .. } = &mut *frame;
-    returns.extend(operands.drain(start..));
+    if values > 0 {
+        let start = frame.operands.len().saturating_sub(values);
+        let Frame { returns, operands, .. } = &mut *frame;
+        returns.extend(operands.drain(start..));
+    }
     let code = pop(frame).as_int().unwrap_or(-1);
     frame.rc = code;
     let Some(activation) = frame.calls.pop() else { return Some(Outcome::Error { line: 0 }) };

@@ -19,6 +19,7 @@ pub(crate) use table::{machine, median};
 use crate::error::Error;
 use crate::pinned::Pinned;
 use crate::server::{Contender, Programs};
+use crate::stages::Each;
 
 /// Compare server CPU, rate, latency and memory of Seawall, Kamailio and a bare UDP echo on this machine.
 #[derive(Clone, Debug, Args)]
@@ -139,6 +140,8 @@ pub struct Results {
     pub memory: Vec<Memory>,
     /// Who, what, and the user instructions of one operation.
     pub instructions: Vec<(&'static str, Workload, f64)>,
+    /// Where those of Seawall go.
+    pub stages: Vec<(&'static str, Each)>,
 }
 
 /// One size of the location table and what is done with it.

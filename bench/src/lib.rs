@@ -42,6 +42,7 @@ pub mod push_cost;
 pub mod refresh_cost;
 pub mod server;
 pub mod socket;
+pub mod stages;
 pub mod store;
 pub mod store_cost;
 pub mod storm;

@@ -51,7 +51,7 @@ fn total(args: &RefreshCostArgs, lines: &'static str, params: &str, count: u64) 
         ..Options::new(server.address())
     };
     apart("Seawall", || refresh(options, count))?;
-    server.stop()
+    Ok(server.stop()?.all())
 }
 
 fn refresh(options: Options, count: u64) -> Result<(), Error> {

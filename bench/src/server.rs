@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
+use crate::stages::{Counts, by_stage};
 use crate::{limits, socket};
 
 const KAMAILIO_SCRIPT: &str = include_str!("../configs/kamailio.cfg");
@@ -145,11 +146,11 @@ impl Server {
         self.child.id()
     }
 
-    /// Stops it and, when it ran under callgrind, returns the instructions of all its processes.
+    /// Stops it and, when it ran under callgrind, returns the instructions of all its processes by stage.
     ///
     /// # Errors
     /// [`Error::Server`] when it had died before.
-    pub fn stop(mut self) -> Result<u64, Error> {
+    pub fn stop(mut self) -> Result<Counts, Error> {
         self.check_alive()?;
         self.end();
         Ok(instructions_in(&self.folder.0))
@@ -268,7 +269,7 @@ fn arguments_of(
 pub fn instructions_of(program: &Path, arguments: &[&str]) -> Result<u64, Error> {
     let folder = Folder::new().map_err(Error::system("cannot make a temporary folder"))?;
     let output = under_callgrind(program, &folder.0).args(arguments).stdin(Stdio::null()).output();
-    let instructions = instructions_in(&folder.0);
+    let instructions = instructions_in(&folder.0).all();
     let output = output.map_err(Error::system("cannot start valgrind"))?;
     if output.status.success() && instructions > 0 {
         return Ok(instructions);
@@ -286,18 +287,16 @@ pub(crate) fn under_callgrind(program: &Path, folder: &Path) -> Command {
     command
 }
 
-/// The sum of what callgrind counted in all processes that wrote to `folder`.
-pub(crate) fn instructions_in(folder: &Path) -> u64 {
+/// What callgrind counted in all processes that wrote to `folder`.
+pub(crate) fn instructions_in(folder: &Path) -> Counts {
     let files = fs::read_dir(folder).into_iter().flatten().flatten();
-    let profiles = files.filter(|file| file.file_name().to_string_lossy().starts_with("callgrind."));
-    profiles
-        .filter_map(|file| fs::read(file.path()).ok())
-        .filter_map(|profile| {
-            let profile = String::from_utf8_lossy(&profile);
-            let total = profile.lines().find_map(|line| line.strip_prefix("summary: "))?;
-            total.split_ascii_whitespace().next()?.parse::<u64>().ok()
-        })
-        .sum()
+    let mut counts = Counts::default();
+    for file in files.filter(|file| file.file_name().to_string_lossy().starts_with("callgrind.")) {
+        if let Ok(profile) = fs::read(file.path()) {
+            counts.add(&by_stage(&String::from_utf8_lossy(&profile)));
+        }
+    }
+    counts
 }
 
 /// Starts a process that is pinned from its first instruction on: a child inherits the affinity of the thread that

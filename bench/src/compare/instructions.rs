@@ -10,6 +10,7 @@ use super::{CompareArgs, Results, Workload};
 use crate::error::Error;
 use crate::load::{self, Generator, Operation, Work};
 use crate::server::{Contender, Programs, Server, Setup, apart, instructions_of};
+use crate::stages::Counts;
 
 /// Requests of the shorter run.
 const FEWER: u64 = 1_000;
@@ -42,8 +43,11 @@ pub fn count(
             eprintln!("instructions, {}: {}", workload.name(), contender.name());
             let fewer = total(args, programs, *contender, workload, FEWER)?;
             let more = total(args, programs, *contender, workload, MORE)?;
-            let each = more.saturating_sub(fewer) as f64 / (MORE - FEWER) as f64;
-            results.instructions.push((contender.name(), workload, each));
+            let each = more.each(&fewer, MORE - FEWER);
+            results.instructions.push((contender.name(), workload, each.all()));
+            if *contender == Contender::Seawall {
+                results.stages.push((workload.name(), each));
+            }
         }
     }
     pure(programs, results)
@@ -73,7 +77,7 @@ fn total(
     contender: Contender,
     workload: Workload,
     requests: u64,
-) -> Result<u64, Error> {
+) -> Result<Counts, Error> {
     let setup =
         Setup { cpu: Some(args.pinned.server_cpu), count_instructions: true, ..Setup::new(contender) };
     let server = Server::start(&setup, programs, load::probe_request)?;

@@ -6,6 +6,7 @@ use std::fs;
 
 use super::{CompareArgs, Results, Sample, Workload};
 use crate::server::Contender;
+use crate::stages;
 
 /// All tables as Markdown.
 pub fn render(args: &CompareArgs, results: &Results) -> String {
@@ -20,6 +21,7 @@ pub fn render(args: &CompareArgs, results: &Results) -> String {
     }
     if !results.instructions.is_empty() {
         let _ = instructions(results, &mut text);
+        text += &stages::table(&results.stages);
     }
     text
 }

@@ -123,8 +123,14 @@ impl Worker {
 
     /// A transaction is gone. A forwarded REGISTER that has no final reply is not waited for any more.
     fn forgotten(&mut self, io: &mut Io, state: &Arc<TransactionState>) {
-        waking::forget(&self.node, state);
-        if state.lock().journey.is_some() {
+        let (waits, has_journey) = {
+            let inner = state.lock();
+            (!inner.waits.is_empty(), inner.journey.is_some())
+        };
+        if waits {
+            waking::forget(&self.node, state);
+        }
+        if has_journey {
             let mut context = self.take_context(io, &nowhere(), RouteKind::Event);
             mid_registrar::abandoned(&mut context, state);
             self.finish_quietly(io, context);
@@ -139,8 +145,14 @@ impl Worker {
         (code, local): (u16, bool),
         state: &Arc<TransactionState>,
     ) {
-        waking::forget(&self.node, state);
-        if mid_registrar::is_open(state) {
+        let (waits, is_open) = {
+            let mut inner = state.lock();
+            (!inner.waits.is_empty(), mid_registrar::is_open(&mut inner))
+        };
+        if waits {
+            waking::forget(&self.node, state);
+        }
+        if is_open {
             self.registration_ended(io, (code, local), state);
         }
         let (accounting, to_tag, reason, avps) = {

@@ -33,6 +33,7 @@ mod sockets;
 mod stand_back;
 mod start;
 mod store;
+mod transaction_timers;
 mod worker;
 
 pub use script::{ScriptError, Source, check};

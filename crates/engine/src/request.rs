@@ -138,11 +138,13 @@ impl Worker {
         }
         let Some((id, state)) = context.transaction.take() else { return };
         if matches!(context.route, RouteKind::Request | RouteKind::Failure) {
-            // What is added later starts from what the route has left.
-            if state.lock().expects.is_some() {
-                relay::keep(context, &state);
-            }
             let mut inner = state.lock();
+            if inner.expects.is_some() {
+                // What is added later starts from what the route has left.
+                drop(inner);
+                relay::keep(context, &state);
+                inner = state.lock();
+            }
             inner.avps = std::mem::take(&mut context.avps);
             inner.flags = context.flags;
             inner.accounting = context.accounting;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use seawall_modules::context::{Context, Failure, Target};
-use seawall_modules::mid_registrar::{self, Answered};
+use seawall_modules::mid_registrar::{self, Answered, Journey};
 use seawall_modules::statistics::Stat;
 use seawall_modules::store::granted;
 use seawall_modules::tm::relay;
@@ -57,22 +57,27 @@ impl Worker {
             .and_then(|shard| shard.lock().match_response(token, context.message()));
         let Some(matched) = matched else { return self.take_repeated(context, token) };
         let status = context.message().status();
-        if matched.context.lock().holds_answer {
+        let known = Known::of(&matched);
+        if known.holds_answer {
             // The one before it waits for the store.
             return self.discard(context);
         }
         let mut relay = Relay::AsReceived;
         if matched.fresh {
-            relay = self.reply_routes(io, &mut context, &matched);
-            if status >= 200 && matched.context.lock().journey.is_some() {
-                relay = self.registration_answered(io, &mut context, &matched, relay);
+            if known.has_routes {
+                relay = self.reply_routes(io, &mut context, &matched);
+            }
+            if let Some(journey) = known.journey.filter(|_| status >= 200) {
+                relay = self.registration_answered(io, &mut context, &matched, &journey, relay);
             }
         }
         if relay == Relay::Drop && status < 200 {
             self.node.counters.bump(self.index, Stat::DropReplies);
         }
         if status >= 200 {
-            remember_final(&matched.context, context.message());
+            if known.is_accounted || known.has_routes {
+                remember_final(&matched.context, context.message());
+            }
         } else if matched.fresh {
             self.account_early_media(&context, &matched);
         }
@@ -97,9 +102,10 @@ impl Worker {
         io: &mut Io,
         context: &mut Context,
         matched: &ResponseMatch<Arc<TransactionState>>,
+        journey: &Journey,
         relay: Relay,
     ) -> Relay {
-        let answered = mid_registrar::answered(context, matched.branch, &matched.context);
+        let answered = mid_registrar::answered(context, matched.branch, journey, &matched.context);
         let events = std::mem::take(&mut context.events);
         if !events.is_empty() {
             self.raise(io, events);
@@ -244,6 +250,32 @@ impl Worker {
         let peer = SocketAddr::new(address, hop.port);
         let socket = self.node.socket_for(transport, peer, context.origin.socket)?;
         Some(Target { transport, socket: socket.id, peer, connection: None })
+    }
+}
+
+/// What is known of a transaction when a response to it has come, read in one go.
+struct Known {
+    /// Whether another response waits for the store.
+    holds_answer: bool,
+    /// Whether any reply route runs for the branch.
+    has_routes: bool,
+    is_accounted: bool,
+    /// The REGISTER on its way to the main registrar.
+    journey: Option<Arc<Journey>>,
+}
+
+impl Known {
+    fn of(matched: &ResponseMatch<Arc<TransactionState>>) -> Known {
+        let state = &matched.context;
+        let inner = state.lock();
+        let sent = inner.branches.get(usize::from(matched.branch));
+        let armed = inner.armed.reply.or_else(|| sent.and_then(|sent| sent.reply_route));
+        Known {
+            holds_answer: inner.holds_answer,
+            has_routes: armed.is_some() || state.configuration.routes.reply.is_some(),
+            is_accounted: inner.accounting.is_on(),
+            journey: inner.journey.clone(),
+        }
     }
 }
 

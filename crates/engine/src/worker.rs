@@ -23,6 +23,7 @@ use crate::limits::{IDLE_TICK_MS, SPARE_BUFFERS, SPARE_CONTEXTS, TICK_MS};
 use crate::parked::Parked;
 use crate::stand_back::Gate;
 use crate::start::Links;
+use crate::transaction_timers::TransactionTimers;
 
 /// What other threads send to a worker.
 pub enum Command {
@@ -66,6 +67,7 @@ pub struct Worker {
     pub(crate) refused_requests: Vec<OwnRequest>,
     /// Who has to stand back while this worker cannot keep up.
     pub(crate) gate: Gate,
+    transaction_timers: TransactionTimers,
     next_tick_ms: u64,
     expired_until_s: u64,
     timers: Vec<Timer>,
@@ -109,6 +111,7 @@ impl Worker {
             own_requests: VecDeque::new(),
             refused_requests: Vec::new(),
             gate,
+            transaction_timers: TransactionTimers::default(),
             next_tick_ms: 0,
             expired_until_s: 0,
             timers: Vec::new(),
@@ -256,17 +259,8 @@ impl Worker {
 
     /// Lets the timers of this worker's transaction shards run. Whether there are transactions in them with short timers.
     fn run_transaction_timers(&mut self, io: &Io) -> bool {
-        let now_ms = io.now_ms();
-        let mut busy = false;
-        for shard in self.node.transactions.iter().skip(self.index).step_by(self.node.workers.max(1)) {
-            let mut layer = shard.lock();
-            if layer.poll_timeout().is_some_and(|due_ms| due_ms <= now_ms) {
-                layer.timeout(now_ms, &mut self.effects);
-            }
-            // The end of one that only waits for repetitions may come a little late.
-            busy |= !layer.is_resting();
-        }
-        busy
+        let shards = self.node.transactions.iter().skip(self.index).step_by(self.node.workers.max(1));
+        self.transaction_timers.run(shards, io.now_ms(), &mut self.effects)
     }
 }
 
@@ -354,6 +348,9 @@ impl Handler for Worker {
             || self.node.watchers.is_due(io.now_ms());
         self.node.subscriptions.expire(io.now_ms());
         self.next_tick_ms = io.now_ms() + if busy { TICK_MS } else { IDLE_TICK_MS };
+        if self.transaction_timers.has_left {
+            self.next_tick_ms = io.now_ms() + 1;
+        }
         if self.node.fronts.is_used() {
             self.look_after_fronts(io);
         }

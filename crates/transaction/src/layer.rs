@@ -1,14 +1,13 @@
 //! One shard of the transaction layer.
 
 mod client;
-pub(crate) mod rest;
+mod rest;
 mod server;
 mod status;
 
 use std::sync::Arc;
 
-use hashbrown::HashTable;
-
+use self::rest::Rest;
 pub use self::status::{BranchStatus, Status};
 use crate::{
     counters::Counters,
@@ -16,7 +15,7 @@ use crate::{
     keys::{Keys, ServerKey},
     limits::MAX_TRANSACTIONS_PER_SHARD,
     marks::{Mark, Marks},
-    queue::{Ahead, Deadline, NEVER, Queue},
+    queue::{Deadline, NEVER, Queue},
     shelf::Shelf,
     slab::Slab,
     timers::Timers,
@@ -48,10 +47,8 @@ pub struct Layer<U, T> {
     timers: Timers,
     reply_headers: Box<[u8]>,
     slab: Slab<U, T>,
-    /// The responses of transactions that rest.
-    shelf: Shelf,
-    /// Server transactions by key.
-    table: HashTable<(u128, u32)>,
+    /// Transactions that rest, with their responses.
+    shelf: Shelf<Rest<T>>,
     queue: Queue,
     counters: Counters,
     capacity: usize,
@@ -69,7 +66,6 @@ impl<U: Clone, T: Target> Layer<U, T> {
             reply_headers: Box::default(),
             slab: Slab::new(shard),
             shelf: Shelf::default(),
-            table: HashTable::new(),
             queue: Queue::default(),
             counters: Counters::default(),
             capacity: MAX_TRANSACTIONS_PER_SHARD,
@@ -148,18 +144,22 @@ impl<U: Clone, T: Target> Layer<U, T> {
     /// nothing to wait for. It may name a time at which nothing happens, never one that is too late.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<u64> {
-        self.queue.next_ms()
+        self.queue.next_ms().into_iter().chain(self.rested_ms()).min()
     }
 
-    /// Lets the timers run that are due.
+    /// Lets the timers run that are due, and forgets all transactions that have rested for long enough.
     pub fn timeout(&mut self, now_ms: u64, out: &mut Effects<U, T>) {
-        while let Some(deadline) = self.queue.pop_due(now_ms) {
-            let Some(id) = self.slab.id_of(deadline.slot).filter(|id| id.generation == deadline.generation)
-            else {
-                continue;
-            };
-            if self.slab.resting(id).is_some() {
-                self.end_rest(now_ms, id);
+        self.run_timers(now_ms, out);
+        self.end_rests(now_ms, usize::MAX);
+    }
+
+    /// Lets the timers run that are due. Transactions that rest are for [`end_rests`](Layer::end_rests).
+    pub fn run_timers(&mut self, now_ms: u64, out: &mut Effects<U, T>) {
+        while let Some((deadline, is_first)) = self.queue.pop_due(now_ms) {
+            let Deadline { slot, generation, .. } = deadline;
+            let id = TransactionId { shard: self.shard, slot, generation };
+            // One that rests does not wait for the first retransmission any more, as nearly all of those have it.
+            if !is_first && self.end_rest(now_ms, id) {
                 continue;
             }
             self.with(now_ms, id, out, |transaction, step| {
@@ -197,7 +197,7 @@ impl<U: Clone, T: Target> Layer<U, T> {
             transaction.armed_ms = at_ms;
             let deadline = Deadline { at_ms, slot: id.slot, generation: id.generation };
             if at_ms == now_ms + u64::from(transaction.timers.t1_ms) {
-                self.queue.push_behind(Ahead::T1, deadline);
+                self.queue.push_behind(deadline);
             } else {
                 self.queue.push(deadline);
             }
@@ -208,34 +208,24 @@ impl<U: Clone, T: Target> Layer<U, T> {
     fn remove(&mut self, id: TransactionId, out: &mut Effects<U, T>) {
         let Some(transaction) = self.slab.remove(id) else { return };
         if let Some(received) = &transaction.received {
-            self.remove_key(received.key.value, received.key.mark);
+            self.remove_mark(received.key.mark);
         }
         out.push(Effect::Ended { id, context: transaction.context });
     }
 
     fn lookup(&self, key: &ServerKey) -> Option<TransactionId> {
-        let (_, slot) = self.table.find(table_hash(key.value), |&(stored, _)| stored == key.value)?;
-        self.slab.id_of(*slot)
+        self.slab.find(key.value)
     }
 
-    fn remove_key(&mut self, value: u128, mark: Option<Mark>) {
+    fn remove_mark(&mut self, mark: Option<Mark>) {
         if let (Some(marks), Some(mark)) = (&self.marks, mark) {
             marks.remove(mark);
         }
-        if let Ok(entry) = self.table.find_entry(table_hash(value), |&(key, _)| key == value) {
-            entry.remove();
-        }
     }
 
-    fn insert_key(&mut self, &ServerKey { value, mark, .. }: &ServerKey, slot: u32) {
+    fn add_mark(&mut self, mark: Option<Mark>) {
         if let (Some(marks), Some(mark)) = (&self.marks, mark) {
             marks.add(mark);
         }
-        self.table.insert_unique(table_hash(value), (value, slot), |&(stored, _)| table_hash(stored));
     }
-}
-
-/// The key is a keyed hash already; half of it serves the table, the other half chose the shard.
-fn table_hash(value: u128) -> u64 {
-    value as u64
 }

@@ -14,17 +14,8 @@ pub(crate) const NEVER: u64 = u64::MAX;
 #[derive(Debug, Default)]
 pub(crate) struct Queue {
     heap: BinaryHeap<Reverse<Deadline>>,
-    /// Deadlines in their order, by how far ahead they were; what would not keep it is in the heap.
-    lines: [VecDeque<Deadline>; 2],
-}
-
-/// How far ahead the deadlines of many are alike.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ahead {
-    /// The first retransmission.
-    T1,
-    /// The end of a transaction that rests.
-    Rest,
+    /// Deadlines that are all as far ahead, in their order.
+    line: VecDeque<Deadline>,
 }
 
 /// When a slot wants to be looked at. Ordered by time first.
@@ -40,33 +31,29 @@ impl Queue {
         self.heap.push(Reverse(deadline));
     }
 
-    /// As [`push`](Queue::push), for one of many that are all as far ahead, so that each comes behind those before it: that
-    /// costs no search.
-    pub fn push_behind(&mut self, ahead: Ahead, deadline: Deadline) {
-        let [t1, rest] = &mut self.lines;
-        let line = if ahead == Ahead::T1 { t1 } else { rest };
-        if line.back().is_some_and(|last| last.at_ms > deadline.at_ms) {
+    /// As [`push`](Queue::push), for the first retransmission, which for all is as far ahead, so that each comes behind those
+    /// before it: that costs no search.
+    pub fn push_behind(&mut self, deadline: Deadline) {
+        if self.line.back().is_some_and(|last| last.at_ms > deadline.at_ms) {
             self.push(deadline);
         } else {
-            line.push_back(deadline);
+            self.line.push_back(deadline);
         }
     }
 
     /// The earliest deadline; it may turn out to be void.
     pub fn next_ms(&self) -> Option<u64> {
         let first = self.heap.peek().map(|Reverse(deadline)| deadline.at_ms);
-        let lines = self.lines.iter().filter_map(|line| line.front()).map(|deadline| deadline.at_ms);
-        first.into_iter().chain(lines).min()
+        let line = self.line.front().map(|deadline| deadline.at_ms);
+        first.into_iter().chain(line).min()
     }
 
-    /// Takes a deadline that has come, earliest first.
-    pub fn pop_due(&mut self, now_ms: u64) -> Option<Deadline> {
+    /// Takes a deadline that has come, earliest first, and says whether it was one of the first retransmission.
+    pub fn pop_due(&mut self, now_ms: u64) -> Option<(Deadline, bool)> {
         let next_ms = self.next_ms().filter(|next_ms| *next_ms <= now_ms)?;
-        let is_next =
-            |deadline: Option<&Deadline>| deadline.is_some_and(|deadline| deadline.at_ms == next_ms);
-        if let Some(line) = self.lines.iter_mut().find(|line| is_next(line.front())) {
-            return line.pop_front();
+        if self.line.front().is_some_and(|deadline| deadline.at_ms == next_ms) {
+            return self.line.pop_front().map(|deadline| (deadline, true));
         }
-        self.heap.pop().map(|Reverse(deadline)| deadline)
+        self.heap.pop().map(|Reverse(deadline)| (deadline, false))
     }
 }

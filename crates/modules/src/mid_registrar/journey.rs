@@ -22,7 +22,7 @@ use crate::context::{Context, Target};
 use crate::node::Socket;
 use crate::reply;
 use crate::statistics::Stat;
-use crate::tm::state::TransactionState;
+use crate::tm::state::{Inner, TransactionState};
 
 /// A forwarded REGISTER.
 pub struct Journey {
@@ -117,40 +117,47 @@ pub enum Answered {
     Again,
 }
 
-/// Deals with the final answer of one branch. The context holds the answer, and the edits of the reply routes.
-pub fn answered(context: &mut Context, branch: u16, transaction: &TransactionState) -> Answered {
-    let Some(journey) = transaction.lock().journey.clone() else { return Answered::Passes };
+/// Deals with the final answer of one branch of a transaction. The context holds the answer, and the edits of the reply routes.
+pub fn answered(
+    context: &mut Context,
+    branch: u16,
+    journey: &Journey,
+    transaction: &TransactionState,
+) -> Answered {
     let status = context.message().status();
-    {
-        let mut state = journey.state.lock();
-        if state.is_over {
-            return Answered::Passes;
-        }
-        state.is_heard = true;
-        let (is_silent, waited_ms) = (state.is_silent, context.now_ms.saturating_sub(state.sent_ms));
-        state.pending.waited(if is_silent { u64::MAX } else { waited_ms });
-        journey.front.silence.heard();
-        context.node.fronts.note_latency(context.now_ms.saturating_sub(state.sent_ms));
-        if status == 423 {
-            let least_s = cseq::number(context.message(), Name::MinExpires).ok().flatten();
-            let raised = least_s.is_some_and(|least_s| state.pending.raise(least_s));
-            return if raised { Answered::Again } else { Answered::Passes };
-        }
-        if !(200..300).contains(&status) {
-            return Answered::Passes;
-        }
-        state.is_over = true;
+    let mut state = journey.state.lock();
+    if state.is_over {
+        return Answered::Passes;
     }
-    accept(context, &journey, branch, transaction);
+    state.is_heard = true;
+    let (is_silent, waited_ms) = (state.is_silent, context.now_ms.saturating_sub(state.sent_ms));
+    state.pending.waited(if is_silent { u64::MAX } else { waited_ms });
+    journey.front.silence.heard();
+    context.node.fronts.note_latency(context.now_ms.saturating_sub(state.sent_ms));
+    if status == 423 {
+        let least_s = cseq::number(context.message(), Name::MinExpires).ok().flatten();
+        let raised = least_s.is_some_and(|least_s| state.pending.raise(least_s));
+        return if raised { Answered::Again } else { Answered::Passes };
+    }
+    if !(200..300).contains(&status) {
+        return Answered::Passes;
+    }
+    state.is_over = true;
+    accept(context, journey, &state, branch, transaction);
     Answered::Edited
 }
 
 /// A 2xx: what it grants holds here too, and the client is told what holds.
-fn accept(context: &mut Context, journey: &Journey, branch: u16, transaction: &TransactionState) {
+fn accept(
+    context: &mut Context,
+    journey: &Journey,
+    state: &State,
+    branch: u16,
+    transaction: &TransactionState,
+) {
     let Context { node, packet, edits, events, keep_connection, scratch, worker, now_s, drafted, .. } =
         context;
     let response = packet.message();
-    let state = journey.state.lock();
     let Some((_, main)) = state.sent.iter().find(|(index, _)| *index == branch) else { return };
     let Some(request) = &state.request else { return };
     let Some(socket) = node.socket_by_name(main.socket).and_then(|id| node.socket(id)) else { return };
@@ -163,7 +170,6 @@ fn accept(context: &mut Context, journey: &Journey, branch: u16, transaction: &T
             mid.accepted(&request.message, &state.pending, response, main, place(socket), scratch, sink);
         });
     });
-    drop(state);
     node.counters.bump(*worker, Stat::AcceptedForwards);
     // What the main registrar says about contacts is about ours, not about the client's.
     for name in [Name::Contact, Name::Expires, Name::Path] {
@@ -222,8 +228,7 @@ pub fn survive(context: &mut Context, code: u16) -> bool {
 /// Whether a transaction that has its final reply is that of a forwarded REGISTER whose answer was not dealt with, so that
 /// [`completed`] has to be called. It lets go of one that was.
 #[must_use]
-pub fn is_open(transaction: &TransactionState) -> bool {
-    let mut inner = transaction.lock();
+pub fn is_open(inner: &mut Inner) -> bool {
     let Some(journey) = &inner.journey else { return false };
     let is_over = journey.state.lock().is_over;
     if is_over {

@@ -225,11 +225,14 @@ fn send_to(
             _ => Flow::Value(-3),
         };
     }
-    if may_survive(context) {
+    let survives = may_survive(context);
+    let mut layer = shard.lock();
+    if survives {
         // What the main registrar does not answer is answered here, whether or not the script waits for it.
-        shard.lock().hold_failure(id, true);
+        layer.hold_failure(id, true);
     }
-    let forwarded = shard.lock().forward(context.now_ms, id, new, &mut context.effects);
+    let forwarded = layer.forward(context.now_ms, id, new, &mut context.effects);
+    drop(layer);
     Flow::bool(forwarded.is_ok())
 }
 

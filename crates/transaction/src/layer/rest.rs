@@ -10,20 +10,19 @@ use super::{Layer, Status};
 use crate::{
     effect::{Effect, Effects, Target, TransactionId},
     marks::Mark,
-    queue::{Ahead, Deadline, NEVER},
+    queue::{Deadline, NEVER},
     shelf::Shelved,
     transaction::{Cancel, ServerState, Transaction},
 };
 
-/// What is left of a transaction.
+/// What is left of a transaction besides its slot and its response.
 #[derive(Debug)]
-pub(crate) struct Rest<T> {
-    /// The value of its server key, and its mark.
-    value: u128,
-    mark: Option<Mark>,
+pub(super) struct Rest<T> {
     reply_to: T,
-    reply: Shelved,
     ends_ms: u64,
+    slot: u32,
+    generation: u32,
+    mark: Option<Mark>,
     code: u16,
     branches: u16,
     round: u16,
@@ -72,42 +71,78 @@ impl<U: Clone, T: Target> Layer<U, T> {
         };
         let server = &transaction.server;
         let rest = Rest {
-            value: received.key.value,
-            mark: received.key.mark,
             reply_to: received.reply_to,
-            reply: self.shelf.put(server.reply.as_deref().map_or(&[], |reply| reply)),
             ends_ms,
+            slot: id.slot,
+            generation: id.generation,
+            mark: received.key.mark,
             code: server.status,
             branches: transaction.branches.len() as u16,
             round: transaction.round,
             local: server.local,
             cancelled: transaction.flags.cancelled,
         };
-        let deadline = Deadline { at_ms: ends_ms, slot: id.slot, generation: id.generation };
-        self.queue.push_behind(Ahead::Rest, deadline);
-        if let Some(before) = self.slab.rest(id, rest) {
+        if self.shelf.newest().is_some_and(|newest| newest.ends_ms > ends_ms) {
+            // Its timers were set shorter meanwhile: its turn comes before that of the others.
+            self.queue.push(Deadline { at_ms: ends_ms, slot: id.slot, generation: id.generation });
+        }
+        let place = self.shelf.put(rest, server.reply.as_deref().map_or(&[], |reply| reply));
+        if let Some(before) = self.slab.rest(id, place) {
             out.push(Effect::Ended { id, context: before.context });
         }
     }
 
     /// The request of a resting transaction came again: the response is repeated. False when it does not rest.
     pub(super) fn repeat_rest(&mut self, id: TransactionId, out: &mut Effects<U, T>) -> bool {
-        let Some(rest) = self.slab.resting(id) else { return false };
-        let bytes = Arc::new(self.shelf.get(rest.reply).to_vec());
+        let Some((rest, reply)) = self.slab.resting(id).and_then(|place| self.shelf.get(place)) else {
+            return false;
+        };
+        let bytes = Arc::new(reply.to_vec());
         out.push(Effect::Send { to: rest.reply_to, bytes, branch: None });
         self.counters.retransmissions += 1;
         true
     }
 
-    /// Forgets a resting transaction whose time is over.
-    pub(super) fn end_rest(&mut self, now_ms: u64, id: TransactionId) {
-        // An older deadline of it may still have stood in the queue.
-        if self.slab.resting(id).is_none_or(|rest| rest.ends_ms > now_ms) {
-            return;
+    /// When the time of the transaction is over that has rested for longest.
+    pub(super) fn rested_ms(&self) -> Option<u64> {
+        self.shelf.oldest().map(|(_, rest)| rest.ends_ms)
+    }
+
+    /// Forgets transactions that have rested for long enough, `most` of them in one call, the oldest first. Gives how many.
+    ///
+    /// It is not urgent: one that rests for longer answers a request that comes again for longer. So a caller who has other
+    /// things to do forgets a few at a time.
+    pub fn end_rests(&mut self, now_ms: u64, most: usize) -> usize {
+        let mut ended = 0;
+        while ended < most
+            && let Some((place, rest)) = self.shelf.oldest().filter(|(_, rest)| rest.ends_ms <= now_ms)
+        {
+            let id = TransactionId { shard: self.shard, slot: rest.slot, generation: rest.generation };
+            let mark = rest.mark;
+            self.forget_rest(id, place, mark);
+            ended += 1;
         }
-        if let Some(rest) = self.slab.remove_resting(id) {
-            self.remove_key(rest.value, rest.mark);
-            self.shelf.remove(rest.reply);
+        ended
+    }
+
+    /// Forgets a resting transaction if its time is over. Whether it rests.
+    pub(super) fn end_rest(&mut self, now_ms: u64, id: TransactionId) -> bool {
+        let Some(place) = self.slab.resting(id) else { return false };
+        if let Some((rest, _)) = self.shelf.get(place).filter(|(rest, _)| rest.ends_ms <= now_ms) {
+            let mark = rest.mark;
+            self.forget_rest(id, place, mark);
         }
+        true
+    }
+
+    fn forget_rest(&mut self, id: TransactionId, place: Shelved, mark: Option<Mark>) {
+        self.slab.remove_resting(id);
+        self.remove_mark(mark);
+        self.shelf.remove(place);
+    }
+
+    /// What is left of a transaction that rests.
+    pub(super) fn rest_of(&self, id: TransactionId) -> Option<&Rest<T>> {
+        self.shelf.get(self.slab.resting(id)?).map(|(rest, _)| rest)
     }
 }

@@ -89,9 +89,15 @@ impl<U: Clone, T: Target> Layer<U, T> {
         }
         let received = Received { key: *key, reply_to: request.reply_to, request: Some(request) };
         let id = self.insert(now_ms, Some(received), key.kind == RequestKind::Invite, context)?;
-        self.insert_key(key, id.slot);
+        self.add_mark(key.mark);
         self.counters.uas_transactions += 1;
-        self.with(now_ms, id, out, |transaction, step| transaction.expire(step));
+        let is_invite = key.kind == RequestKind::Invite;
+        self.with(now_ms, id, out, |transaction, step| {
+            // Nothing else can be due yet but the 100 (Trying) to an INVITE.
+            if is_invite {
+                transaction.expire(step);
+            }
+        });
         Ok(id)
     }
 

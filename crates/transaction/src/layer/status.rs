@@ -62,7 +62,7 @@ impl<U: Clone, T: Target> Layer<U, T> {
     /// How a transaction stands; `None` if it has ended.
     #[must_use]
     pub fn status(&self, id: TransactionId) -> Option<Status> {
-        let Some(transaction) = self.slab.get(id) else { return self.slab.resting(id).map(Rest::status) };
+        let Some(transaction) = self.slab.get(id) else { return self.rest_of(id).map(Rest::status) };
         Some(Status {
             cancelled: transaction.flags.cancelled,
             answered: transaction.is_answered(),

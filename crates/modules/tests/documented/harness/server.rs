@@ -569,7 +569,8 @@ impl Server {
         state: &Arc<TransactionState>,
         relayed: Relay,
     ) -> Relay {
-        match mid_registrar::answered(context, token.branch, state) {
+        let Some(journey) = state.lock().journey.clone() else { return relayed };
+        match mid_registrar::answered(context, token.branch, &journey, state) {
             Answered::Passes => relayed,
             Answered::Edited => Relay::Edited(edited(context)),
             Answered::Again => {

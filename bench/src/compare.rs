@@ -17,7 +17,9 @@ use clap::Args;
 pub(crate) use table::{machine, median};
 
 use crate::error::Error;
+use crate::pinned::Pinned;
 use crate::server::{Contender, Programs};
+use crate::stages::Each;
 
 /// Compare server CPU, rate, latency and memory of Seawall, Kamailio and a bare UDP echo on this machine.
 #[derive(Clone, Debug, Args)]
@@ -56,15 +58,9 @@ pub struct CompareArgs {
     /// UDP workers of each server. With more than one the servers are not pinned.
     #[arg(long, default_value_t = 1)]
     pub workers: usize,
-    /// CPU of the servers.
-    #[arg(long, default_value_t = 0)]
-    pub server_cpu: usize,
-    /// CPU of the generator, which takes all of it.
-    #[arg(long, default_value_t = 1)]
-    pub generator_cpu: usize,
-    /// The Seawall to measure: a release build.
-    #[arg(long, default_value = "target/release/seawall")]
-    pub seawall: PathBuf,
+    /// Where.
+    #[command(flatten)]
+    pub pinned: Pinned,
     /// The Kamailio to measure.
     #[arg(long, default_value = "/usr/sbin/kamailio")]
     pub kamailio: PathBuf,
@@ -144,6 +140,8 @@ pub struct Results {
     pub memory: Vec<Memory>,
     /// Who, what, and the user instructions of one operation.
     pub instructions: Vec<(&'static str, Workload, f64)>,
+    /// Where those of Seawall go.
+    pub stages: Vec<(&'static str, Each)>,
 }
 
 /// One size of the location table and what is done with it.
@@ -171,7 +169,7 @@ pub fn run(args: &CompareArgs) -> Result<(), Error> {
     let programs = Programs {
         echo: std::env::current_exe().map_err(Error::system("cannot find this program"))?,
         kamailio: args.kamailio.clone(),
-        seawall: args.seawall.clone(),
+        seawall: args.pinned.seawall.clone(),
     };
     let contenders = present(args, &programs)?;
     if !args.only_instructions {

@@ -66,15 +66,7 @@ pub fn cli(args: &ConnectionsArgs) -> Result<(), Error> {
         println!("the system allows {files} open files: {count} connections");
     }
     let programs = Programs { echo: PathBuf::new(), kamailio: PathBuf::new(), seawall: args.seawall.clone() };
-    let setup = Setup {
-        contender: Contender::Seawall,
-        cpu: None,
-        workers: args.workers,
-        lines: LINES,
-        turns: 0,
-        record_route: false,
-        count_instructions: false,
-    };
+    let setup = Setup { workers: args.workers, lines: LINES, ..Setup::new(Contender::Seawall) };
     let server = Server::start(&setup, &programs, load::probe_request)?;
     measure(args, count, &server)?;
     server.stop().map(drop)

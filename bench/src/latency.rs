@@ -13,8 +13,9 @@ use std::time::Duration;
 use crate::compare::{machine, median, warn_of_company};
 use crate::error::Error;
 use crate::load::{self, Generator, Operation, Options, Pace, Report, Work};
+use crate::pinned::Pinned;
 use crate::process;
-use crate::server::{Contender, Programs, Server, Setup};
+use crate::server::{Contender, Programs, Server, Setup, apart};
 
 /// Compare how late answers come at a part of the rate that saturates a server (`cargo xtask compare --latency`).
 #[derive(Clone, Debug, clap::Args)]
@@ -43,15 +44,9 @@ pub struct LatencyArgs {
     /// Source sockets of the generator.
     #[arg(long, default_value_t = 1)]
     pub sockets: usize,
-    /// CPU of the servers.
-    #[arg(long, default_value_t = 0)]
-    pub server_cpu: usize,
-    /// CPU of the generator, which takes all of it.
-    #[arg(long, default_value_t = 1)]
-    pub generator_cpu: usize,
-    /// The Seawall to measure: a release build.
-    #[arg(long, default_value = "target/release/seawall")]
-    pub seawall: PathBuf,
+    /// Where.
+    #[command(flatten)]
+    pub pinned: Pinned,
     /// The Kamailio to measure.
     #[arg(long, default_value = "/usr/sbin/kamailio")]
     pub kamailio: PathBuf,
@@ -103,7 +98,7 @@ pub fn cli(args: &LatencyArgs) -> Result<(), Error> {
     let programs = Programs {
         echo: std::env::current_exe().map_err(Error::system("cannot find this program"))?,
         kamailio: args.kamailio.clone(),
-        seawall: args.seawall.clone(),
+        seawall: args.pinned.seawall.clone(),
     };
     warn_of_company();
     let rounds = rounds(args, &programs)?;
@@ -138,23 +133,9 @@ fn turn(
     contender: Contender,
     rate_per_s: Option<f64>,
 ) -> Result<Paced, Error> {
-    let setup = Setup {
-        contender,
-        cpu: Some(args.server_cpu),
-        workers: 1,
-        lines: "",
-        turns: 0,
-        record_route: false,
-        count_instructions: false,
-    };
+    let setup = Setup { cpu: Some(args.pinned.server_cpu), ..Setup::new(contender) };
     let server = Server::start(&setup, programs, load::probe_request)?;
-    // A thread of its own, because the generator pins the thread that it runs on.
-    let paced = std::thread::scope(|scope| {
-        let generator = scope.spawn(|| measure(args, &server, rate_per_s));
-        generator.join().unwrap_or_else(|_| {
-            Err(Error::Server { server: contender.name(), reason: "the generator panicked".to_owned() })
-        })
-    })?;
+    let paced = apart(contender.name(), || measure(args, &server, rate_per_s))?;
     server.stop()?;
     Ok(paced)
 }
@@ -164,7 +145,7 @@ fn measure(args: &LatencyArgs, server: &Server, rate_per_s: Option<f64>) -> Resu
         || process::cpu_ns(server.pid()).map_err(Error::system("cannot read the server's processor time"));
     let mut generator = Generator::open(Options {
         sockets: args.sockets,
-        cpu: Some(args.generator_cpu),
+        cpu: Some(args.pinned.generator_cpu),
         busy_poll: true,
         ..Options::new(server.address())
     })?;
@@ -216,8 +197,8 @@ fn write_table(args: &LatencyArgs, rounds: &[Round], text: &mut String) -> std::
          round, open loop, {} s; refresh REGISTER, {} AoRs; latency from the moment at which a request was due; medians of {} \
          rounds.\n",
         machine(),
-        args.server_cpu,
-        args.generator_cpu,
+        args.pinned.server_cpu,
+        args.pinned.generator_cpu,
         args.load,
         args.seconds,
         args.users,
@@ -228,7 +209,8 @@ fn write_table(args: &LatencyArgs, rounds: &[Round], text: &mut String) -> std::
         "| server | at saturation /s | offered /s | busy % | p50 µs | p99 µs | p99.9 µs | longest µs | troubles |\n\
          |---|--:|--:|--:|--:|--:|--:|--:|--:|"
     )?;
-    let sides: [(&str, fn(&Round) -> Paced); 2] = [(beside, |round| round.1), (server, |round| round.0)];
+    type Side = fn(&Round) -> Paced;
+    let sides: [(&str, Side); 2] = [(beside, |round| round.1), (server, |round| round.0)];
     for (name, side) in sides {
         let middle =
             |figure: fn(&Paced) -> f64| median(rounds.iter().map(|round| figure(&side(round))).collect());

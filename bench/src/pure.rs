@@ -3,14 +3,11 @@
 //! It shows what Seawall itself adds to what the kernel costs. `seawall-bench pure` prints times and memory; the
 //! comparison counts its instructions under callgrind.
 
-use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use seawall_location::{Domain, Location, NameId, Settings};
-use seawall_registrar::methods::Memo;
-use seawall_registrar::{Familiar, Policy, Save, SaveFlags, Source};
-use seawall_sip::build::Response;
-use seawall_sip::{Framing, Message, Uri, ViaFix, validate};
+use seawall_cost::{Fault, Registrar};
+use seawall_location::{Domain, Location, Settings};
+use seawall_sip::Message;
 
 use crate::error::Error;
 use crate::histogram::Histogram;
@@ -56,7 +53,8 @@ pub fn cli(args: PureArgs) -> Result<(), Error> {
     }
     let location = Location::new(Settings::new(*b"a secret of 16 B"));
     let domain = location.declare("location").ok_or_else(|| Error::Usage("no location table".to_owned()))?;
-    let mut registrar = Registrar::new(&domain);
+    let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let mut registrar = Registrar::new(&domain, now_s);
     let mut batch: Vec<Message> = (0..limits::BATCH).map(|_| Message::empty()).collect();
     let texts = RegisterTexts::new();
     let memory_before = own_memory()?;
@@ -72,7 +70,7 @@ pub fn cli(args: PureArgs) -> Result<(), Error> {
                 let began = Instant::now();
                 for (_, message) in users.zip(&mut batch) {
                     let began_ns = if args.longest { socket::thread_cpu_ns() } else { 0 };
-                    registrar.serve(message)?;
+                    registrar.serve(message).map_err(|Fault(what)| Error::Usage(what.to_owned()))?;
                     if args.longest {
                         each.record(socket::thread_cpu_ns().saturating_sub(began_ns));
                     }
@@ -91,7 +89,7 @@ pub fn cli(args: PureArgs) -> Result<(), Error> {
         }
     }
     if args.longest {
-        print_longest("a second of expiry", &grow_old(&domain, registrar.now_s));
+        print_longest("a second of expiry", &grow_old(&domain, now_s));
     }
     Ok(())
 }
@@ -121,77 +119,6 @@ fn print_longest(what: &str, times: &Histogram) {
 
 fn own_memory() -> Result<u64, Error> {
     process::memory_bytes(std::process::id()).map_err(Error::system("cannot read the own memory"))
-}
-
-/// Everything that a REGISTER needs besides its bytes.
-struct Registrar<'a> {
-    domain: &'a Domain,
-    policy: Policy,
-    flags: SaveFlags,
-    allow: Memo,
-    familiar: Familiar,
-    socket: NameId,
-    now_s: u64,
-    headers: Vec<u8>,
-    reply: Vec<u8>,
-}
-
-impl<'a> Registrar<'a> {
-    fn new(domain: &'a Domain) -> Self {
-        let now_s = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let socket = domain.names().intern(b"udp:127.0.0.1:5060").unwrap_or(NameId::NONE);
-        Registrar {
-            domain,
-            policy: Policy::default(),
-            flags: SaveFlags::default(),
-            allow: Memo::default(),
-            familiar: Familiar::new(1),
-            socket,
-            now_s,
-            headers: Vec::new(),
-            reply: Vec::new(),
-        }
-    }
-
-    fn serve(&mut self, message: &mut Message) -> Result<(), Error> {
-        let is_sound = message.scan_in_place(Framing::Datagram).is_ok() && validate::request(message).is_ok();
-        let source = Source {
-            received: b"",
-            socket: self.socket,
-            peer: (std::net::SocketAddr::from(([192, 0, 2, 9], 5060)), b"udp"),
-            host_port: b"192.0.2.1:5060",
-            flags: 0,
-            cflags: 0,
-            attr: b"",
-            ownership_tag: NameId::NONE,
-            is_own: &|uri: &Uri<'_>| uri.port == Some(5060),
-            random: 0,
-            unproven: Some(seawall_registrar::Added { needed: 0, optional: 70 }),
-        };
-        let save = Save {
-            now_s: self.now_s,
-            policy: &self.policy,
-            flags: &self.flags,
-            domain: self.domain,
-            source,
-            allow: Some(&self.allow),
-            familiar: Some(&self.familiar),
-        };
-        self.headers.clear();
-        self.reply.clear();
-        let outcome = save.handle(message, None, &mut self.headers, &mut ());
-        let response = Response {
-            to_tag: Some(b"a-tag-of-the-server"),
-            via_fix: Some(ViaFix { received: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), rport: Some(40_000) }),
-            extra_headers: [&self.headers, b"", b""],
-            ..Response::new(outcome.status, outcome.reason.as_bytes())
-        };
-        response.write(message, &mut self.reply);
-        if is_sound && outcome.status == 200 && outcome.changed {
-            return Ok(());
-        }
-        Err(Error::Usage(format!("a REGISTER was answered {} {}", outcome.status, outcome.reason)))
-    }
 }
 
 #[cfg(test)]

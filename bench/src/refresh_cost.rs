@@ -1,12 +1,12 @@
 //! Instructions of one refresh under callgrind, in all threads of a Seawall: the difference of a longer and a shorter run, so
 //! that what a start and a stop take is not counted.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::Error;
 use crate::load::{self, Generator, Operation, Options, Pace, Work};
-use crate::server::{Contender, Programs, Server, Setup};
+use crate::pinned::Pinned;
+use crate::server::{Contender, Server, Setup, apart};
 
 /// Refreshes of the shorter run.
 const FEWER: u64 = 1_000;
@@ -20,15 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Where it is measured.
 #[derive(Clone, Debug, clap::Args)]
 pub struct RefreshCostArgs {
-    /// CPU of Seawall.
-    #[arg(long, default_value_t = 0)]
-    pub server_cpu: usize,
-    /// CPU of the generator.
-    #[arg(long, default_value_t = 1)]
-    pub generator_cpu: usize,
-    /// The Seawall to measure.
-    #[arg(long, default_value = "target/release/seawall")]
-    pub seawall: PathBuf,
+    /// Where.
+    #[command(flatten)]
+    pub pinned: Pinned,
 }
 
 /// Instructions of one refresh, with lines in front of the script and parameters of contacts.
@@ -43,28 +37,21 @@ pub fn each(args: &RefreshCostArgs, lines: &'static str, params: &str) -> Result
 
 /// Instructions from start to end, with so many refreshes between.
 fn total(args: &RefreshCostArgs, lines: &'static str, params: &str, count: u64) -> Result<u64, Error> {
-    let programs = Programs { echo: PathBuf::new(), kamailio: PathBuf::new(), seawall: args.seawall.clone() };
+    let programs = args.pinned.programs();
     let setup = Setup {
-        contender: Contender::Seawall,
-        cpu: Some(args.server_cpu),
-        workers: 1,
+        cpu: Some(args.pinned.server_cpu),
         lines,
-        turns: 0,
-        record_route: false,
         count_instructions: true,
+        ..Setup::new(Contender::Seawall)
     };
     let server = Server::start(&setup, &programs, load::probe_request)?;
     let options = Options {
-        cpu: Some(args.generator_cpu),
+        cpu: Some(args.pinned.generator_cpu),
         contact_params: params.to_owned(),
         ..Options::new(server.address())
     };
-    // In a thread of its own, which is pinned.
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| refresh(options, count));
-        thread.join().unwrap_or_else(|_| Err(lost("the generator panicked")))
-    })?;
-    server.stop()
+    apart("Seawall", || refresh(options, count))?;
+    Ok(server.stop()?.all())
 }
 
 fn refresh(options: Options, count: u64) -> Result<(), Error> {

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
+use crate::stages::{Counts, by_stage};
 use crate::{limits, socket};
 
 const KAMAILIO_SCRIPT: &str = include_str!("../configs/kamailio.cfg");
@@ -80,6 +81,22 @@ pub struct Setup {
     pub count_instructions: bool,
 }
 
+impl Setup {
+    /// One worker that is not pinned, and nothing else.
+    #[must_use]
+    pub fn new(contender: Contender) -> Self {
+        Setup {
+            contender,
+            cpu: None,
+            workers: 1,
+            record_route: false,
+            lines: "",
+            turns: 0,
+            count_instructions: false,
+        }
+    }
+}
+
 /// A server that has answered a first request. It is stopped when this is dropped.
 #[derive(Debug)]
 pub struct Server {
@@ -129,11 +146,11 @@ impl Server {
         self.child.id()
     }
 
-    /// Stops it and, when it ran under callgrind, returns the instructions of all its processes.
+    /// Stops it and, when it ran under callgrind, returns the instructions of all its processes by stage.
     ///
     /// # Errors
     /// [`Error::Server`] when it had died before.
-    pub fn stop(mut self) -> Result<u64, Error> {
+    pub fn stop(mut self) -> Result<Counts, Error> {
         self.check_alive()?;
         self.end();
         Ok(instructions_in(&self.folder.0))
@@ -252,7 +269,7 @@ fn arguments_of(
 pub fn instructions_of(program: &Path, arguments: &[&str]) -> Result<u64, Error> {
     let folder = Folder::new().map_err(Error::system("cannot make a temporary folder"))?;
     let output = under_callgrind(program, &folder.0).args(arguments).stdin(Stdio::null()).output();
-    let instructions = instructions_in(&folder.0);
+    let instructions = instructions_in(&folder.0).all();
     let output = output.map_err(Error::system("cannot start valgrind"))?;
     if output.status.success() && instructions > 0 {
         return Ok(instructions);
@@ -270,18 +287,16 @@ pub(crate) fn under_callgrind(program: &Path, folder: &Path) -> Command {
     command
 }
 
-/// The sum of what callgrind counted in all processes that wrote to `folder`.
-pub(crate) fn instructions_in(folder: &Path) -> u64 {
+/// What callgrind counted in all processes that wrote to `folder`.
+pub(crate) fn instructions_in(folder: &Path) -> Counts {
     let files = fs::read_dir(folder).into_iter().flatten().flatten();
-    let profiles = files.filter(|file| file.file_name().to_string_lossy().starts_with("callgrind."));
-    profiles
-        .filter_map(|file| fs::read(file.path()).ok())
-        .filter_map(|profile| {
-            let profile = String::from_utf8_lossy(&profile);
-            let total = profile.lines().find_map(|line| line.strip_prefix("summary: "))?;
-            total.split_ascii_whitespace().next()?.parse::<u64>().ok()
-        })
-        .sum()
+    let mut counts = Counts::default();
+    for file in files.filter(|file| file.file_name().to_string_lossy().starts_with("callgrind.")) {
+        if let Ok(profile) = fs::read(file.path()) {
+            counts.add(&by_stage(&String::from_utf8_lossy(&profile)));
+        }
+    }
+    counts
 }
 
 /// Starts a process that is pinned from its first instruction on: a child inherits the affinity of the thread that
@@ -299,6 +314,18 @@ pub(crate) fn spawn_on(cpu: Option<usize>, command: &mut Command) -> io::Result<
 }
 
 /// A port that was free a moment ago. The server binds it again at once; if somebody else was faster it says so.
+/// Runs a generator in a thread of its own, because it pins the thread that it runs on.
+///
+/// # Errors
+/// What `generate` gives; [`Error::Server`] when it panics.
+pub(crate) fn apart<R: Send>(
+    server: &'static str,
+    generate: impl FnOnce() -> Result<R, Error> + Send,
+) -> Result<R, Error> {
+    std::thread::scope(|scope| scope.spawn(generate).join())
+        .unwrap_or_else(|_| Err(Error::Server { server, reason: "the generator panicked".to_owned() }))
+}
+
 pub(crate) fn free_address() -> io::Result<SocketAddr> {
     UdpSocket::bind("127.0.0.1:0")?.local_addr()
 }

@@ -1,13 +1,13 @@
 //! Many more requests than a server can serve: what it still accepts, how soon it answers, whom it prefers, and how soon
 //! it has recovered.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::error::Error;
 use crate::load::{self, Generator, Operation, Options, Pace, Share, Storm, Wave, Work};
+use crate::pinned::Pinned;
 use crate::process;
-use crate::server::{Contender, Programs, Server, Setup};
+use crate::server::{Contender, Server, Setup, apart};
 
 /// What becomes of new contacts in a storm: the parameter `overload`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -39,15 +39,9 @@ fn lines(overload: Overload, is_early: bool) -> &'static str {
 /// closed loop.
 #[derive(Clone, Debug, clap::Args)]
 pub struct StormArgs {
-    /// CPU of Seawall.
-    #[arg(long, default_value_t = 0)]
-    pub server_cpu: usize,
-    /// CPU of the generator.
-    #[arg(long, default_value_t = 1)]
-    pub generator_cpu: usize,
-    /// The Seawall to measure.
-    #[arg(long, default_value = "target/release/seawall")]
-    pub seawall: PathBuf,
+    /// Where.
+    #[command(flatten)]
+    pub pinned: Pinned,
     /// How many times its capacity the server is offered.
     #[arg(long, default_value_t = 10.0)]
     pub times: f64,
@@ -87,28 +81,19 @@ const WINDOW: usize = 256;
 /// [`Error::Server`] when the server does not start, [`Error::Usage`] for a storm out of bounds, [`Error::System`] when
 /// the machine refuses something.
 pub fn cli(args: &StormArgs) -> Result<(), Error> {
-    let programs = Programs { echo: PathBuf::new(), kamailio: PathBuf::new(), seawall: args.seawall.clone() };
+    let programs = args.pinned.programs();
     let setup = Setup {
-        contender: Contender::Seawall,
-        cpu: Some(args.server_cpu),
-        workers: 1,
+        cpu: Some(args.pinned.server_cpu),
         lines: lines(args.overload, args.early),
         turns: args.turns,
-        record_route: false,
-        count_instructions: false,
+        ..Setup::new(Contender::Seawall)
     };
     let server = Server::start(&setup, &programs, load::probe_request)?;
     // It never sleeps in the storm, so it must not sleep before either: two CPUs that share a core share its time, and the
     // calm would be better than it is.
     let options =
-        Options { cpu: Some(args.generator_cpu), busy_poll: true, ..Options::new(server.address()) };
-    // In a thread of its own, which is pinned.
-    std::thread::scope(|scope| {
-        let thread = scope.spawn(|| measure(args, server.pid(), options));
-        thread.join().unwrap_or_else(|_| {
-            Err(Error::Server { server: "Seawall", reason: "the generator panicked".to_owned() })
-        })
-    })?;
+        Options { cpu: Some(args.pinned.generator_cpu), busy_poll: true, ..Options::new(server.address()) };
+    apart("Seawall", || measure(args, server.pid(), options))?;
     server.stop().map(drop)
 }
 

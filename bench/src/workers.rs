@@ -122,15 +122,7 @@ fn round(args: &WorkersArgs, kind: Kind, workers: usize) -> Result<Round, Error>
         }
         Kind::Refused => "modparam(\"registrar\", \"overload\", \"reply\")\n",
     };
-    let setup = Setup {
-        contender: Contender::Seawall,
-        cpu: None,
-        workers,
-        lines,
-        turns: 0,
-        record_route: false,
-        count_instructions: false,
-    };
+    let setup = Setup { workers, lines, ..Setup::new(Contender::Seawall) };
     let server = Server::start(&setup, &programs, load::probe_request)?;
     let port = server.address().port();
     let options = Options { sockets: args.sockets, ..Options::new(server.address()) };

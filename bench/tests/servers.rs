@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use seawall_bench::latency::{self, LatencyArgs};
 use seawall_bench::load::{self, Generator, Operation, Options, Work};
+use seawall_bench::pinned::Pinned;
 use seawall_bench::process;
 use seawall_bench::server::{Contender, Programs, Server, Setup};
 
@@ -18,15 +19,7 @@ fn programs() -> Programs {
 }
 
 fn start(contender: Contender) -> Result<Server, seawall_bench::Error> {
-    let setup = Setup {
-        contender,
-        cpu: None,
-        workers: 1,
-        turns: 0,
-        record_route: false,
-        count_instructions: false,
-        lines: "",
-    };
+    let setup = Setup::new(contender);
     Server::start(&setup, &programs(), load::probe_request)
 }
 
@@ -67,9 +60,11 @@ fn latency_at_a_pace_counts_what_was_due() {
         users: 500,
         window: 16,
         sockets: 1,
-        server_cpu: 0,
-        generator_cpu: usize::from(std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1)),
-        seawall: PathBuf::new(),
+        pinned: Pinned {
+            server_cpu: 0,
+            generator_cpu: usize::from(std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1)),
+            seawall: PathBuf::new(),
+        },
         kamailio: PathBuf::new(),
         markdown: None,
     };

@@ -11,8 +11,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The operations of `seawall-cost`.
-const OPERATIONS: [&str; 7] =
-    ["fresh", "refresh", "refresh-pushed", "message", "invite", "forwarded", "forwarded-aor"];
+const OPERATIONS: [&str; 8] =
+    ["fresh", "refresh", "refresh-pushed", "message", "invite", "absorbed", "forwarded", "forwarded-aor"];
 
 /// How often each is done: enough for what happens now and then (a table that grows, a timer) to even out.
 const COUNT: u64 = 2_000;

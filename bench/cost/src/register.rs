@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use seawall_location::{Domain, Location, NameId, Settings};
 use seawall_registrar::methods::Memo;
-use seawall_registrar::{Added, Familiar, Policy, Push, Save, SaveFlags, Source};
+use seawall_registrar::{Added, Familiar, Outcome, Policy, Push, Save, SaveFlags, Source};
 use seawall_sip::build::Response;
 use seawall_sip::{Framing, Habits, Message, Uri, ViaFix, validate};
 
 use crate::Fault;
+use crate::wire::HOST_PORT;
 
 /// When all of it happens, Unix seconds.
 pub(crate) const NOW_S: u64 = 1_800_000_000;
@@ -51,7 +52,7 @@ fn text_with(user: u32, cseq: u32, params: &str) -> Vec<u8> {
 pub(crate) fn fresh(count: u32) -> Result<(), Fault> {
     let location = location();
     let domain = location.declare("location").ok_or(Fault("there is no table"))?;
-    let mut registrar = Registrar::new(&domain);
+    let mut registrar = Counted::new(&domain);
     let messages = (0..count).map(|user| text(user, 1));
     messages.into_iter().try_for_each(|bytes| registrar.measured(bytes))
 }
@@ -60,7 +61,7 @@ pub(crate) fn fresh(count: u32) -> Result<(), Fault> {
 pub(crate) fn refresh(count: u32) -> Result<(), Fault> {
     let location = location();
     let domain = location.declare("location").ok_or(Fault("there is no table"))?;
-    let mut registrar = Registrar::new(&domain);
+    let mut registrar = Counted::new(&domain);
     (0..USERS).try_for_each(|user| registrar.serve(text(user, 1)))?;
     (0..count).try_for_each(|number| registrar.measured(text(number % USERS, 2 + number / USERS)))
 }
@@ -71,47 +72,28 @@ pub(crate) fn pushed(count: u32) -> Result<(), Fault> {
                           hZNHyTiBXv3ZyHfs8AbuYxNzTKYfVhJ9Xc-3wMDbV1Kz0T7dQGgUYi4vW2aNcRkLm5";
     let location = location();
     let domain = location.declare("location").ok_or(Fault("there is no table"))?;
-    let mut registrar = Registrar::new(&domain);
+    let mut registrar = Counted::new(&domain);
     let providers = [&b"apns"[..], b"fcm"].map(Box::from).into();
-    registrar.policy.push = Some(Arc::new(Push { providers, ..Push::default() }));
+    registrar.registrar.policy.push = Some(Arc::new(Push { providers, ..Push::default() }));
     (0..USERS).try_for_each(|user| registrar.serve(text_with(user, 1, PARAMS)))?;
     let again = |number| text_with(number % USERS, 2 + number / USERS, PARAMS);
     (0..count).try_for_each(|number| registrar.measured(again(number)))?;
-    if registrar.headers.windows(8).any(|part| part == b"+sip.pns") {
+    if registrar.registrar.headers.windows(8).any(|part| part == b"+sip.pns") {
         Ok(())
     } else {
         Err(Fault("nobody is woken"))
     }
 }
 
-/// Everything that a REGISTER needs besides its bytes.
-pub(crate) struct Registrar<'a> {
-    domain: &'a Domain,
-    policy: Policy,
-    flags: SaveFlags,
-    allow: Memo,
-    familiar: Familiar,
-    socket: NameId,
+/// A registrar, and the message that it takes again and again.
+pub(crate) struct Counted<'a> {
+    registrar: Registrar<'a>,
     message: Message,
-    habits: Habits,
-    headers: Vec<u8>,
-    reply: Vec<u8>,
 }
 
-impl<'a> Registrar<'a> {
+impl<'a> Counted<'a> {
     pub(crate) fn new(domain: &'a Domain) -> Self {
-        Registrar {
-            domain,
-            policy: Policy::default(),
-            flags: SaveFlags::default(),
-            allow: Memo::default(),
-            familiar: Familiar::new(1),
-            socket: domain.names().intern(b"udp:127.0.0.1:5060").unwrap_or(NameId::NONE),
-            message: Message::empty(),
-            habits: Habits::default(),
-            headers: Vec::new(),
-            reply: Vec::new(),
-        }
+        Counted { registrar: Registrar::new(domain, NOW_S), message: Message::empty() }
     }
 
     /// What is counted.
@@ -122,42 +104,98 @@ impl<'a> Registrar<'a> {
 
     pub(crate) fn serve(&mut self, bytes: Vec<u8>) -> Result<(), Fault> {
         *self.message.buffer_mut() = bytes;
-        let is_scanned = self.message.scan_by_habit(Framing::Datagram, &mut self.habits).is_ok();
-        if !is_scanned || validate::request(&self.message).is_err() {
+        self.registrar.serve(&mut self.message)
+    }
+}
+
+/// Everything that a REGISTER needs besides its bytes.
+pub struct Registrar<'a> {
+    domain: &'a Domain,
+    now_s: u64,
+    policy: Policy,
+    flags: SaveFlags,
+    allow: Memo,
+    familiar: Familiar,
+    socket: NameId,
+    habits: Habits,
+    headers: Vec<u8>,
+    reply: Vec<u8>,
+}
+
+impl<'a> Registrar<'a> {
+    /// One over this table, at this Unix second.
+    pub fn new(domain: &'a Domain, now_s: u64) -> Self {
+        Registrar {
+            domain,
+            now_s,
+            policy: Policy::default(),
+            flags: SaveFlags::default(),
+            allow: Memo::default(),
+            familiar: Familiar::new(1),
+            socket: domain.names().intern(b"udp:127.0.0.1:5060").unwrap_or(NameId::NONE),
+            habits: Habits::default(),
+            headers: Vec::new(),
+            reply: Vec::new(),
+        }
+    }
+
+    /// Scans a REGISTER whose bytes stand in the message's buffer, serves it, and makes its answer.
+    ///
+    /// # Errors
+    /// It is not sound, or was not accepted.
+    #[inline]
+    pub fn serve(&mut self, message: &mut Message) -> Result<(), Fault> {
+        let is_scanned = message.scan_by_habit(Framing::Datagram, &mut self.habits).is_ok();
+        if !is_scanned || validate::request(message).is_err() {
             return Err(Fault("a REGISTER is not sound"));
         }
-        let source = Source {
-            received: b"",
-            socket: self.socket,
-            peer: (SocketAddr::from(([127, 0, 0, 1], 40_000)), b"udp"),
-            host_port: b"127.0.0.1:5060",
-            flags: 0,
-            cflags: 0,
-            attr: b"",
-            ownership_tag: NameId::NONE,
-            is_own: &|uri: &Uri<'_>| uri.port == Some(5060),
-            random: 0,
-            unproven: Some(Added { needed: 0, optional: 70 }),
-        };
         let save = Save {
-            now_s: NOW_S,
+            now_s: self.now_s,
             policy: &self.policy,
             flags: &self.flags,
             domain: self.domain,
-            source,
+            source: source(self.socket),
             allow: Some(&self.allow),
             familiar: Some(&self.familiar),
         };
         self.headers.clear();
         self.reply.clear();
-        let outcome = save.handle(&self.message, None, &mut self.headers, &mut ());
-        let response = Response {
-            to_tag: Some(b"a-tag-of-the-server"),
-            via_fix: Some(ViaFix { received: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), rport: Some(40_000) }),
-            extra_headers: [&self.headers, b"", b""],
-            ..Response::new(outcome.status, outcome.reason.as_bytes())
-        };
-        response.write(&self.message, &mut self.reply);
+        let outcome = save.handle(message, None, &mut self.headers, &mut ());
+        ok(&outcome, &self.headers).write(message, &mut self.reply);
         if outcome.status == 200 && outcome.changed { Ok(()) } else { Err(Fault("a REGISTER was refused")) }
+    }
+}
+
+/// What is known about a REGISTER besides its bytes.
+#[inline]
+pub(crate) fn source(socket: NameId) -> Source<'static> {
+    Source {
+        received: b"",
+        socket,
+        peer: (SocketAddr::from(([127, 0, 0, 1], 40_000)), b"udp"),
+        host_port: HOST_PORT,
+        flags: 0,
+        cflags: 0,
+        attr: b"",
+        ownership_tag: NameId::NONE,
+        is_own: &is_own,
+        random: 0,
+        unproven: Some(Added { needed: 0, optional: 70 }),
+    }
+}
+
+/// Whether a URI is one of ours.
+pub(crate) fn is_own(uri: &Uri<'_>) -> bool {
+    uri.port == Some(5060)
+}
+
+/// The answer to a REGISTER with these header lines.
+#[inline]
+pub(crate) fn ok<'a>(outcome: &Outcome, headers: &'a [u8]) -> Response<'a> {
+    Response {
+        to_tag: Some(b"a-tag-of-the-server"),
+        via_fix: Some(ViaFix { received: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), rport: Some(40_000) }),
+        extra_headers: [headers, b"", b""],
+        ..Response::new(outcome.status, outcome.reason.as_bytes())
     }
 }

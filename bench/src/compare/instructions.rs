@@ -9,7 +9,8 @@ use super::turn::{options, work};
 use super::{CompareArgs, Results, Workload};
 use crate::error::Error;
 use crate::load::{self, Generator, Operation, Work};
-use crate::server::{Contender, Programs, Server, Setup, instructions_of};
+use crate::server::{Contender, Programs, Server, Setup, apart, instructions_of};
+use crate::stages::Counts;
 
 /// Requests of the shorter run.
 const FEWER: u64 = 1_000;
@@ -42,8 +43,11 @@ pub fn count(
             eprintln!("instructions, {}: {}", workload.name(), contender.name());
             let fewer = total(args, programs, *contender, workload, FEWER)?;
             let more = total(args, programs, *contender, workload, MORE)?;
-            let each = more.saturating_sub(fewer) as f64 / (MORE - FEWER) as f64;
-            results.instructions.push((contender.name(), workload, each));
+            let each = more.each(&fewer, MORE - FEWER);
+            results.instructions.push((contender.name(), workload, each.all()));
+            if *contender == Contender::Seawall {
+                results.stages.push((workload.name(), each));
+            }
         }
     }
     pure(programs, results)
@@ -73,40 +77,28 @@ fn total(
     contender: Contender,
     workload: Workload,
     requests: u64,
-) -> Result<u64, Error> {
-    let setup = Setup {
-        contender,
-        cpu: Some(args.server_cpu),
-        workers: 1,
-        lines: "",
-        turns: 0,
-        record_route: false,
-        count_instructions: true,
-    };
+) -> Result<Counts, Error> {
+    let setup =
+        Setup { cpu: Some(args.pinned.server_cpu), count_instructions: true, ..Setup::new(contender) };
     let server = Server::start(&setup, programs, load::probe_request)?;
-    std::thread::scope(|scope| {
-        let generator = scope.spawn(|| {
-            let mut generator = Generator::open(options(args, &server))?;
-            let (operation, users) = match workload {
-                Workload::Fresh => (Operation::Register, requests as u32),
-                Workload::Refresh => (Operation::Register, USERS),
-                Workload::Message => (Operation::Message, USERS),
-                Workload::Invite | Workload::Call => (Operation::Invite, USERS),
-            };
-            if workload != Workload::Fresh {
-                generator.run(&work(WINDOW, Operation::Register, USERS, USERS.into()))?;
-            }
-            let work = Work { patience: PATIENCE, ..work(WINDOW, operation, users, requests) };
-            let report = generator.run(&work)?;
-            if report.is_clean() {
-                return Ok(());
-            }
-            let reason = format!("requests were lost or refused under callgrind\n{report}");
-            Err(Error::Server { server: contender.name(), reason })
-        });
-        generator.join().unwrap_or_else(|_| {
-            Err(Error::Server { server: contender.name(), reason: "the generator panicked".to_owned() })
-        })
+    apart(contender.name(), || {
+        let mut generator = Generator::open(options(args, &server))?;
+        let (operation, users) = match workload {
+            Workload::Fresh => (Operation::Register, requests as u32),
+            Workload::Refresh => (Operation::Register, USERS),
+            Workload::Message => (Operation::Message, USERS),
+            Workload::Invite | Workload::Call => (Operation::Invite, USERS),
+        };
+        if workload != Workload::Fresh {
+            generator.run(&work(WINDOW, Operation::Register, USERS, USERS.into()))?;
+        }
+        let work = Work { patience: PATIENCE, ..work(WINDOW, operation, users, requests) };
+        let report = generator.run(&work)?;
+        if report.is_clean() {
+            return Ok(());
+        }
+        let reason = format!("requests were lost or refused under callgrind\n{report}");
+        Err(Error::Server { server: contender.name(), reason })
     })?;
     server.stop()
 }

@@ -6,6 +6,7 @@ use std::fs;
 
 use super::{CompareArgs, Results, Sample, Workload};
 use crate::server::Contender;
+use crate::stages;
 
 /// All tables as Markdown.
 pub fn render(args: &CompareArgs, results: &Results) -> String {
@@ -20,6 +21,7 @@ pub fn render(args: &CompareArgs, results: &Results) -> String {
     }
     if !results.instructions.is_empty() {
         let _ = instructions(results, &mut text);
+        text += &stages::table(&results.stages);
     }
     text
 }
@@ -39,7 +41,7 @@ pub fn machine() -> String {
 
 fn header(args: &CompareArgs, text: &mut String) -> std::fmt::Result {
     let pinned = match args.workers {
-        1 => format!("server on CPU {}", args.server_cpu),
+        1 => format!("server on CPU {}", args.pinned.server_cpu),
         workers => format!("{workers} workers, not pinned"),
     };
     if args.only_instructions {
@@ -50,7 +52,7 @@ fn header(args: &CompareArgs, text: &mut String) -> std::fmt::Result {
         "{}; {pinned}, busy-polling generator on CPU {}; loopback UDP, in memory, no \
          authentication, {} in flight from {} source socket(s); medians of {} rounds.\n",
         machine(),
-        args.generator_cpu,
+        args.pinned.generator_cpu,
         args.window,
         args.sockets,
         args.repetitions

@@ -4,7 +4,7 @@ use super::{CompareArgs, LONGEST_WORKLOAD, Memory, Results, Sample, Stage, Workl
 use crate::error::Error;
 use crate::load::{self, Generator, Operation, Options, Pace, Report, Work};
 use crate::process;
-use crate::server::{Contender, Programs, Server, Setup};
+use crate::server::{Contender, Programs, Server, Setup, apart};
 
 /// Users that only warm a server up; their numbers come after those of the measured ones.
 const WARM_UP_USERS: u32 = 2_000;
@@ -19,23 +19,13 @@ pub fn take(
     results: &mut Results,
 ) -> Result<(), Error> {
     let setup = Setup {
-        contender,
-        cpu: (args.workers == 1).then_some(args.server_cpu),
+        cpu: (args.workers == 1).then_some(args.pinned.server_cpu),
         workers: args.workers,
-        lines: "",
-        turns: 0,
         record_route: stage.workloads.contains(&Workload::Call),
-        count_instructions: false,
+        ..Setup::new(contender)
     };
     let server = Server::start(&setup, programs, load::probe_request)?;
-    // A thread of its own, because the generator pins the thread that it runs on.
-    let measured = std::thread::scope(|scope| {
-        let generator = scope.spawn(|| measure(args, contender, stage, repetition, &server));
-        generator.join().unwrap_or_else(|_| {
-            Err(Error::Server { server: contender.name(), reason: "the generator panicked".to_owned() })
-        })
-    });
-    let (samples, memory) = measured?;
+    let (samples, memory) = apart(contender.name(), || measure(args, contender, stage, repetition, &server))?;
     results.samples.extend(samples);
     results.memory.extend(memory);
     server.stop()?;
@@ -85,7 +75,7 @@ pub(super) fn options(args: &CompareArgs, server: &Server) -> Options {
         target: server.address(),
         domain: None,
         sockets: args.sockets,
-        cpu: Some(args.generator_cpu),
+        cpu: Some(args.pinned.generator_cpu),
         password: None,
         contact_params: String::new(),
         busy_poll: true,

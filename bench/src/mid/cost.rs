@@ -11,6 +11,7 @@ use super::main_registrar::MainRegistrar;
 use crate::error::Error;
 use crate::load::{Generator, Operation, Options, Pace, Work};
 use crate::server::free_address;
+use crate::stages::{self, Counts, Each};
 
 /// The interval that the generator's phones ask for, seconds: so long is every registration where all is forwarded.
 const EXPIRES_S: u32 = 3600;
@@ -166,18 +167,19 @@ pub fn cli(args: &CostArgs) -> Result<(), Error> {
         print_times(&wanted, &rounds);
     }
     if args.instructions {
-        println!("\n| REGISTER | instructions | against a registrar |\n|---|--:|--:|");
-        let mut plain = 0.0;
+        let mut all: Vec<(&str, Each)> = Vec::new();
         for fate in wanted {
             eprintln!("instructions: {}", fate.name());
             let (fewer, more) =
                 (instructions(args, fate, &main, FEWER)?, instructions(args, fate, &main, MORE)?);
-            let each = more.saturating_sub(fewer) as f64 / (MORE - FEWER) as f64;
-            if fate == Fate::Plain {
-                plain = each;
-            }
-            println!("| {} | {each:.0} | {:.2} |", fate.name(), each / plain.max(1.0));
+            all.push((fate.name(), more.each(&fewer, MORE - FEWER)));
         }
+        println!("\n| REGISTER | instructions | against a registrar |\n|---|--:|--:|");
+        let plain = all.first().map_or(1.0, |(_, each)| each.all());
+        for (name, each) in &all {
+            println!("| {name} | {:.0} | {:.2} |", each.all(), each.all() / plain.max(1.0));
+        }
+        println!("\n{}", stages::table(&all));
     }
     Ok(())
 }
@@ -242,7 +244,7 @@ fn processor_us(args: &CostArgs, fate: Fate, main: &Main, arrival: Arrival) -> R
 }
 
 /// Instructions from start to end, with so many refreshes between.
-fn instructions(args: &CostArgs, fate: Fate, main: &Main, count: u64) -> Result<u64, Error> {
+fn instructions(args: &CostArgs, fate: Fate, main: &Main, count: u64) -> Result<Counts, Error> {
     let front = Front::start(&fate.setup(args, true), main.address())?;
     let users = FEWER as u32;
     let work = |count| Work {

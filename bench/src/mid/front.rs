@@ -10,6 +10,7 @@ use super::Mode;
 use crate::error::Error;
 use crate::load;
 use crate::server::{Folder, SEAWALL_SCRIPT, free_address, instructions_in, spawn_on, under_callgrind};
+use crate::stages::Counts;
 use crate::{limits, management, process, socket};
 
 const SCRIPT: &str = include_str!("../../configs/mid.cfg");
@@ -109,8 +110,8 @@ impl Front {
         process::cpu_ns(self.child.id()).map_err(Error::system("cannot read the server's processor time"))
     }
 
-    /// Ends it, and gives the instructions that callgrind has counted in it.
-    pub fn stop(mut self) -> u64 {
+    /// Ends it, and gives the instructions that callgrind has counted in it, by stage.
+    pub fn stop(mut self) -> Counts {
         self.end();
         instructions_in(&self.folder.0)
     }

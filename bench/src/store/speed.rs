@@ -9,6 +9,7 @@ use crate::compare::median;
 use crate::disk::{self, Disk};
 use crate::error::Error;
 use crate::load::{Generator, Operation, Options, Pace, Report, Work};
+use crate::server::apart;
 use crate::{limits, management};
 
 /// What is done.
@@ -88,13 +89,7 @@ pub fn take(
     let place = Place::new(&args.folder, subject)?;
     let setup = setup_of(args, subject, args.interval_s);
     let running = Running::start(&setup, &place)?;
-    // A thread of its own, because the generator pins the thread that it runs on.
-    let samples = std::thread::scope(|scope| {
-        let generator = scope.spawn(|| measure(args, &setup, &place, &running, workloads, users, round));
-        generator.join().unwrap_or_else(|_| {
-            Err(Error::Server { server: subject.name(), reason: "the generator panicked".to_owned() })
-        })
-    })?;
+    let samples = apart(subject.name(), || measure(args, &setup, &place, &running, workloads, users, round))?;
     // What it would write at its end is measured elsewhere.
     running.kill();
     Ok(samples)

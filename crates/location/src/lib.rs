@@ -18,6 +18,7 @@ pub mod limits;
 mod matching;
 mod names;
 mod order;
+mod packing;
 mod record;
 mod refresh;
 mod siphash;

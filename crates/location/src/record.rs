@@ -12,22 +12,16 @@
 //! stand in the order of their arrival. A record is never partly written: a change of sizes builds a new one.
 
 use crate::binding::{Binding, Numbers, PERMANENT};
-use crate::names::{NameId, Names};
+use crate::names::Names;
+use crate::packing::{
+    Agent, CONTACT_ID_AT, KEYS_LEN, LATENCY_AT, MARK_AT, Reader, UNANSWERED_AT, expires_s_of, mark_of, pack,
+    packed_len, size_of_first, unpack, write_at, write_numbers,
+};
 
 const AOR_AT: usize = 8;
-const HEAD_LEN: usize = 68;
-
-/// Set in the length of `attr`, which is at most 4096, when the number of an ownership tag follows the byte strings: few
-/// bindings have one, and the others pay nothing for it.
-const HAS_TAG: u16 = 0x8000;
-const TAG_LEN: usize = 2;
-
-/// Set in the length of `attr` when a key/value store with its length follows.
-const HAS_KEYS: u16 = 0x4000;
 
 /// Set in the length of the address of record, which is at most 4096, when its key/value store with its length follows.
 const HAS_AOR_KEYS: u16 = 0x8000;
-const KEYS_LEN: usize = 2;
 
 /// `armed_s` of a record without an entry in the wheel.
 pub(crate) const NOT_ARMED: u32 = u32::MAX;
@@ -298,21 +292,6 @@ impl Record {
     }
 }
 
-/// A User-Agent as a binding stores it: the number of its name, or its bytes where names are full.
-struct Agent<'a> {
-    id: NameId,
-    inline: &'a [u8],
-}
-
-impl<'a> Agent<'a> {
-    fn of(user_agent: &'a [u8], names: &Names) -> Agent<'a> {
-        match names.intern(user_agent) {
-            Some(id) => Agent { id, inline: &[] },
-            None => Agent { id: NameId::NONE, inline: user_agent },
-        }
-    }
-}
-
 /// The length of the address of record with its mark.
 #[inline]
 fn marked_len(bytes: &[u8]) -> u16 {
@@ -347,212 +326,11 @@ fn count_of(bytes: &[u8]) -> usize {
     bytes.get(4..6).and_then(|count| Reader(count).u16()).map_or(0, usize::from)
 }
 
-fn size_of_first(bytes: &[u8]) -> Option<usize> {
-    Reader(bytes).u32().map(|size| (size & MAX_SIZE) as usize).filter(|size| *size >= HEAD_LEN)
-}
-
-fn packed_len(binding: &Binding<'_>, agent: &Agent<'_>) -> usize {
-    let parts =
-        [binding.contact, binding.callid, binding.received, binding.path, binding.instance, binding.attr];
-    let tag_len = if binding.ownership_tag == NameId::NONE { 0 } else { TAG_LEN };
-    let keys_len = if binding.keys.is_empty() { 0 } else { KEYS_LEN + binding.keys.len() };
-    HEAD_LEN + parts.iter().map(|part| part.len()).sum::<usize>() + agent.inline.len() + tag_len + keys_len
-}
-
-fn pack(bytes: &mut Vec<u8>, binding: &Binding<'_>, agent: &Agent<'_>) {
-    let start = bytes.len();
-    bytes.extend_from_slice(&(packed_len(binding, agent) as u32).to_le_bytes());
-    bytes.extend_from_slice(&[0; NUMBERS_LEN + MARK_LEN]);
-    write_numbers(bytes, start, &binding.numbers);
-    let has_tag = binding.ownership_tag != NameId::NONE;
-    let has_keys = !binding.keys.is_empty();
-    let marks = if has_tag { HAS_TAG } else { 0 } | if has_keys { HAS_KEYS } else { 0 };
-    let attr_len = binding.attr.len() as u16 | marks;
-    for number in [agent.id.0, binding.contact.len() as u16, binding.path.len() as u16, attr_len] {
-        bytes.extend_from_slice(&number.to_le_bytes());
-    }
-    let short = [binding.callid, binding.received, binding.instance, agent.inline];
-    bytes.extend_from_slice(&short.map(|part| part.len() as u8));
-    for part in [
-        binding.contact,
-        binding.callid,
-        binding.received,
-        binding.path,
-        binding.instance,
-        binding.attr,
-        agent.inline,
-    ] {
-        bytes.extend_from_slice(part);
-    }
-    if has_tag {
-        bytes.extend_from_slice(&binding.ownership_tag.0.to_le_bytes());
-    }
-    if has_keys {
-        bytes.extend_from_slice(&(binding.keys.len() as u16).to_le_bytes());
-        bytes.extend_from_slice(binding.keys);
-    }
-}
-
-#[inline]
-fn unpack<'a>(packed: &'a [u8], names: &'a Names, aor_keys: &'a [u8]) -> Option<Binding<'a>> {
-    let (head, strings) = packed.split_at_checked(HEAD_LEN)?;
-    let mut head = Reader(head);
-    let [.., unanswered] = head.array::<4>()?;
-    let numbers = Numbers { unanswered, ..head.numbers()? };
-    head.take(MARK_LEN)?;
-    let agent = NameId(head.u16()?);
-    let (contact, path, attr) = (head.u16()?, head.u16()?, head.u16()?);
-    let (callid, received, instance, inline) = (head.u8()?, head.u8()?, head.u8()?, head.u8()?);
-    let mut strings = Reader(strings);
-    let contact = strings.take(usize::from(contact))?;
-    let callid = strings.take(usize::from(callid))?;
-    let received = strings.take(usize::from(received))?;
-    let path = strings.take(usize::from(path))?;
-    let instance = strings.take(usize::from(instance))?;
-    let marks = attr & (HAS_TAG | HAS_KEYS);
-    let attr = strings.take(usize::from(attr & !(HAS_TAG | HAS_KEYS)))?;
-    let inline = strings.take(usize::from(inline))?;
-    let user_agent = if agent == NameId::NONE { inline } else { names.name(agent) };
-    let ownership_tag = if marks & HAS_TAG != 0 { NameId(strings.u16()?) } else { NameId::NONE };
-    let keys = if marks & HAS_KEYS != 0 { strings.text()? } else { &[] };
-    Some(Binding {
-        numbers,
-        contact,
-        callid,
-        received,
-        path,
-        instance,
-        attr,
-        user_agent,
-        ownership_tag,
-        keys,
-        aor_keys,
-    })
-}
-
-const NUMBERS_LEN: usize = 44;
-
-/// The mark of a binding ([`crate::Entry::mark`]) stands behind its numbers.
-const MARK_AT: usize = 4 + NUMBERS_LEN;
-const MARK_LEN: usize = 8;
-
-/// The largest size of a binding, which leaves the highest byte of the word to the count of unanswered pings. The
-/// limits of the parts add up to less than a hundredth of it.
-const MAX_SIZE: u32 = 0x00ff_ffff;
-
-/// Where the count of unanswered pings stands in a binding.
-const UNANSWERED_AT: usize = 3;
-
-/// Where the latency stands: it is the eighth of the numbers.
-const LATENCY_AT: usize = 4 + 7 * 4;
-
-/// Where the contact id stands: behind eight numbers.
-const CONTACT_ID_AT: usize = 4 + 8 * 4;
-
-fn expires_s_of(packed: &[u8]) -> Option<u32> {
-    Reader(packed.get(4..)?).u32()
-}
-
-#[inline]
-fn mark_of(packed: &[u8]) -> Option<u64> {
-    Reader(packed.get(MARK_AT..)?).array().map(u64::from_le_bytes)
-}
-
-/// Writes the numbers of a binding, which has no mark any more then.
-fn write_numbers(bytes: &mut [u8], binding_start: usize, numbers: &Numbers) {
-    let mut packed = [0; NUMBERS_LEN + MARK_LEN];
-    let words = [
-        numbers.expires_s,
-        numbers.last_modified_s,
-        numbers.cseq,
-        numbers.flags,
-        numbers.cflags,
-        numbers.methods,
-        numbers.reg_id,
-        numbers.latency_us,
-    ];
-    let (wide, rest) = packed.split_at_mut(4 * words.len());
-    for (place, word) in wide.chunks_exact_mut(4).zip(words) {
-        place.copy_from_slice(&word.to_le_bytes());
-    }
-    let (long, narrow) = rest.split_at_mut(8);
-    long.copy_from_slice(&numbers.contact_id.to_le_bytes());
-    for (place, half) in narrow.chunks_exact_mut(2).zip([numbers.q, numbers.socket.0]) {
-        place.copy_from_slice(&half.to_le_bytes());
-    }
-    write_at(bytes, binding_start + 4, &packed);
-    write_at(bytes, binding_start + UNANSWERED_AT, &[numbers.unanswered]);
-}
-
-fn write_at(bytes: &mut [u8], at: usize, value: &[u8]) {
-    if let Some(place) = bytes.get_mut(at..at + value.len()) {
-        place.copy_from_slice(value);
-    }
-}
-
-/// Takes little-endian numbers and slices from the front.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    #[inline]
-    fn take(&mut self, len: usize) -> Option<&'a [u8]> {
-        let (taken, rest) = self.0.split_at_checked(len)?;
-        self.0 = rest;
-        Some(taken)
-    }
-
-    #[inline]
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (taken, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(*taken)
-    }
-
-    #[inline]
-    fn u8(&mut self) -> Option<u8> {
-        self.array().map(u8::from_le_bytes)
-    }
-
-    #[inline]
-    fn u16(&mut self) -> Option<u16> {
-        self.array().map(u16::from_le_bytes)
-    }
-
-    /// A text behind its length in two bytes.
-    #[inline]
-    fn text(&mut self) -> Option<&'a [u8]> {
-        let len = self.u16()?;
-        self.take(usize::from(len))
-    }
-
-    #[inline]
-    fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    #[inline]
-    fn numbers(&mut self) -> Option<Numbers> {
-        Some(Numbers {
-            expires_s: self.u32()?,
-            last_modified_s: self.u32()?,
-            cseq: self.u32()?,
-            flags: self.u32()?,
-            cflags: self.u32()?,
-            methods: self.u32()?,
-            reg_id: self.u32()?,
-            latency_us: self.u32()?,
-            contact_id: self.array().map(u64::from_le_bytes)?,
-            q: self.u16()?,
-            unanswered: 0,
-            socket: NameId(self.u16()?),
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::identity::Key;
+    use crate::packing::TAG_LEN;
 
     fn names() -> Names {
         Names::new(Key::from_bytes([1; 16]))

@@ -203,7 +203,7 @@ impl<U, T> Slab<U, T> {
             return first;
         }
         let number = self.used as u32 - 1;
-        if number % BLOCK_SLOTS == 0 {
+        if number.is_multiple_of(BLOCK_SLOTS) {
             self.blocks.push(Vec::with_capacity(BLOCK_SLOTS as usize));
         }
         if let Some(block) = self.blocks.last_mut() {

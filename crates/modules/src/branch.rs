@@ -66,6 +66,19 @@ impl Branch {
         }
     }
 
+    /// Makes this branch the same as another one, in the memory that it has.
+    pub fn copy_from(&mut self, other: &Branch) {
+        self.uri.clone_from(&other.uri);
+        self.destination.clone_from(&other.destination);
+        self.path.clone_from(&other.path);
+        self.socket = other.socket;
+        self.q = other.q;
+        self.flags = other.flags;
+        if !(self.attributes.is_empty() && other.attributes.is_empty()) {
+            self.attributes.clone_from(&other.attributes);
+        }
+    }
+
     /// The attribute of this name.
     #[must_use]
     pub fn attribute(&self, name: &[u8]) -> Option<&Value> {

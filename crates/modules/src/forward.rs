@@ -165,6 +165,8 @@ pub fn write_with(
     };
     let request_uri = crate::uris::as_request_uri(&branch.uri);
     let request_uri = request_uri.as_deref().unwrap_or(&branch.uri);
+    // What stands there need not be put in its place; what the script has put there is replaced.
+    let stays = request_uri.is_empty() || context.edits.is_empty() && request_uri == message.request_uri();
     Forward {
         via: ViaLine {
             transport,
@@ -172,7 +174,7 @@ pub fn write_with(
             branch: via_branch,
             rport: context.add_local_rport,
         },
-        request_uri: (!request_uri.is_empty()).then_some(request_uri),
+        request_uri: (!stays).then_some(request_uri),
         via_fix,
         max_forwards: MaxForwards::Keep,
         first_headers,

@@ -2,7 +2,7 @@
 
 /// Most transactions in one shard. 64 shards hold a million, which at 5 s of absorbing time each is 200 000 new
 /// transactions a second; at about 3 kB each they take 3 GB, the most that one server may spend on them. One that is
-/// answered and is no INVITE takes about 200 bytes and its response.
+/// answered and is no INVITE takes some 150 bytes and its response.
 pub const MAX_TRANSACTIONS_PER_SHARD: usize = 16_384;
 
 /// Most client branches of one transaction, serial forking included. OpenSIPS allows 12; an address-of-record with

@@ -7,7 +7,7 @@ use seawall_transaction::proxy::check;
 use seawall_transaction::{CreateError, NewBranch, RequestMatch, TransactionId};
 use smallvec::SmallVec;
 
-use super::state::{Inner, Kept, SentBranch, TransactionState};
+use super::state::{Kept, SentBranch, TransactionState};
 use crate::branch::Branch;
 use crate::context::{Context, Failure, Target};
 use crate::forward::{self, NoTarget};
@@ -60,18 +60,18 @@ pub fn create(context: &mut Context) -> Created {
     let node = Arc::clone(&context.node);
     let Some(shard) = node.shard(key.shard(node.shards())) else { return Created::Failed };
     let request = context.share_packet();
-    let inner = Inner {
-        armed: context.armed,
-        avps: context.avps.clone(),
-        flags: context.flags,
-        accounting: context.accounting,
-        reply_headers: std::mem::take(&mut context.reply_headers),
-        added_headers: context.added_headers.clone(),
-        journey: context.journey.clone(),
-        is_busy: true,
-        ..Inner::default()
-    };
-    let state = Arc::new(TransactionState::new(Arc::clone(&context.configuration), context.origin, inner));
+    // It is large: filled in where it stays.
+    let mut state = TransactionState::shared(Arc::clone(&context.configuration), context.origin);
+    if let Some(inner) = Arc::get_mut(&mut state).map(TransactionState::inner_mut) {
+        inner.armed = context.armed;
+        inner.flags = context.flags;
+        inner.accounting = context.accounting;
+        inner.avps.clone_from(&context.avps);
+        inner.reply_headers = std::mem::take(&mut context.reply_headers);
+        inner.added_headers.clone_from(&context.added_headers);
+        inner.journey.clone_from(&context.journey);
+        inner.is_busy = true;
+    }
     let mut layer = shard.lock();
     match layer.create(context.now_ms, &key, request, Arc::clone(&state), &mut context.effects) {
         Ok(id) => {
@@ -285,17 +285,26 @@ pub fn keep(context: &Context, state: &TransactionState) {
     inner.avps.clone_from(&context.avps);
     inner.accounting = context.accounting;
     inner.journey.clone_from(&context.journey);
-    inner.kept = Kept {
-        target: context.target.clone(),
-        edits: context.edits.clone(),
-        record_route: context.record_route.clone(),
-        path_header: context.path_header.clone(),
-        loose_route: context.loose_route.clone(),
-        max_forwards: context.max_forwards,
-        add_local_rport: context.add_local_rport,
-        force_rport: context.force_rport,
-        serial: context.serial.clone(),
-    };
+    let Kept {
+        target,
+        edits,
+        record_route,
+        path_header,
+        loose_route,
+        max_forwards,
+        add_local_rport,
+        force_rport,
+        serial,
+    } = &mut inner.kept;
+    target.copy_from(&context.target);
+    edits.clone_from(&context.edits);
+    record_route.clone_from(&context.record_route);
+    path_header.clone_from(&context.path_header);
+    loose_route.clone_from(&context.loose_route);
+    serial.clone_from(&context.serial);
+    *max_forwards = context.max_forwards;
+    *add_local_rport = context.add_local_rport;
+    *force_rport = context.force_rport;
 }
 
 /// Runs the branch route and writes the message of one branch. An error without a fault: the route dropped it.

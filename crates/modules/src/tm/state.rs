@@ -130,6 +130,17 @@ impl TransactionState {
         Self { configuration, origin, inner: Mutex::new(inner) }
     }
 
+    /// The state of a new transaction, with nothing in it yet.
+    #[must_use]
+    pub fn shared(configuration: Arc<Configuration>, origin: Origin) -> Arc<Self> {
+        Arc::new(Self { configuration, origin, inner: Mutex::new(Inner::default()) })
+    }
+
+    /// The part that changes, while nobody else knows of the transaction.
+    pub fn inner_mut(&mut self) -> &mut Inner {
+        self.inner.get_mut()
+    }
+
     /// The part that changes. Held for moments only, never while a route runs.
     pub fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock()

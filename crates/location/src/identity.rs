@@ -5,7 +5,8 @@
 //! and after every restart that has the same secret, cannot be guessed without it, tells nothing about the hash
 //! table, and leads back to its address of record without an index.
 
-use crate::siphash::SipState;
+use siphasher::sip::SipHasher13;
+use smallvec::SmallVec;
 
 const AOR_BITS: u32 = 40;
 const MAC_BITS: u32 = 22;
@@ -13,12 +14,9 @@ const HALF_BITS: u32 = 31;
 const HALF_MASK: u64 = (1 << HALF_BITS) - 1;
 const ROUNDS: u8 = 4;
 
-/// What is hashed before a contact.
-const MAC_HEAD_LEN: usize = 20;
-
 /// A SipHash key.
 #[derive(Clone, Copy)]
-pub(crate) struct Key(pub(crate) u64, pub(crate) u64);
+pub(crate) struct Key(u64, u64);
 
 impl Key {
     pub(crate) fn from_bytes(bytes: [u8; 16]) -> Key {
@@ -33,7 +31,11 @@ impl Key {
     }
 
     pub(crate) fn hash(self, bytes: &[u8]) -> u64 {
-        SipState::new(self).end(bytes, bytes.len())
+        self.hasher().hash(bytes)
+    }
+
+    fn hasher(self) -> SipHasher13 {
+        SipHasher13::new_with_keys(self.0, self.1)
     }
 
     /// A key for a use outside the table, whose secret these bytes are.
@@ -70,17 +72,17 @@ impl AorHash {
 
 /// The keys of one domain.
 pub(crate) struct Identity {
-    table: Key,
-    contact: Key,
-    cipher: Key,
+    table: SipHasher13,
+    contact: SipHasher13,
+    cipher: SipHasher13,
 }
 
 impl Identity {
     pub(crate) fn new(secret: Key, domain: &[u8]) -> Identity {
         Identity {
-            table: secret.derive(b"aor", domain),
-            contact: secret.derive(b"contact", domain),
-            cipher: secret.derive(b"cipher", domain),
+            table: secret.derive(b"aor", domain).hasher(),
+            contact: secret.derive(b"contact", domain).hasher(),
+            cipher: secret.derive(b"cipher", domain).hasher(),
         }
     }
 
@@ -99,21 +101,14 @@ impl Identity {
     /// Call-ID.
     #[inline]
     fn contact_mac(&self, aor: AorHash, contact: &[u8], callid: &[u8], attempt: u32) -> u64 {
-        let len = contact.len() as u64;
-        let mut state = SipState::new(self.contact);
-        state.word(aor.bits());
-        state.word(u64::from(attempt) | len << 32);
-        match contact.split_first_chunk::<4>() {
-            Some((first, rest)) if callid.is_empty() => {
-                state.word(len >> 32 | u64::from(u32::from_le_bytes(*first)) << 32);
-                state.end(rest, MAC_HEAD_LEN + contact.len())
-            }
-            _ => {
-                let high = (len >> 32) as u32;
-                let rest = [&high.to_le_bytes(), contact, callid].concat();
-                state.end(&rest, MAC_HEAD_LEN + contact.len() + callid.len())
-            }
-        }
+        // In one piece: a hasher that is given numbers one by one takes as long for these as for the contact.
+        let head = u128::from(aor.bits()) | u128::from(attempt) << 64 | (contact.len() as u128) << 96;
+        let mut text: SmallVec<[u8; 256]> = SmallVec::new();
+        text.extend_from_slice(&head.to_le_bytes());
+        text.extend_from_slice(&((contact.len() as u64 >> 32) as u32).to_le_bytes());
+        text.extend_from_slice(contact);
+        text.extend_from_slice(callid);
+        self.contact.hash(&text)
     }
 
     /// The address of record that a contact id of this domain was made for. Any number gives some hash; only a
@@ -139,17 +134,13 @@ impl Identity {
     }
 
     fn round(&self, round: u8, half: u64) -> u64 {
-        let mut state = SipState::new(self.cipher);
-        state.word(half << 8 | u64::from(round));
-        state.end(&[], size_of::<u64>()) & HALF_MASK
+        self.cipher.hash(&(half << 8 | u64::from(round)).to_le_bytes()) & HALF_MASK
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::hash::Hasher;
-
-    use siphasher::sip::SipHasher13;
 
     use super::*;
 
@@ -176,7 +167,7 @@ mod tests {
         for len in [0, 1, 3, 4, 7, 100, 400] {
             let contact = vec![b'c'; len];
             for callid in [&b""[..], b"call"] {
-                let mut hasher = SipHasher13::new_with_keys(identity.contact.0, identity.contact.1);
+                let mut hasher = identity.contact;
                 hasher.write_u64(aor.bits());
                 hasher.write_u32(2);
                 hasher.write_usize(len);
@@ -188,9 +179,7 @@ mod tests {
             }
         }
         let block = (77_u64 << 8 | 3).to_le_bytes();
-        let expected =
-            SipHasher13::new_with_keys(identity.cipher.0, identity.cipher.1).hash(&block) & HALF_MASK;
-        assert_eq!(identity.round(3, 77), expected);
+        assert_eq!(identity.round(3, 77), identity.cipher.hash(&block) & HALF_MASK);
     }
 
     #[test]

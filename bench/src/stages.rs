@@ -78,7 +78,8 @@ impl Each {
 pub fn by_stage(profile: &str) -> Counts {
     let mut counts = Counts::default();
     let mut names: HashMap<&str, usize> = HashMap::new();
-    let mut here = LAST;
+    // The stage of the file that was named last, and the one that lines are counted in.
+    let (mut named, mut here) = (LAST, LAST);
     let mut is_call = false;
     for line in profile.lines() {
         let file =
@@ -89,10 +90,14 @@ pub fn by_stage(profile: &str) -> Counts {
                 "" => names.get(number).copied().unwrap_or(LAST),
                 path => *names.entry(number).or_insert_with(|| stage_of(path)),
             };
-            // A function begins where it stands; within it a line of a library leaves us where we are.
+            named = stage;
+            // Within a function a line of a library leaves us where we are.
             if prefix == "fl=" || stage != LAST {
                 here = stage;
             }
+        } else if line.starts_with("fn=") {
+            // One that stands in the file that was named last does not name it again.
+            here = named;
         } else if let Some(called) = line.strip_prefix("cfi=").or_else(|| line.strip_prefix("cfl=")) {
             if let Some((number, path)) = called.split_once(' ') {
                 names.entry(number).or_insert_with(|| stage_of(path));
@@ -150,7 +155,7 @@ mod tests {
         fe=(1)\n* 6\n\
         cfi=(4) /s/crates/location/src/domain.rs\ncfn=(2) lock\ncalls=3 9\n12 999\n\
         fl=(4)\nfn=(2)\n9 50\n\
-        fl=(2)\nfn=(3) grow\n-3 7\ntotals: 217\n";
+        fi=(1)\n3 1\nfi=(2)\n4 2\nfn=(3) grow\n-3 7\ntotals: 220\n";
 
     fn count(counts: &Counts, name: &str) -> u64 {
         let place = STAGES.iter().position(|(stage, _)| stage.contains(name)).unwrap();
@@ -160,11 +165,11 @@ mod tests {
     #[test]
     fn every_line_is_counted_once_in_its_stage() {
         let counts = by_stage(PROFILE);
-        assert_eq!(count(&counts, "scan"), 136);
+        assert_eq!(count(&counts, "scan"), 139);
         assert_eq!(count(&counts, "Via"), 24);
         assert_eq!(count(&counts, "location"), 50);
         assert_eq!(count(&counts, "copying"), 7);
-        assert_eq!(counts.all(), 217);
+        assert_eq!(counts.all(), 220);
     }
 
     #[test]
@@ -174,8 +179,8 @@ mod tests {
         more.add(&fewer);
         let text = table(&[("refresh", more.each(&fewer, 2)), ("nothing", Each::default())]);
         assert!(text.starts_with("| stage | refresh | % | nothing | % |\n|---|--:|--:|--:|--:|\n"), "{text}");
-        assert!(text.contains("| scan: lines, names, start line | 68 | 63 | 0 | 0 |"), "{text}");
-        assert!(text.ends_with("| all | 108 | 100 | 0 | 100 |\n"), "{text}");
+        assert!(text.contains("| scan: lines, names, start line | 70 | 63 | 0 | 0 |"), "{text}");
+        assert!(text.ends_with("| all | 110 | 100 | 0 | 100 |\n"), "{text}");
         assert!(!text.contains("checks"), "{text}");
     }
 }

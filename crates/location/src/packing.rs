@@ -56,11 +56,7 @@ pub(crate) fn pack(bytes: &mut Vec<u8>, binding: &Binding<'_>, agent: &Agent<'_>
     let marks = if has_tag { HAS_TAG } else { 0 } | if has_keys { HAS_KEYS } else { 0 };
     let attr_len = binding.attr.len() as u16 | marks;
     let long = [agent.id.0, binding.contact.len() as u16, binding.path.len() as u16, attr_len];
-    for (place, number) in
-        head.iter_mut().skip(LENGTHS_AT).zip(long.iter().flat_map(|number| number.to_le_bytes()))
-    {
-        *place = number;
-    }
+    write_at(&mut head, LENGTHS_AT, long.map(u16::to_le_bytes).as_flattened());
     let short = [binding.callid, binding.received, binding.instance, agent.inline];
     write_at(&mut head, HEAD_LEN - short.len(), &short.map(|part| part.len() as u8));
     bytes.extend_from_slice(&head);
@@ -171,15 +167,10 @@ pub(crate) fn write_numbers(bytes: &mut [u8], binding_start: usize, numbers: &Nu
         numbers.reg_id,
         numbers.latency_us,
     ];
-    let (wide, rest) = packed.split_at_mut(4 * words.len());
-    for (place, word) in wide.chunks_exact_mut(4).zip(words) {
-        place.copy_from_slice(&word.to_le_bytes());
-    }
-    let (long, narrow) = rest.split_at_mut(8);
-    long.copy_from_slice(&numbers.contact_id.to_le_bytes());
-    for (place, half) in narrow.chunks_exact_mut(2).zip([numbers.q, numbers.socket.0]) {
-        place.copy_from_slice(&half.to_le_bytes());
-    }
+    let narrow = [numbers.q, numbers.socket.0];
+    write_at(&mut packed, 0, words.map(u32::to_le_bytes).as_flattened());
+    write_at(&mut packed, CONTACT_ID_AT - 4, &numbers.contact_id.to_le_bytes());
+    write_at(&mut packed, CONTACT_ID_AT + 4, narrow.map(u16::to_le_bytes).as_flattened());
     write_at(bytes, binding_start + 4, &packed);
     write_at(bytes, binding_start + UNANSWERED_AT, &[numbers.unanswered]);
 }

@@ -31,6 +31,11 @@ pub struct Registrar {
     pub log: Log,
 }
 
+/// Whether a URI is that of the registrar.
+fn is_own(uri: &Uri<'_>) -> bool {
+    uri.host == b"192.0.2.1" && matches!(uri.port, None | Some(5060))
+}
+
 /// Writes every change down as a word.
 #[derive(Default)]
 pub struct Log(pub Vec<String>);
@@ -80,31 +85,11 @@ impl Registrar {
     /// Serves a REGISTER; gives the outcome and the header fields of the reply.
     pub fn serve(&mut self, flags: &str, aor: Option<&str>, message: &Message) -> (Outcome, String) {
         let flags = SaveFlags::parse(flags).unwrap();
-        let is_own = |uri: &Uri<'_>| uri.host == b"192.0.2.1" && matches!(uri.port, None | Some(5060));
-        let source = Source {
-            received: self.received.as_bytes(),
-            socket: self.domain.names().intern(b"udp:192.0.2.1:5060").unwrap(),
-            peer: ("203.0.113.9:4444".parse().unwrap(), b"tcp"),
-            host_port: b"192.0.2.1:5060",
-            flags: self.flags,
-            cflags: 0,
-            attr: self.attr.as_bytes(),
-            ownership_tag: seawall_location::NameId::NONE,
-            is_own: &is_own,
-            random: self.random,
-            unproven: self.unproven,
-        };
-        let save = Save {
-            now_s: self.now_s,
-            policy: &self.policy,
-            flags: &flags,
-            domain: &self.domain,
-            source,
-            allow: None,
-            familiar: self.familiar.as_ref(),
-        };
+        let mut log = std::mem::take(&mut self.log);
+        let save = self.save(&flags, &is_own);
         let mut reply = Vec::new();
-        let outcome = save.handle(message, aor.map(str::as_bytes), &mut reply, &mut self.log);
+        let outcome = save.handle(message, aor.map(str::as_bytes), &mut reply, &mut log);
+        self.log = log;
         (outcome, text(&reply))
     }
 
@@ -112,6 +97,14 @@ impl Registrar {
     pub fn cache(&mut self, flags: &str, message: &Message, sent: &[&str], reply: &Message) -> Outcome {
         let flags = SaveFlags::parse(flags).unwrap();
         let sent: Vec<Vec<u8>> = sent.iter().map(|uri| uri.as_bytes().to_vec()).collect();
+        let mut log = std::mem::take(&mut self.log);
+        let outcome = self.save(&flags, &|_| false).cache(message, None, &sent, reply, &mut log);
+        self.log = log;
+        outcome
+    }
+
+    /// Everything that a REGISTER is served by.
+    fn save<'a>(&'a self, flags: &'a SaveFlags, is_own: &'a dyn Fn(&Uri<'_>) -> bool) -> Save<'a> {
         let source = Source {
             received: self.received.as_bytes(),
             socket: self.domain.names().intern(b"udp:192.0.2.1:5060").unwrap(),
@@ -121,20 +114,19 @@ impl Registrar {
             cflags: 0,
             attr: self.attr.as_bytes(),
             ownership_tag: seawall_location::NameId::NONE,
-            is_own: &|_| false,
+            is_own,
             random: self.random,
             unproven: self.unproven,
         };
-        let save = Save {
+        Save {
             now_s: self.now_s,
             policy: &self.policy,
-            flags: &flags,
+            flags,
             domain: &self.domain,
             source,
             allow: None,
             familiar: self.familiar.as_ref(),
-        };
-        save.cache(message, None, &sent, reply, &mut self.log)
+        }
     }
 
     /// Sends one REGISTER with these header lines (see [`message`]) and compares the answer: the status, then each

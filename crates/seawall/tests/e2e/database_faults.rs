@@ -153,13 +153,7 @@ pub fn a_stalled_table_parks_up_to_a_bound(place: &Place) {
     let mut bob = Phone::udp(&server, "bob");
     assert_eq!(bob.ask(&bob.register_for(600)).status(), 503);
     let mut carol = Phone::udp(&server, "carol");
-    for _ in 0..20 {
-        let message = carol.request("MESSAGE", "sip:alice@127.0.0.1");
-        carol.send(&message.bytes());
-        let received = alice.expect_request("MESSAGE");
-        alice.send(&received.reply(200, "OK", "a", "", ""));
-        assert_eq!(carol.answer_to(&message).status(), 200);
-    }
+    alice.hears(&mut carol, 20);
     assert_eq!(mi::statistic(&server, "usrloc:store_commits"), 1);
     drop(hold);
     mi::wait_for_statistic(&server, "usrloc:store_unwritten", 0);

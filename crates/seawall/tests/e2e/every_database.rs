@@ -187,13 +187,7 @@ fn a_stalled_database_holds_up_nobody_else(place: &mut Place) {
     place.server().stand_still(true);
     bob.send(&bob.register_for(600).bytes());
     let mut carol = Phone::udp(&server, "carol");
-    for _ in 0..20 {
-        let message = carol.request("MESSAGE", "sip:alice@127.0.0.1");
-        carol.send(&message.bytes());
-        let received = alice.expect_request("MESSAGE");
-        alice.send(&received.reply(200, "OK", "a", "", ""));
-        assert_eq!(carol.answer_to(&message).status(), 200);
-    }
+    alice.hears(&mut carol, 20);
     mi::wait_for_statistic(&server, "usrloc:store_unwritten", 1);
     assert!(bob.receive_within(Duration::from_millis(1)).is_none());
     place.server().stand_still(false);

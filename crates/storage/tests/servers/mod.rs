@@ -114,33 +114,11 @@ impl Server {
     /// # Panics
     /// It fails.
     pub fn sql(&self, sql: &str) -> String {
-        let port = self.port.to_string();
-        let mut client = match self.kind {
-            Kind::Postgres => {
-                let mut client = Command::new("psql");
-                client.args([
-                    "-X",
-                    "-q",
-                    "-A",
-                    "-t",
-                    "-v",
-                    "ON_ERROR_STOP=1",
-                    "-h",
-                    "127.0.0.1",
-                    "-p",
-                    &port,
-                ]);
-                client.args(["-U", "seawall", "-d", "seawall", "-c", sql]);
-                client
-            }
-            Kind::Mysql => {
-                let mut client = Command::new("mariadb");
-                client.args(["--no-defaults", "-h", "127.0.0.1", "-P", &port, "-u", "root", "-N", "-B"]);
-                client.args(["seawall", "-e", sql]);
-                client
-            }
+        let arguments = match self.kind {
+            Kind::Postgres => vec!["-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-d", "seawall", "-c", sql],
+            Kind::Mysql => vec!["-N", "-B", "seawall", "-e", sql],
         };
-        output(&mut client)
+        output(&mut self.client(&arguments))
     }
 
     /// Ends it as a power cut does, for those that are connected.
@@ -184,31 +162,15 @@ impl Server {
     #[must_use]
     #[allow(dead_code, reason = "not every test program locks one")]
     pub fn lock(&self, table: &str) -> Lock {
-        let port = self.port.to_string();
         let (mut client, text) = match self.kind {
-            Kind::Postgres => {
-                let mut client = Command::new("psql");
-                client.args(["-X", "-q", "-A", "-t", "-h", "127.0.0.1", "-p", &port]);
-                client.args(["-U", "seawall", "-d", "seawall"]);
-                (client, format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;\nSELECT 'locked';\n"))
-            }
-            Kind::Mysql => {
-                let mut client = Command::new("mariadb");
-                client.args([
-                    "--no-defaults",
-                    "-h",
-                    "127.0.0.1",
-                    "-P",
-                    &port,
-                    "-u",
-                    "root",
-                    "-N",
-                    "-B",
-                    "-n",
-                ]);
-                client.arg("seawall");
-                (client, format!("LOCK TABLES {table} WRITE;\nSELECT 'locked';\n"))
-            }
+            Kind::Postgres => (
+                self.client(&["-q", "-A", "-t", "-d", "seawall"]),
+                format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE;\nSELECT 'locked';\n"),
+            ),
+            Kind::Mysql => (
+                self.client(&["-N", "-B", "-n", "seawall"]),
+                format!("LOCK TABLES {table} WRITE;\nSELECT 'locked';\n"),
+            ),
         };
         let mut client = client.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("a client");
         client.stdin.as_mut().expect("its input").write_all(text.as_bytes()).expect("it listens");
@@ -251,43 +213,23 @@ impl Server {
         if TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err() {
             return false;
         }
-        let port = self.port.to_string();
-        let mut client = match self.kind {
-            Kind::Postgres => {
-                let mut client = Command::new("psql");
-                client.args([
-                    "-X",
-                    "-h",
-                    "127.0.0.1",
-                    "-p",
-                    &port,
-                    "-U",
-                    "seawall",
-                    "-d",
-                    "postgres",
-                    "-c",
-                    "",
-                ]);
-                client
-            }
-            Kind::Mysql => {
-                let mut client = Command::new("mariadb");
-                client.args([
-                    "--no-defaults",
-                    "-h",
-                    "127.0.0.1",
-                    "-P",
-                    &port,
-                    "-u",
-                    "root",
-                    "-e",
-                    "SELECT 1",
-                ]);
-                client
-            }
-        };
+        let mut client = self.client(match self.kind {
+            Kind::Postgres => &["-d", "postgres", "-c", ""],
+            Kind::Mysql => &["-e", "SELECT 1"],
+        });
         client.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         client.status().is_ok_and(|status| status.success())
+    }
+
+    /// The program that comes with the server, and connects to it, with these arguments more.
+    fn client(&self, arguments: &[&str]) -> Command {
+        let (program, bare, port, user) = match self.kind {
+            Kind::Postgres => ("psql", "-X", "-p", ["-U", "seawall"]),
+            Kind::Mysql => ("mariadb", "--no-defaults", "-P", ["-u", "root"]),
+        };
+        let mut client = Command::new(program);
+        client.args([bare, "-h", "127.0.0.1", port, &self.port.to_string()]).args(user).args(arguments);
+        client
     }
 
     /// Makes the data folder.
@@ -310,22 +252,14 @@ impl Server {
     }
 
     fn create_database(&self) {
-        let port = self.port.to_string();
-        match self.kind {
-            Kind::Postgres => {
-                let mut client = Command::new("psql");
-                client.args(["-X", "-q", "-h", "127.0.0.1", "-p", &port, "-U", "seawall", "-d", "postgres"]);
-                output(client.args(["-c", "CREATE DATABASE seawall"]));
-            }
-            Kind::Mysql => {
-                let mut client = Command::new("mariadb");
-                client.args(["--no-defaults", "-h", "127.0.0.1", "-P", &port, "-u", "root", "-e"]);
-                output(client.arg(
-                    "CREATE DATABASE seawall CHARACTER SET utf8mb4; CREATE USER seawall@'%' IDENTIFIED BY 'p@ss'; \
-                     GRANT ALL ON seawall.* TO seawall@'%'",
-                ));
-            }
-        }
+        output(&mut self.client(match self.kind {
+            Kind::Postgres => &["-q", "-d", "postgres", "-c", "CREATE DATABASE seawall"],
+            Kind::Mysql => &[
+                "-e",
+                "CREATE DATABASE seawall CHARACTER SET utf8mb4; CREATE USER seawall@'%' IDENTIFIED BY 'p@ss'; \
+                 GRANT ALL ON seawall.* TO seawall@'%'",
+            ],
+        }));
     }
 
     /// The server itself.

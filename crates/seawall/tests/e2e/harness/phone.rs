@@ -99,6 +99,17 @@ impl Phone {
         self.register_request().with(format!("Contact: <{}>;expires={expires_s}", self.contact()))
     }
 
+    /// So many MESSAGEs of another phone at the same server reach this one, which is registered, and are answered.
+    pub fn hears(&mut self, caller: &mut Phone, count: usize) {
+        for _ in 0..count {
+            let message = caller.request("MESSAGE", &format!("sip:{}@127.0.0.1", self.user));
+            caller.send(&message.bytes());
+            let received = self.expect_request("MESSAGE");
+            self.send(&received.reply(200, "OK", "a", "", ""));
+            assert_eq!(caller.answer_to(&message).status(), 200);
+        }
+    }
+
     /// Registers this phone for an hour and gives the 200.
     pub fn register(&mut self) -> Message {
         let answer = self.ask(&self.register_for(3600));

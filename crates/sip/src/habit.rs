@@ -4,7 +4,7 @@
 
 use crate::{
     message::{Field, Kind},
-    name::Name,
+    name::{self, Name},
     span::Span,
     swar,
 };
@@ -86,13 +86,14 @@ impl Habit {
         else {
             return;
         };
-        // What is longer than two words is not guessed.
-        let Some(keep) = KEEP.get(usize::from(field.name_len)) else { return };
+        // With its colon and blank. What is longer than two words is not guessed.
+        let Some(&[keep_first, keep_second, 0]) = name::KEEP.get(usize::from(field.name_len) + 2) else {
+            return;
+        };
         let [first, second] = words;
-        let [keep_first, keep_second] = *keep;
         *guess = Guess {
             words: [first & keep_first, second & keep_second],
-            keep: *keep,
+            keep: [keep_first, keep_second],
             name: field.name,
             name_len: field.name_len,
         };
@@ -103,22 +104,4 @@ impl Habit {
 #[inline]
 fn words(bytes: &[u8], at: usize) -> Option<[u64; 2]> {
     swar::two_words(bytes.get(at..)?.first_chunk::<16>()?)
-}
-
-/// For a name of every length that fits, the bits that belong to it, its colon and the blank behind that.
-static KEEP: [[u64; 2]; 15] = keep_table();
-
-#[allow(clippy::indexing_slicing)] // evaluated by the compiler only
-const fn keep_table() -> [[u64; 2]; 15] {
-    let mut table = [[0; 2]; 15];
-    let mut len = 0;
-    while len < table.len() {
-        let mut at = 0;
-        while at < len + 2 {
-            table[len][at / 8] |= 0xff << (at % 8 * 8);
-            at += 1;
-        }
-        len += 1;
-    }
-    table
 }

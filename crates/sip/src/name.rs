@@ -120,7 +120,7 @@ const fn slot(first_word: u64, len: usize) -> usize {
 }
 
 /// For a name of every length up to three words, the bits of each word that belong to it.
-static KEEP: [[u64; 3]; 25] = keep_table();
+pub(crate) static KEEP: [[u64; 3]; 25] = keep_table();
 
 #[allow(clippy::indexing_slicing)] // evaluated by the compiler only
 const fn keep_table() -> [[u64; 3]; 25] {

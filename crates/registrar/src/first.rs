@@ -3,6 +3,7 @@
 
 use seawall_location::{Entry, Sink};
 use seawall_sip::{Message, Name, Uri, ascii};
+use smallvec::SmallVec;
 
 use crate::plan::{self, Fate, Step};
 use crate::policy::Policy;
@@ -11,14 +12,15 @@ use crate::reply;
 use crate::request::{Asked, Register};
 use crate::save::{Outcome, Save};
 
-/// The only contact of a request where it is written as nearly all are: a usual URI in brackets with no parameter behind them
-/// but `expires`. `None` is no verdict.
+/// Reads the only contact of a request where it is written as nearly all are: a usual URI in brackets with no parameter behind
+/// them but `expires`. `None` is no verdict, and nothing was added.
 #[inline]
-pub(crate) fn usual_contact<'m>(
+pub(crate) fn read_usual_contact<'m>(
     message: &'m Message,
     general_s: Option<u32>,
     policy: &Policy,
-) -> Option<Asked<'m>> {
+    contacts: &mut SmallVec<[Asked<'m>; 1]>,
+) -> Option<()> {
     if message.is_repeated(Name::Contact) {
         return None;
     }
@@ -27,8 +29,11 @@ pub(crate) fn usual_contact<'m>(
         [] => general_s,
         _ => Some(ascii::parse_u32(behind.strip_prefix(b";expires=")?).ok()?),
     };
-    let asked = Asked { uri: uri.raw, taken: Some(uri), ..Asked::new(given_s, policy) };
-    (uri.raw.len() <= policy.max_contact_len).then_some(asked)
+    if uri.raw.len() > policy.max_contact_len {
+        return None;
+    }
+    contacts.push(Asked { uri: uri.raw, taken: Some(uri), ..Asked::new(given_s, policy) });
+    Some(())
 }
 
 impl Save<'_> {

@@ -322,8 +322,7 @@ impl<'m> Register<'m> {
         }
         // RFC 3261 §20.19: a malformed value counts as the default, not as a fault.
         let general_s = cseq::expires(message).ok().flatten();
-        if let Some(asked) = first::usual_contact(message, general_s, policy) {
-            self.contacts.push(asked);
+        if first::read_usual_contact(message, general_s, policy, &mut self.contacts).is_some() {
             self.wish = Wish::Contacts;
             return Ok(());
         }

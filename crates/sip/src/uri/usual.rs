@@ -13,7 +13,8 @@ use crate::{
 /// verdict.
 #[inline]
 pub(super) fn read(raw: &[u8]) -> Option<Uri<'_>> {
-    take(raw, 0).filter(|uri| uri.raw.len() == raw.len())
+    let parts = find(raw, 0)?;
+    if parts.end == raw.len() { parts.uri(raw) } else { None }
 }
 
 /// As [`read`], for a URI in brackets with which a text begins. Gives what is behind them too.
@@ -22,35 +23,65 @@ pub(super) fn read_bracketed(text: &[u8]) -> Option<(Uri<'_>, &[u8])> {
     if text.first() != Some(&b'<') {
         return None;
     }
-    let uri = take(text, 1)?;
-    match text.get(1 + uri.raw.len()..) {
-        Some([b'>', behind @ ..]) => Some((uri, behind)),
+    let parts = find(text, 1)?;
+    match text.get(parts.end..) {
+        Some([b'>', behind @ ..]) => Some((parts.uri(text)?, behind)),
         _ => None,
     }
 }
 
-/// Takes the URI that begins at a place, as far as it goes.
-#[inline]
-fn take(text: &[u8], start: usize) -> Option<Uri<'_>> {
-    let from_user = start + b"sip:".len();
+/// Where the parts of a URI are.
+struct Parts {
+    start: usize,
+    /// The `@`.
+    at: usize,
+    host_end: usize,
+    port: Option<u16>,
+    /// Behind the first `;`, or behind the end.
+    params: usize,
+    end: usize,
+}
+
+impl Parts {
+    #[inline]
+    fn uri<'a>(&self, text: &'a [u8]) -> Option<Uri<'a>> {
+        Some(Uri {
+            raw: text.get(self.start..self.end)?,
+            scheme: Scheme::Sip,
+            scheme_name: text.get(self.start..self.start + 3)?,
+            user: Some(text.get(self.start + SCHEME_LEN..self.at)?),
+            password: None,
+            host: text.get(self.at + 1..self.host_end)?,
+            port: self.port,
+            params: Params::new(text.get(self.params..self.end).unwrap_or_default()),
+            headers: None,
+            opaque: b"",
+        })
+    }
+}
+
+/// The length of `sip:`.
+const SCHEME_LEN: usize = 4;
+
+/// Finds the parts of the URI that begins at a place, as far as it goes.
+fn find(text: &[u8], start: usize) -> Option<Parts> {
+    let from_user = start + SCHEME_LEN;
     if text.get(start..from_user)? != b"sip:" {
         return None;
     }
     let mut marks = Marks::new(text, from_user);
     let at = marks.next_outside(Class::USER);
-    let host_start = at + 1;
-    let mut end = marks.next();
-    if text.get(at) != Some(&b'@') || at == from_user || end == host_start {
+    let host_end = marks.next();
+    if text.get(at) != Some(&b'@') || at == from_user || host_end == at + 1 {
         return None;
     }
-    let host = text.get(host_start..end)?;
-    let mut port = None;
+    let (mut end, mut port) = (host_end, None);
     if text.get(end) == Some(&b':') {
         let digits_start = end + 1;
         end = marks.next();
         port = Some(ascii::parse_port(text.get(digits_start..end)?).ok()?);
     }
-    let params_start = end + 1;
+    let params = end + 1;
     while text.get(end) == Some(&b';') {
         let name_start = end + 1;
         end = marks.next_outside(Class::URI_PARAM);
@@ -62,18 +93,7 @@ fn take(text: &[u8], start: usize) -> Option<Uri<'_>> {
             end = marks.next_outside(Class::URI_PARAM);
         }
     }
-    Some(Uri {
-        raw: text.get(start..end)?,
-        scheme: Scheme::Sip,
-        scheme_name: text.get(start..start + 3)?,
-        user: Some(text.get(from_user..at)?),
-        password: None,
-        host,
-        port,
-        params: Params::new(text.get(params_start..end).unwrap_or_default()),
-        headers: None,
-        opaque: b"",
-    })
+    Some(Parts { start, at, host_end, port, params, end })
 }
 
 /// The places of bytes that are neither letters nor digits nor one of `-._`, found sixteen at a time. All parts of a URI may

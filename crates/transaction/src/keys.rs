@@ -3,8 +3,12 @@
 //! Both are made with one secret that all shards of a server share. A client cannot aim at a bucket of the table,
 //! and a response whose branch we did not write is recognised without looking anything up.
 
-use core::{fmt, hash::Hasher};
+use core::{
+    fmt,
+    hash::{BuildHasher, Hasher},
+};
 
+use foldhash::quality::FixedState;
 use seawall_sip::{
     cseq::CSeq,
     message::Message,
@@ -32,7 +36,8 @@ const PING: u16 = u16::MAX - 1;
 pub struct Keys {
     transaction: SipHasher13Wide,
     branch: SipHasher13,
-    path: SipHasher13,
+    tag: SipHasher13,
+    path: u64,
     mark: u64,
 }
 
@@ -124,11 +129,14 @@ impl Keys {
         };
         let mut mark = SipHasher13::new_with_key(&derive(4));
         mark.write_u8(0);
+        let mut path = SipHasher13::new_with_key(&derive(5));
+        path.write_u8(0);
         Keys {
             mark: mark.finish(),
             transaction: SipHasher13Wide::new_with_key(&derive(1)),
             branch: SipHasher13::new_with_key(&derive(2)),
-            path: SipHasher13::new_with_key(&derive(3)),
+            tag: SipHasher13::new_with_key(&derive(3)),
+            path: path.finish(),
         }
     }
 
@@ -213,17 +221,24 @@ impl Keys {
     /// A hash over what names a request and what decides where it goes: Call-ID, CSeq, Request-URI and Route. A
     /// request that comes back with the same hash would be sent the same way again (RFC 5393 §4.2); one that comes
     /// back with another is a spiral and welcome.
+    ///
+    /// It need not stand up to somebody who looks for two requests with one hash: all that these are good for is to have
+    /// one's own request refused. That the branch was written here is proved by its MAC.
     #[must_use]
     pub fn path_hash(&self, request: &Message) -> u64 {
-        let mut text = Text::new(self.path);
-        text.put(request.request_uri());
-        text.put(request.value(Name::CallId).unwrap_or_default());
-        text.put(request.value(Name::CSeq).unwrap_or_default());
-        for route in request.header_all(Name::Route) {
-            text.put(route.value);
+        let mut hasher = FixedState::with_seed(self.path).build_hasher();
+        let mut put = |field: &[u8]| {
+            hasher.write_usize(field.len());
+            hasher.write(field);
+        };
+        put(request.request_uri());
+        put(request.value(Name::CallId).unwrap_or_default());
+        put(request.value(Name::CSeq).unwrap_or_default());
+        if request.header(Name::Route).is_some() {
+            request.header_all(Name::Route).for_each(|route| put(route.value));
         }
         // 0 is kept for "not computed".
-        text.finish().finish().max(1)
+        hasher.finish().max(1)
     }
 
     /// The path hash that a branch of ours carries; `None` for foreign branches.
@@ -255,10 +270,9 @@ impl Keys {
 
     #[inline]
     fn tag_over(&self, bytes: &[u8]) -> [u8; 16] {
-        let mut hasher = self.path;
-        hasher.write(bytes);
+        let number = self.tag.hash(bytes);
         let mut tag = [0; 16];
-        for (part, number) in tag.as_chunks_mut::<8>().0.iter_mut().zip(halves(hasher.finish().to_be())) {
+        for (part, number) in tag.as_chunks_mut::<8>().0.iter_mut().zip(halves(number.to_be())) {
             *part = hex::digits(number);
         }
         tag
@@ -292,10 +306,8 @@ impl Keys {
     }
 
     fn mac(&self, [place, slot, generation]: [u32; 3], path: u64) -> u64 {
-        let mut hasher = self.branch;
         let words = [u64::from(place), whole([slot, generation]), path].map(u64::to_le_bytes);
-        hasher.write(words.as_flattened());
-        hasher.finish()
+        self.branch.hash(words.as_flattened())
     }
 }
 

@@ -150,18 +150,16 @@ pub fn write_with(
 ) {
     let Some(socket) = context.node.socket(target.socket) else { return };
     let Workspace { edits, first_headers } = workspace;
-    edits.clone_from(&context.edits);
+    edits.clear();
+    if !context.edits.is_empty() {
+        edits.clone_from(&context.edits);
+    }
     first_headers.clear();
     let message = context.message();
     write_record_route(context, socket, first_headers);
     crate::path::write_header(context, socket, first_headers);
     if !branch.path.is_empty() {
         write_path(message, &branch.path, edits);
-    }
-    if let Some(hops) = context.max_forwards
-        && let Some(header) = message.header(Name::MaxForwards)
-    {
-        edits.replace_value(&header, hops.to_string().as_bytes());
     }
     if message.header(Name::MaxForwards).is_none() && context.max_forwards.is_none() {
         // RFC 3261 section 16.6 step 3: a request without the header gets one, whatever the script does.
@@ -197,7 +195,7 @@ pub fn write_with(
         },
         request_uri: (!stays).then_some(request_uri),
         via_fix,
-        max_forwards: MaxForwards::Keep,
+        max_forwards: context.max_forwards.map_or(MaxForwards::Keep, MaxForwards::Set),
         first_headers,
     }
     .write(message, edits, out);

@@ -151,7 +151,7 @@ impl Keys {
             _ => RequestKind::Other,
         };
         let via = Via::top(request).ok()?;
-        let mut text = Text::new(self.transaction);
+        let mut text = Text::new(&self.transaction);
         // ACK and CANCEL count as the INVITE that they refer to.
         text.put(if kind == RequestKind::Other { request.method() } else { b"INVITE" });
         let unique = via.branch().filter(|branch| has_cookie(branch));
@@ -162,7 +162,7 @@ impl Keys {
             }
             None => rfc2543_text(request, &mut text)?,
         }
-        let value = text.finish().finish128().as_u128();
+        let value = text.finish();
         let marked = unique.filter(|_| request.method_id() == Method::Register);
         let mark = marked.map(|branch| Mark::of(branch, self.mark));
         Some(ServerKey { value, kind, rfc2543: unique.is_none(), mark })
@@ -311,19 +311,23 @@ impl Keys {
     }
 }
 
-/// Collects fields for a hash, so that the hasher gets them in large pieces. Each field is followed by a byte that
+/// Collects fields for a hash, so that nearly always the hasher gets them in one piece. Each field is followed by a byte that
 /// no field contains.
-struct Text<H> {
-    hasher: H,
+struct Text<'a> {
+    key: &'a SipHasher13Wide,
+    /// What has got the fields that did not fit.
+    hasher: Option<SipHasher13Wide>,
     bytes: [u8; 256],
     used: usize,
 }
 
-impl<H: Hasher> Text<H> {
-    fn new(hasher: H) -> Text<H> {
-        Text { hasher, bytes: [0; 256], used: 0 }
+impl<'a> Text<'a> {
+    #[inline]
+    fn new(key: &'a SipHasher13Wide) -> Text<'a> {
+        Text { key, hasher: None, bytes: [0; 256], used: 0 }
     }
 
+    #[inline]
     fn put(&mut self, field: &[u8]) {
         let end = self.used + field.len();
         if let Some(place) = self.bytes.get_mut(self.used..end + 1) {
@@ -334,20 +338,30 @@ impl<H: Hasher> Text<H> {
             self.used = end + 1;
             return;
         }
-        self.flush();
-        self.hasher.write(field);
-        self.hasher.write(&[0]);
+        self.put_long(field);
     }
 
-    fn flush(&mut self) {
-        self.hasher.write(self.bytes.get(..self.used).unwrap_or_default());
+    #[cold]
+    fn put_long(&mut self, field: &[u8]) {
+        let hasher = self.hasher.get_or_insert(*self.key);
+        hasher.write(self.bytes.get(..self.used).unwrap_or_default());
+        hasher.write(field);
+        hasher.write(&[0]);
         self.bytes = [0; 256];
         self.used = 0;
     }
 
-    fn finish(mut self) -> H {
-        self.hasher.write(self.bytes.get(..self.used).unwrap_or_default());
-        self.hasher
+    #[inline]
+    fn finish(self) -> u128 {
+        let bytes = self.bytes.get(..self.used).unwrap_or_default();
+        let hash = match self.hasher {
+            None => self.key.hash(bytes),
+            Some(mut hasher) => {
+                hasher.write(bytes);
+                hasher.finish128()
+            }
+        };
+        hash.as_u128()
     }
 }
 
@@ -357,7 +371,7 @@ fn has_cookie(branch: &[u8]) -> bool {
 
 /// What RFC 2543 clients are told apart by (RFC 3261 §17.2.3): Request-URI, From tag, Call-ID, CSeq number and the
 /// topmost Via. The To tag is left out because an ACK has the one of the response; it is compared for an ACK only.
-fn rfc2543_text<H: Hasher>(request: &Message, text: &mut Text<H>) -> Option<()> {
+fn rfc2543_text(request: &Message, text: &mut Text<'_>) -> Option<()> {
     text.put(request.request_uri());
     text.put(request.value(Name::CallId)?);
     text.put(NameAddr::parse(request.value(Name::From)?).ok()?.tag().unwrap_or_default());

@@ -16,30 +16,40 @@ pub fn numeric(raw: &[u8]) -> Option<(Ipv4Addr, Option<u16>)> {
         Some(_) => return None,
         None => whole,
     };
-    let (mut address, mut number, mut digits, mut dots) = (0u32, 0u32, 0u32, 0u32);
-    let mut rest = host;
-    while let [byte, behind @ ..] = rest {
-        match byte {
-            b'0'..=b'9' if digits == 0 || number > 0 => {
-                number = number * 10 + u32::from(byte - b'0');
-                digits += 1;
-                if number > 255 {
-                    return None;
-                }
-            }
-            b'.' if digits > 0 && dots < 3 => {
-                address = address << 8 | number;
-                (number, digits, dots) = (0, 0, dots + 1);
-            }
-            b':' => break,
-            _ => return None,
-        }
-        rest = behind;
-    }
-    if dots != 3 || digits == 0 {
+    let (a, rest) = octet(host)?;
+    let (b, rest) = octet(behind_dot(rest)?)?;
+    let (c, rest) = octet(behind_dot(rest)?)?;
+    let (d, rest) = octet(behind_dot(rest)?)?;
+    Some((Ipv4Addr::new(a, b, c, d), port(rest)?))
+}
+
+#[inline]
+fn behind_dot(text: &[u8]) -> Option<&[u8]> {
+    let [b'.', rest @ ..] = text else { return None };
+    Some(rest)
+}
+
+/// A number up to 255 without leading zeros, and what stands behind it.
+#[inline]
+fn octet(text: &[u8]) -> Option<(u8, &[u8])> {
+    let (first, rest) = with_digit(text)?;
+    let Some((second, behind)) = with_digit(rest) else { return Some((first, rest)) };
+    if first == 0 {
         return None;
     }
-    Some((Ipv4Addr::from(address << 8 | number), port(rest)?))
+    let two = first * 10 + second;
+    match with_digit(behind) {
+        None => Some((two, behind)),
+        Some((third, behind)) => Some((two.checked_mul(10)?.checked_add(third)?, behind)),
+    }
+}
+
+/// The digit at the start, if there is one.
+#[inline]
+fn with_digit(text: &[u8]) -> Option<(u8, &[u8])> {
+    let (first, rest) = text.split_first()?;
+    let digit = first.wrapping_sub(b'0');
+    (digit < 10).then_some((digit, rest))
 }
 
 /// What stands behind the host: nothing, or a port of up to five digits.

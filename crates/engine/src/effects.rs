@@ -22,7 +22,18 @@ const LAST_OWNERS: usize = 2;
 
 impl Worker {
     /// Carries out all effects that wait, and those that follow from them.
+    #[inline]
     pub(crate) fn carry_out(&mut self, io: &mut Io) {
+        let is_quiet = self.effects.is_empty()
+            && self.own_requests.is_empty()
+            && self.refused_requests.is_empty()
+            && !self.node.watchers.is_due(io.now_ms());
+        if !is_quiet {
+            self.carry_out_all(io);
+        }
+    }
+
+    fn carry_out_all(&mut self, io: &mut Io) {
         // An effect may lead to others (a failure route forwards again), which are appended: walk until none is left.
         if self.node.watchers.is_due(io.now_ms()) {
             self.notify_watchers(io);

@@ -36,7 +36,7 @@ enum Then {
 struct Waiting {
     resume: Resume,
     then: Then,
-    frame: Frame,
+    frame: Box<Frame>,
     context: Box<Context>,
     until_ms: u64,
 }
@@ -55,7 +55,7 @@ impl Parked {
 
 impl Worker {
     /// Parks a script whose function has answered "pending".
-    pub(crate) fn park(&mut self, io: &mut Io, mut context: Box<Context>, frame: Frame) {
+    pub(crate) fn park(&mut self, io: &mut Io, mut context: Box<Context>, frame: Box<Frame>) {
         let Some(wait) = context.waiting.take() else {
             // Nothing says when it would go on: end it rather than keep it for ever.
             self.finish(io, context, frame, Outcome::Error { line: 0 });
@@ -79,7 +79,7 @@ impl Worker {
         self.keep(io, context, frame, wait, Then::GoOn);
     }
 
-    fn keep(&mut self, io: &mut Io, mut context: Box<Context>, frame: Frame, wait: Wait, then: Then) {
+    fn keep(&mut self, io: &mut Io, mut context: Box<Context>, frame: Box<Frame>, wait: Wait, then: Then) {
         let Wait { errand, resume, patience_ms } = wait;
         self.node.counters.bump(self.index, Stat::Parked);
         let until_ms = context.now_ms.saturating_add(patience_ms.unwrap_or(PATIENCE_MS));
@@ -194,7 +194,7 @@ impl Worker {
         &mut self,
         io: &mut Io,
         context: Box<Context>,
-        mut frame: Frame,
+        mut frame: Box<Frame>,
         then: Then,
         value: i64,
     ) {

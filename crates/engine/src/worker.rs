@@ -51,10 +51,11 @@ pub struct Worker {
     pub(crate) parked: Parked,
     pub(crate) granted: Granted,
     pub(crate) links: Arc<Links>,
-    // Boxed, because a context moves: into a run, into the parked ones, and back.
+    // Boxed, because they move: into a run, into the parked ones, and back.
     #[allow(clippy::vec_box)]
     contexts: Vec<Box<Context>>,
-    frames: Vec<Frame>,
+    #[allow(clippy::vec_box)]
+    frames: Vec<Box<Frame>>,
     /// How the messages that come here are written as a rule.
     habits: Habits,
     /// Receive buffers of contexts that wait.
@@ -167,18 +168,18 @@ impl Worker {
     }
 
     /// Takes a frame that will run `route`.
-    pub(crate) fn take_frame(&mut self, route: RouteId) -> Frame {
+    pub(crate) fn take_frame(&mut self, route: RouteId) -> Box<Frame> {
         match self.frames.pop() {
             Some(mut frame) => {
                 frame.clear(route);
                 frame
             }
-            None => Frame::new(route),
+            None => Box::new(Frame::new(route)),
         }
     }
 
     /// Gives a frame back.
-    pub(crate) fn recycle_frame(&mut self, frame: Frame) {
+    pub(crate) fn recycle_frame(&mut self, frame: Box<Frame>) {
         if self.frames.len() < SPARE_CONTEXTS {
             self.frames.push(frame);
         }

@@ -101,6 +101,14 @@ impl<'a> Uri<'a> {
         }
     }
 
+    /// Takes apart the URI in brackets with which a text begins, where it is a usual one; gives what is behind the brackets
+    /// too. [`Uri::parse`] takes each of them as well. `None` is no verdict.
+    #[inline]
+    #[must_use]
+    pub fn usual_in_brackets(text: &'a [u8]) -> Option<(Uri<'a>, &'a [u8])> {
+        usual::read_bracketed(text)
+    }
+
     /// As [`Uri::parse`], one way for all.
     fn parse_any(raw: &'a [u8]) -> Result<Uri<'a>, UriError> {
         let (scheme, scheme_len) = scheme(raw)?;

@@ -57,19 +57,7 @@ impl Familiar {
             return None;
         }
         let mut hasher = self.0.build_hasher();
-        let mut lens = 0;
-        for name in READ {
-            if message.is_repeated(name) {
-                return None;
-            }
-            let value = message.value(name);
-            // What is absent differs from what is empty; no value has 64 kB.
-            lens = lens << 16 | value.map_or(0, |value| value.len() as u128 + 1);
-            if let Some(value) = value {
-                hasher.write(value);
-            }
-        }
-        hasher.write_u128(lens);
+        message.lines_of(&READ)?.for_each(|lines| hasher.write(lines));
         if save.policy.push.is_some() {
             // What a proxy on the way pushes for.
             if message.is_repeated(Name::FeatureCaps) {
@@ -79,7 +67,8 @@ impl Familiar {
         }
         flags(save.flags, &mut hasher);
         let source = &save.source;
-        (source.socket, source.ownership_tag, source.flags, source.cflags).hash(&mut hasher);
+        (source.socket, source.ownership_tag).hash(&mut hasher);
+        hasher.write_u64(u64::from(source.flags) << 32 | u64::from(source.cflags));
         if !(source.received.is_empty() && source.attr.is_empty()) {
             (source.received, source.attr).hash(&mut hasher);
         }
@@ -106,13 +95,12 @@ fn flags(flags: &SaveFlags, hasher: &mut impl Hasher) {
     } = flags;
     let bits = [*memory_only, *force_registration, *path_received, *only_request_contacts];
     let bits = bits.iter().fold(*path as u32, |word, bit| word << 1 | u32::from(*bit));
-    hasher.write_u32(bits);
     let given = [*max_contacts, *min_expires_s, *max_expires_s];
     let is_plain = given == [None; 3] && matching.is_none();
+    hasher.write_u32(bits << 1 | u32::from(is_plain));
     if !is_plain {
         (given, matching).hash(hasher);
     }
-    hasher.write_u8(u8::from(is_plain));
 }
 
 /// A refresh that says nothing new.

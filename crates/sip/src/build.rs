@@ -1,12 +1,11 @@
 //! Building responses and requests. One pass, no formatting machinery.
 
-use std::ops::Range;
-
 use crate::{
     ascii,
-    message::{ABSENT, Field, Header, Message},
+    lines::Places,
+    message::{Field, Header, Message},
     name::Name,
-    via::{Via, ViaFix},
+    via::{Via, ViaFix, ViaSpans},
 };
 
 /// A response to a request (RFC 3261 §8.2.6).
@@ -74,22 +73,95 @@ impl<'a> Response<'a> {
         out.extend_from_slice(b"\r\n");
     }
 
+    #[inline]
     fn copy_headers(&self, request: &Message, out: &mut Vec<u8>) {
+        match Places::of(request, &COPIED).and_then(|places| Some((places, self.additions(request)?))) {
+            Some((places, additions)) => self.copy_runs(request, places, &additions, out),
+            None => self.copy_one_by_one(request, out),
+        }
+    }
+
+    /// What comes between the lines that are copied; `None` where they cannot be copied as they are.
+    #[inline]
+    fn additions<'m>(&'m self, request: &'m Message) -> Option<Additions<'m>> {
+        let first = |name: Name| {
+            let index = request.first.get(name.index()).copied()?;
+            request.headers.get(usize::from(index)).filter(|field| is_plain(request, field))
+        };
+        let essentials = &request.essentials;
+        let mut additions = Additions::default();
+        let copies_more =
+            self.status == 100 || self.record_route && request.value_span(Name::RecordRoute).is_some();
+        if request.flaw().is_some() || copies_more {
+            return None;
+        }
+        let (to, address) = (first(Name::To)?, essentials.to.as_ref().ok()?);
+        if let Some(tag) = self.to_tag
+            && !address.has_tag()
+        {
+            additions.tag = Some((to.value.end(), tag));
+        }
+        if let Some(fix) = self.via_fix {
+            let (line, via) = (first(Name::Via)?, essentials.via.as_ref().ok()?);
+            additions.via = Some((line.value.start, via, fix));
+            if line.start > to.start {
+                return None;
+            }
+        }
+        Some(additions)
+    }
+
+    /// Copies the lines at these places, neighbours at once, with what comes between.
+    #[inline]
+    fn copy_runs(&self, request: &Message, places: Places, additions: &Additions<'_>, out: &mut Vec<u8>) {
+        let bytes = request.bytes();
+        let copy = |start: u32, end: u32, out: &mut Vec<u8>| {
+            out.extend_from_slice(bytes.get(start as usize..end as usize).unwrap_or_default());
+        };
+        for run in places {
+            let (mut start, end) = request.extent_of(run);
+            if let Some((at, via, fix)) = additions.via
+                && (start..end).contains(&at)
+            {
+                copy(start, at, out);
+                fix.write_spans(via, bytes, out);
+                // The values after it, if there are more in this line, are copied with its end.
+                start = via.end();
+            }
+            if let Some((at, tag)) = additions.tag
+                && (start..end).contains(&at)
+            {
+                copy(start, at, out);
+                out.extend_from_slice(b";tag=");
+                out.extend_from_slice(tag);
+                start = at;
+            }
+            copy(start, end, out);
+        }
+    }
+
+    /// As [`copy_runs`](Response::copy_runs), for any request.
+    #[inline(never)]
+    fn copy_one_by_one(&self, request: &Message, out: &mut Vec<u8>) {
         let mut pending = Pending::default();
-        let mut places = Places::of(request);
-        while let Some(index) = places.next() {
-            self.copy_header(request, index, &mut pending, out);
+        for (index, field) in request.headers.iter().enumerate() {
+            self.copy_header(request, index, field, &mut pending, out);
         }
         pending.flush(request, out);
     }
 
-    /// Copies the header field at a place, if it is one of those that are.
-    #[inline(never)] // in the loop it would cost more, for want of registers
-    fn copy_header(&self, request: &Message, index: usize, pending: &mut Pending, out: &mut Vec<u8>) {
+    /// Copies a header field, if it is one of those that are.
+    fn copy_header(
+        &self,
+        request: &Message,
+        index: usize,
+        field: &Field,
+        pending: &mut Pending,
+        out: &mut Vec<u8>,
+    ) {
         // Neighbouring bytes are copied together. A flawed request is copied value by value instead, so that a
         // stray line break or NUL of the sender never reaches a response of ours.
         let verbatim = request.flaw().is_none();
-        let Some(field) = request.headers.get(index) else { return };
         let action = self.action(request, field, index);
         match action {
             Action::Skip => {}
@@ -179,56 +251,16 @@ impl<'a> Response<'a> {
     }
 }
 
-/// The names that [`Response::action`] may copy.
-const COPIED: [Name; 7] =
-    [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq, Name::RecordRoute, Name::Timestamp];
+/// The header fields that every response copies.
+const COPIED: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
 
-/// The same as a bit set.
-const COPIED_SET: u64 = copied_set();
-
-const fn copied_set() -> u64 {
-    let mut set = 0;
-    let mut rest: &[Name] = &COPIED;
-    while let [name, tail @ ..] = rest {
-        set |= 1 << name.index();
-        rest = tail;
-    }
-    set
-}
-
-/// Where the header fields of those names stand.
-enum Places {
-    /// A bit for each, where every name occurs once at most.
-    Known(u64),
-    /// They are among all these.
-    Among(Range<usize>),
-}
-
-impl Places {
-    #[inline]
-    fn of(request: &Message) -> Places {
-        if request.repeated & COPIED_SET != 0 || request.headers.len() > 64 {
-            return Places::Among(0..request.headers.len());
-        }
-        let bit = |name: &Name| {
-            let place = request.first.get(name.index()).copied().unwrap_or(ABSENT);
-            1_u64.checked_shl(place.into()).unwrap_or(0)
-        };
-        Places::Known(COPIED.iter().fold(0, |places, name| places | bit(name)))
-    }
-
-    #[inline]
-    fn next(&mut self) -> Option<usize> {
-        match self {
-            Places::Known(0) => None,
-            Places::Known(places) => {
-                let place = places.trailing_zeros();
-                *places &= *places - 1;
-                Some(place as usize)
-            }
-            Places::Among(places) => places.next(),
-        }
-    }
+/// What a response adds to lines that it copies. The Via comes first.
+#[derive(Default)]
+struct Additions<'a> {
+    /// Where the value of the topmost Via stands, and what it gets.
+    via: Option<(u32, &'a ViaSpans, ViaFix)>,
+    /// Where To ends, and its tag.
+    tag: Option<(u32, &'a [u8])>,
 }
 
 /// Whether a line reads `Name: value` with one blank, and ends in CRLF right after the value, so that it can be
@@ -347,5 +379,51 @@ impl Request<'_> {
         ascii::write_u32(out, self.body.len() as u32);
         out.extend_from_slice(b"\r\n\r\n");
         out.extend_from_slice(self.body);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LINES: [&str; 12] = [
+        "Via: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKa;rport\r\n",
+        "v : SIP/2.0/UDP 192.0.2.2;branch=z9hG4bKb , SIP/2.0/TCP h\r\n",
+        "Via: SIP/2.0/UDP 192.0.2.1;received=192.0.2.3;branch=z9hG4bKa\r\n",
+        "From: <sip:a@h>;tag=1\r\n",
+        "To: <sip:a@h>\r\n",
+        "t:  <sip:b@h>;tag=2\r\n",
+        "To: <sip:a@h>\r\n ;x\r\n",
+        "Call-ID: 1\r\n",
+        "CSeq: 1 OPTIONS\r\n",
+        "Record-Route:  <sip:p;lr>\r\n",
+        "Timestamp: 1\r\n",
+        "X: y\r\n",
+    ];
+
+    proptest! {
+        #[test]
+        fn lines_are_copied_together_as_one_by_one(
+            places in prop::collection::vec(0..LINES.len(), 0..9),
+            switches: [bool; 3],
+            status in prop_oneof![Just(100), Just(200)],
+        ) {
+            let [tag, fix, record_route] = switches;
+            let lines: String = places.iter().filter_map(|place| LINES.get(*place).copied()).collect();
+            let request = Message::parse(format!("OPTIONS sip:h SIP/2.0\r\n{lines}\r\n").into_bytes()).unwrap();
+            let source = "192.0.2.9:5070".parse().unwrap();
+            let response = Response {
+                to_tag: tag.then_some(&b"t"[..]),
+                via_fix: fix.then(|| ViaFix::to_source(source)),
+                record_route,
+                ..Response::new(status, b"Reason")
+            };
+            let (mut together, mut one_by_one) = (Vec::new(), Vec::new());
+            response.copy_headers(&request, &mut together);
+            response.copy_one_by_one(&request, &mut one_by_one);
+            prop_assert_eq!(together.escape_ascii().to_string(), one_by_one.escape_ascii().to_string());
+        }
     }
 }

@@ -40,7 +40,12 @@ impl Essentials {
             message.essentials.from = AddressSpans::take_whole(&mut Cursor::within(&message.bytes, span));
         }
         if let Some(span) = message.value_span(Name::To) {
-            message.essentials.to = AddressSpans::take_whole(&mut Cursor::within(&message.bytes, span));
+            // A REGISTER names the same address twice.
+            let as_from = message.essentials.from.ok().and_then(|from| from.again(&message.bytes, span));
+            message.essentials.to = match as_from {
+                Some(address) => Ok(address),
+                None => AddressSpans::take_whole(&mut Cursor::within(&message.bytes, span)),
+            };
         }
         if let Some(span) = message.value_span(Name::CSeq) {
             message.essentials.cseq = CSeqSpans::take(&mut Cursor::within(&message.bytes, span));

@@ -43,6 +43,7 @@ pub mod feature_caps;
 mod habit;
 mod lanes;
 pub mod limits;
+mod lines;
 pub mod list;
 pub mod message;
 pub mod method;

@@ -77,6 +77,8 @@ pub(crate) struct StartLine {
     pub kind: Kind,
     pub method: Method,
     pub status: u16,
+    /// Whether it is known that `validate` would object to nothing in it.
+    pub is_checked: bool,
     pub line: Span,
     pub first: Span,
     pub middle: Span,

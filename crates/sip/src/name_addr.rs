@@ -183,6 +183,21 @@ impl AddressSpans {
         Ok(AddressSpans { raw: cursor.trimmed_since(start), params, tag, ..self })
     }
 
+    /// What [`take_whole`](AddressSpans::take_whole) makes of this value of the same text, if it is the address of this one to
+    /// the last byte, and has no parameters. `None` is no verdict.
+    #[inline]
+    pub(crate) fn again(&self, text: &[u8], value: Span) -> Option<AddressSpans> {
+        let AddressSpans { raw, display, uri, bracketed, .. } = *self;
+        let len = uri.end() + 1 - raw.start;
+        if !bracketed || value.len != len || value.of(text) != (Span { len, ..raw }).of(text) {
+            return None;
+        }
+        let moved = |part: Span| Span { start: part.start - raw.start + value.start, ..part };
+        let display = if display.is_empty() { display } else { moved(display) };
+        let params = Span { start: value.end() + 1, len: 0 };
+        Some(AddressSpans { raw: value, display, uri: moved(uri), bracketed, params, tag: None })
+    }
+
     #[inline]
     pub(crate) fn view<'a>(&self, text: &'a [u8]) -> NameAddr<'a> {
         NameAddr {

@@ -5,7 +5,7 @@ use memchr::memrchr;
 
 use crate::{
     ascii,
-    habit::{Habit, Habits},
+    habit::{Behind, Habit, Habits},
     lanes,
     limits::{MAX_HEAD_BYTES, MAX_HEADERS, MAX_MESSAGE_BYTES, MAX_METHOD_BYTES},
     message::{ABSENT, BadRequest, Field, Framing, Kind, Message, ScanError, StartLine},
@@ -28,13 +28,27 @@ pub(crate) fn scan(
     }
     // Line breaks before the start line are ignored (RFC 3261 §7.5).
     let begin = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).ok_or(ScanError::Empty)?;
-    let (line_end, headers_start) = line_end(bytes, begin, begin, flaw);
-    *start = match plain_start_line(bytes, begin, line_end) {
-        Some(plain) => plain,
-        None => start_line(bytes, begin, line_end, flaw).ok_or_else(|| not_a_start_line(bytes))?,
+    let mut habit = habits.map(|habits| habits.of(bytes));
+    let headers_start = match habit.as_deref_mut().and_then(|habit| habit.start_line(bytes)) {
+        Some((guessed, headers_start)) => {
+            *start = guessed;
+            headers_start
+        }
+        None => {
+            let (line_end, headers_start) = line_end(bytes, begin, begin, flaw);
+            *start = match plain_start_line(bytes, begin, line_end) {
+                Some(plain) => plain,
+                None => start_line(bytes, begin, line_end, flaw).ok_or_else(|| not_a_start_line(bytes))?,
+            };
+            if let Some(habit) = habit.as_deref_mut()
+                && flaw.is_none()
+            {
+                habit.learn_start_line(bytes, start, headers_start);
+            }
+            headers_start
+        }
     };
     let mut fields = Fields { headers, first, repeated };
-    let habit = habits.map(|habits| habits.of(start.kind));
     let headers_end = header_section(bytes, headers_start, &mut fields, habit, flaw);
     *head_end = headers_end as u32;
     if headers_end - begin > MAX_HEAD_BYTES {
@@ -61,7 +75,7 @@ fn note(flaw: &mut Option<BadRequest>, found: BadRequest) {
 /// (RFC 3261 §7.3.1) belong to it. Up to `from` there is no control character in it.
 #[inline]
 fn line_end(bytes: &[u8], start: usize, from: usize, flaw: &mut Option<BadRequest>) -> (usize, usize) {
-    let at = swar::find_control(bytes, from);
+    let at = find_control(bytes, from);
     match bytes.get(at..) {
         Some([b'\r', b'\n', next, ..]) if !matches!(next, b' ' | b'\t') => (at, at + 2),
         _ => unusual_line_end(bytes, start, at, flaw),
@@ -88,24 +102,24 @@ fn unusual_line_end(
                 at + 1
             }
             [b'\0', ..] if is_quoted_pair(bytes, start, at) => {
-                at = swar::find_control(bytes, at + 1);
+                at = find_control(bytes, at + 1);
                 continue;
             }
             [b'\r' | b'\0', ..] => {
                 note(flaw, BadRequest::ControlCharacter);
-                at = swar::find_control(bytes, at + 1);
+                at = find_control(bytes, at + 1);
                 continue;
             }
             // HTAB is a blank; other control characters cannot be taken for a delimiter by anybody.
             _ => {
-                at = swar::find_control(bytes, at + 1);
+                at = find_control(bytes, at + 1);
                 continue;
             }
         };
         if !matches!(bytes.get(next), Some(b' ' | b'\t')) {
             return (at, next);
         }
-        at = swar::find_control(bytes, next + 1);
+        at = find_control(bytes, next + 1);
     }
 }
 
@@ -226,9 +240,6 @@ fn is_version(word: &[u8]) -> bool {
     word.get(..4).is_some_and(|protocol| protocol == b"SIP/" || protocol.eq_ignore_ascii_case(b"SIP/"))
 }
 
-/// Lines whose ends are looked for at a time: more than a message of a phone has.
-const LINES: usize = 32;
-
 /// Records the header fields from `at` on; gives the position of the empty line after them.
 #[inline]
 fn header_section(
@@ -238,34 +249,23 @@ fn header_section(
     mut habit: Option<&mut Habit>,
     flaw: &mut Option<BadRequest>,
 ) -> usize {
-    // The name of the line before.
-    let mut before = Name::Other;
-    let mut ends = [0; LINES];
-    while let Some(byte) = bytes.get(at)
-        && !matches!(byte, b'\r' | b'\n')
-        && fields.headers.len() < MAX_HEADERS
-    {
-        // All ends first, then what stands before them: two short loops instead of a long one.
-        let room = LINES.min(MAX_HEADERS - fields.headers.len());
-        let usual = lanes::line_ends(bytes, at, ends.get_mut(..room).unwrap_or_default());
-        for &end in ends.get(..usual).unwrap_or_default() {
-            let end = end as usize;
-            match habit.as_deref().and_then(|habit| habit.field(before, bytes, at, end)) {
-                Some(field) => {
-                    before = field.name;
-                    fields.record(field);
-                }
-                None => before = usual_field(bytes, at, end, before, habit.as_deref_mut(), fields, flaw),
-            }
-            at = end + 2;
+    let mut behind = Behind::START_LINE;
+    loop {
+        if let Some(habit) = habit.as_deref_mut() {
+            (behind, at) = habit.take(behind, bytes, at, fields);
         }
-        if usual == 0 {
-            let (content_end, next) = line_end(bytes, at, at, flaw);
-            unusual_field(bytes, at, (content_end, next), fields, flaw);
-            at = next;
+        match bytes.get(at) {
+            None | Some(b'\r' | b'\n') => return at,
+            Some(_) if fields.room() == 0 => return at,
+            Some(_) => (behind, at) = other_field(bytes, at, behind, habit.as_deref_mut(), fields, flaw),
         }
     }
-    at
+}
+
+/// Position of the first control character at `from` or after it; the length of the text if there is none.
+#[inline]
+fn find_control(bytes: &[u8], from: usize) -> usize {
+    from + bytes.get(from..).map_or(0, lanes::find_control)
 }
 
 /// The position where the body starts, given that of the empty line.
@@ -289,15 +289,27 @@ fn after_empty_line(bytes: &[u8], at: usize, flaw: &mut Option<BadRequest>) -> u
 }
 
 /// Where header fields are recorded.
-struct Fields<'m> {
+pub(crate) struct Fields<'m> {
     headers: &'m mut Vec<Field>,
     first: &'m mut [u16; Name::COUNT],
     repeated: &'m mut u64,
 }
 
 impl Fields<'_> {
+    /// How many more may be recorded.
     #[inline]
-    fn record(&mut self, field: Field) {
+    pub(crate) fn room(&self) -> usize {
+        MAX_HEADERS.saturating_sub(self.headers.len())
+    }
+
+    /// The one that was recorded last.
+    #[inline]
+    pub(crate) fn last(&self) -> Option<Field> {
+        self.headers.last().copied()
+    }
+
+    #[inline]
+    pub(crate) fn record(&mut self, field: Field) {
         if let Some(slot) = self.first.get_mut(field.name.index()) {
             if *slot == ABSENT {
                 *slot = self.headers.len() as u16;
@@ -360,26 +372,31 @@ fn plain_field(bytes: &[u8], at: usize, end: usize) -> Option<Field> {
     })
 }
 
-/// Records the header field in a line that nobody has guessed, so that it is guessed the next time. Gives its name.
+/// Records the header field in a line that nobody has guessed, so that it is guessed the next time. Gives where the
+/// next line begins, and what that is guessed by.
 #[inline(never)]
-fn usual_field(
+fn other_field(
     bytes: &[u8],
     at: usize,
-    end: usize,
-    before: Name,
+    behind: Behind,
     habit: Option<&mut Habit>,
     fields: &mut Fields<'_>,
     flaw: &mut Option<BadRequest>,
-) -> Name {
-    let Some(field) = plain_field(bytes, at, end) else {
-        unusual_field(bytes, at, (end, end + 2), fields, flaw);
-        return Name::Other;
-    };
-    if let Some(habit) = habit {
-        habit.learn(before, bytes, &field);
+) -> (Behind, usize) {
+    let (end, next) = line_end(bytes, at, at, flaw);
+    // A line break of two bytes, and none within it.
+    if next == end + 2
+        && find_control(bytes, at) == end
+        && let Some(field) = plain_field(bytes, at, end)
+    {
+        if let Some(habit) = habit {
+            habit.learn(behind, bytes, &field);
+        }
+        fields.record(field);
+        return (behind.then(field.name), next);
     }
-    fields.record(field);
-    field.name
+    unusual_field(bytes, at, (end, next), fields, flaw);
+    (behind.then(Name::Other), next)
 }
 
 /// As [`swar::first_words`] for the last bytes of a message.

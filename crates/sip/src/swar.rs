@@ -95,40 +95,6 @@ pub(crate) fn find3(haystack: &[u8], a: u8, b: u8, c: u8) -> Option<usize> {
     )
 }
 
-/// The high bit of every byte below 0x20.
-#[inline]
-const fn controls(word: u64) -> u64 {
-    // Adding 0x60 to seven bits carries into the eighth from 0x20 on.
-    let from_space = (word & !HIGH) + repeat(0x60);
-    !(from_space | word) & HIGH
-}
-
-/// Position of the first byte below 0x20, CR, LF, NUL, HTAB and the other control characters, at `from` or after it;
-/// the length of the text if there is none.
-#[inline]
-pub(crate) fn find_control(text: &[u8], from: usize) -> usize {
-    let mut at = from;
-    let mut rest = text.get(from..).unwrap_or_default();
-    while let Some((bytes, after)) = rest.split_first_chunk::<16>() {
-        // As in `search`, but apart from what is rare, because this is where a scan spends most of its time.
-        if bytes.iter().fold(false, |found, &byte| found | (byte < 0x20)) {
-            let ([low, high], _) = bytes.as_chunks::<8>() else { break };
-            let low = controls(word(low));
-            return at + if low != 0 { position(low) } else { 8 + position(controls(word(high))) };
-        }
-        at += 16;
-        rest = after;
-    }
-    find_last_control(text, at)
-}
-
-/// As [`find_control`], for the last bytes.
-#[inline(never)]
-fn find_last_control(text: &[u8], from: usize) -> usize {
-    let rest = text.get(from..).unwrap_or_default();
-    rest.iter().position(|&byte| byte < 0x20).map_or(text.len(), |offset| from + offset)
-}
-
 /// Position of the first byte that ends a URI in brackets: `>`, and what may not stand in it, `<`, blanks and
 /// control characters.
 #[inline]
@@ -255,8 +221,6 @@ mod tests {
             prop_assert_eq!(find(&haystack, a), plain(&[a]));
             prop_assert_eq!(find2(&haystack, a, b), plain(&[a, b]));
             prop_assert_eq!(find3(&haystack, a, b, c), plain(&[a, b, c]));
-            let control = haystack.iter().position(|&byte| byte < 0x20).unwrap_or(haystack.len());
-            prop_assert_eq!(find_control(&haystack, 0), control);
         }
 
         #[test]

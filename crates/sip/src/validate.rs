@@ -9,7 +9,7 @@ use crate::{
     ascii::NumberError,
     cseq::{self, CSeq},
     list,
-    message::{BadRequest, Message},
+    message::{BadRequest, Kind, Message, StartLine},
     name::Name,
     uri::{Plain, Scheme, Uri},
 };
@@ -56,7 +56,8 @@ const SINGLE: [(Name, &str); 5] = [
 /// The answer to give: 505 for another version of SIP, 416 for a Request-URI of an unknown scheme, 400 for the rest.
 #[inline]
 pub fn request(message: &Message) -> Result<(), Objection> {
-    if !is_version_2(message) {
+    let is_checked = message.start.is_checked;
+    if !is_checked && !is_version_2(message) {
         return Err(Objection { status: 505, reason: b"Version Not Supported", text: "Not SIP/2.0" });
     }
     if let Some(flaw) = message.flaw() {
@@ -64,7 +65,17 @@ pub fn request(message: &Message) -> Result<(), Objection> {
     }
     headers(message)?;
     let uri = message.request_uri();
-    if Plain::read(uri).is_some() { Ok(()) } else { request_uri(uri) }
+    if is_checked || is_plain_uri(uri) { Ok(()) } else { request_uri(uri) }
+}
+
+/// Whether there is nothing to object to in a start line that was read from these bytes, as far as a short look tells.
+pub(crate) fn is_plain_start(start: &StartLine, bytes: &[u8]) -> bool {
+    start.kind == Kind::Request && start.last.of(bytes) == b"SIP/2.0" && is_plain_uri(start.middle.of(bytes))
+}
+
+#[inline]
+fn is_plain_uri(uri: &[u8]) -> bool {
+    Plain::read(uri).is_some()
 }
 
 #[inline]

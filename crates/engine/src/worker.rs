@@ -13,7 +13,7 @@ use seawall_modules::spares::Spares;
 use seawall_modules::statistics::Stat;
 use seawall_modules::tm::state::TransactionState;
 use seawall_modules::waiting::{Answer, Errand};
-use seawall_net::{ConnectionId, Fate, Handler, Io, Origin, StreamFramer, StreamTarget, Transport};
+use seawall_net::{Fate, Handler, Io, Origin, StreamFramer, StreamTarget, Transport};
 use seawall_script::{Frame, RouteId, RouteKind};
 use seawall_sip::{Framing, Habits, ScanError};
 use seawall_transaction::{Effect, Effects, OwnBranch};
@@ -325,14 +325,10 @@ impl Handler for Worker {
         self.message(io, origin, bytes, Framing::Stream);
     }
 
-    fn connection_closed(&mut self, _: &mut Io, _: ConnectionId, _: SocketAddr) {}
-
     fn send_failed(&mut self, io: &mut Io, _: SocketAddr, bytes: &[u8]) {
         self.not_sent(io, bytes);
         self.carry_out(io);
     }
-
-    fn batch_end(&mut self, _: &mut Io) {}
 
     fn command(&mut self, io: &mut Io, command: Command) {
         match command {

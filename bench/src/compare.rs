@@ -9,7 +9,6 @@ mod table;
 mod turn;
 
 use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -17,7 +16,7 @@ use clap::Args;
 pub(crate) use table::{machine, median};
 
 use crate::error::Error;
-use crate::pinned::Pinned;
+use crate::pinned::Beside;
 use crate::server::{Contender, Programs};
 use crate::stages::Each;
 
@@ -49,24 +48,12 @@ pub struct CompareArgs {
     /// Leave out rates and times (with --instructions).
     #[arg(long, requires = "instructions")]
     pub only_instructions: bool,
-    /// Requests in flight.
-    #[arg(long, default_value_t = 64)]
-    pub window: usize,
-    /// Source sockets of the generator.
-    #[arg(long, default_value_t = 1)]
-    pub sockets: usize,
     /// UDP workers of each server. With more than one the servers are not pinned.
     #[arg(long, default_value_t = 1)]
     pub workers: usize,
-    /// Where.
+    /// Where, and who else.
     #[command(flatten)]
-    pub pinned: Pinned,
-    /// The Kamailio to measure.
-    #[arg(long, default_value = "/usr/sbin/kamailio")]
-    pub kamailio: PathBuf,
-    /// Also write the tables to this file.
-    #[arg(long)]
-    pub markdown: Option<PathBuf>,
+    pub beside: Beside,
 }
 
 /// What is measured.
@@ -166,11 +153,7 @@ impl Stage {
 /// [`Error::Usage`] when the arguments leave nothing to measure, [`Error::Server`] when a contender dies or does not
 /// answer, [`Error::System`] when the machine refuses something, for instance the two CPUs.
 pub fn run(args: &CompareArgs) -> Result<(), Error> {
-    let programs = Programs {
-        echo: std::env::current_exe().map_err(Error::system("cannot find this program"))?,
-        kamailio: args.kamailio.clone(),
-        seawall: args.pinned.seawall.clone(),
-    };
+    let programs = args.beside.programs()?;
     let contenders = present(args, &programs)?;
     if !args.only_instructions {
         warn_of_company();
@@ -195,12 +178,7 @@ pub fn run(args: &CompareArgs) -> Result<(), Error> {
     if args.instructions {
         instructions::count(args, &programs, &contenders, &mut results)?;
     }
-    let text = table::render(args, &results);
-    print!("{text}");
-    if let Some(path) = &args.markdown {
-        fs::write(path, &text).map_err(Error::system(format!("cannot write {}", path.display())))?;
-    }
-    Ok(())
+    args.beside.publish(&table::render(args, &results))
 }
 
 /// On a machine that has other things to do, rates and latencies say little; CPU times suffer less.

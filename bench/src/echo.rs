@@ -1,7 +1,8 @@
 //! The yardstick: the cheapest thing that can answer a datagram. One thread, blocking, `recvfrom` and `sendto`.
 //!
 //! What a server costs beyond this is its own; what this costs is the kernel's. It answers with the request itself (a
-//! 200 OK to a REGISTER is about as long), so its answers carry the branch by which the generator counts them.
+//! 200 OK to a REGISTER is about as long), so its answers carry the branch by which the generator counts them. Its socket
+//! has the receive buffer that those of Seawall have.
 
 use std::net::{SocketAddr, UdpSocket};
 
@@ -35,6 +36,10 @@ pub fn cli(args: &EchoArgs) -> Result<(), Error> {
     }
     let socket =
         UdpSocket::bind(args.listen).map_err(Error::system(format!("cannot bind {}", args.listen)))?;
+    // A server keeps what comes while it stands still, and so must what it is compared with.
+    let buffer_bytes = seawall_net::Limits::default().udp_receive_buffer_bytes;
+    seawall_net::set_receive_buffer(&socket, buffer_bytes)
+        .map_err(Error::system("cannot set the receive buffer"))?;
     let address = socket.local_addr().map_err(Error::system("cannot read the address"))?;
     println!("listening udp:{address}");
     serve(&socket, args.reply_bytes, u64::MAX)

@@ -2,18 +2,17 @@
 //!
 //! In each round the server is saturated first, in a closed loop. Then it is given a part of the rate that it reached, in an
 //! open loop: requests are due on a schedule, whatever the server does, and latency counts from the moment at which each was
-//! due, so a stall shows in every request that it delayed. The other one, the echo as a rule, is given the same rate. Rounds go over both in
-//! turn, differences are taken within a round, and medians are printed.
+//! due, so a stall shows in every request that it delayed. The other one, the echo as a rule, is saturated too, and then given
+//! two rates: that of the server, and the same part of its own saturation, at which it is as busy as the server is. Rounds go
+//! over both in turn, differences are taken within a round, and medians are printed.
 
 use std::fmt::Write;
-use std::fs;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::compare::{machine, median, warn_of_company};
 use crate::error::Error;
-use crate::load::{self, Generator, Operation, Options, Pace, Report, Work};
-use crate::pinned::Pinned;
+use crate::load::{self, Generator, Operation, Pace, Work};
+use crate::pinned::Beside;
 use crate::process;
 use crate::server::{Contender, Programs, Server, Setup, apart};
 
@@ -23,7 +22,7 @@ pub struct LatencyArgs {
     /// The server, whose saturation sets the pace.
     #[arg(long, value_enum, default_value = "seawall")]
     pub server: Contender,
-    /// Who is given the same rate.
+    /// Who is given the same rate, and the same part of its own.
     #[arg(long, value_enum, default_value = "echo")]
     pub beside: Contender,
     /// The part of the server's rate at saturation, in per cent.
@@ -38,21 +37,9 @@ pub struct LatencyArgs {
     /// Addresses of record.
     #[arg(long, default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..=5_000_000))]
     pub users: u32,
-    /// Requests in flight at saturation.
-    #[arg(long, default_value_t = 64)]
-    pub window: usize,
-    /// Source sockets of the generator.
-    #[arg(long, default_value_t = 1)]
-    pub sockets: usize,
-    /// Where.
+    /// Where, and who else.
     #[command(flatten)]
-    pub pinned: Pinned,
-    /// The Kamailio to measure.
-    #[arg(long, default_value = "/usr/sbin/kamailio")]
-    pub kamailio: PathBuf,
-    /// Also write the table to this file.
-    #[arg(long)]
-    pub markdown: Option<PathBuf>,
+    pub conditions: Beside,
 }
 
 /// Requests under way at most. Who has this many is some 20 ms late at 200 000 a second; what is due then starts late, and
@@ -86,8 +73,16 @@ pub struct Paced {
     pub troubles: u64,
 }
 
-/// One round: the server, and who stands beside it.
-pub type Round = (Paced, Paced);
+/// One round.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Round {
+    /// The server.
+    pub server: Paced,
+    /// Who stands beside it, at the server's rate.
+    pub same_rate: Paced,
+    /// The same at that part of its own saturation.
+    pub same_load: Paced,
+}
 
 /// Measures and prints a table.
 ///
@@ -95,19 +90,10 @@ pub type Round = (Paced, Paced);
 /// [`Error::Server`] when a server does not start or dies, [`Error::Usage`] for arguments out of bounds, [`Error::System`]
 /// when the machine refuses something.
 pub fn cli(args: &LatencyArgs) -> Result<(), Error> {
-    let programs = Programs {
-        echo: std::env::current_exe().map_err(Error::system("cannot find this program"))?,
-        kamailio: args.kamailio.clone(),
-        seawall: args.pinned.seawall.clone(),
-    };
+    let programs = args.conditions.programs()?;
     warn_of_company();
     let rounds = rounds(args, &programs)?;
-    let text = render(args, &rounds);
-    print!("{text}");
-    if let Some(path) = &args.markdown {
-        fs::write(path, &text).map_err(Error::system(format!("cannot write {}", path.display())))?;
-    }
-    Ok(())
+    args.conditions.publish(&render(args, &rounds))
 }
 
 /// Measures all rounds.
@@ -118,67 +104,83 @@ pub fn rounds(args: &LatencyArgs, programs: &Programs) -> Result<Vec<Round>, Err
     let mut rounds = Vec::new();
     for number in 0..args.repetitions {
         eprintln!("round {} of {}: {}", number + 1, args.repetitions, args.server.name());
-        let server = turn(args, programs, args.server, None)?;
+        let [server] = turn(args, programs, args.server, [Rate::OfItsOwn])?;
         eprintln!("  {:.0} a second, then {}", server.rate_per_s, args.beside.name());
-        let beside = turn(args, programs, args.beside, Some(server.rate_per_s))?;
-        rounds.push((server, beside));
+        let rates = [Rate::Fixed(server.rate_per_s), Rate::OfItsOwn];
+        let [same_rate, same_load] = turn(args, programs, args.beside, rates)?;
+        rounds.push(Round { server, same_rate, same_load });
     }
     Ok(rounds)
 }
 
-/// Starts one of them, saturates it, and keeps the pace: `rate_per_s`, or the part of its own saturation.
-fn turn(
+/// A pace.
+#[derive(Clone, Copy, Debug)]
+enum Rate {
+    /// So many requests a second.
+    Fixed(f64),
+    /// The part of its own saturation that was asked for.
+    OfItsOwn,
+}
+
+/// Starts one of them, saturates it, and keeps one pace after the other.
+fn turn<const N: usize>(
     args: &LatencyArgs,
     programs: &Programs,
     contender: Contender,
-    rate_per_s: Option<f64>,
-) -> Result<Paced, Error> {
-    let setup = Setup { cpu: Some(args.pinned.server_cpu), ..Setup::new(contender) };
+    rates: [Rate; N],
+) -> Result<[Paced; N], Error> {
+    let setup = Setup { cpu: Some(args.conditions.pinned.server_cpu), ..Setup::new(contender) };
     let server = Server::start(&setup, programs, load::probe_request)?;
-    let paced = apart(contender.name(), || measure(args, &server, rate_per_s))?;
+    let paced = apart(contender.name(), || measure(args, &server, rates))?;
     server.stop()?;
     Ok(paced)
 }
 
-fn measure(args: &LatencyArgs, server: &Server, rate_per_s: Option<f64>) -> Result<Paced, Error> {
-    let cpu_ns =
-        || process::cpu_ns(server.pid()).map_err(Error::system("cannot read the server's processor time"));
-    let mut generator = Generator::open(Options {
-        sockets: args.sockets,
-        cpu: Some(args.pinned.generator_cpu),
-        busy_poll: true,
-        ..Options::new(server.address())
-    })?;
+fn measure<const N: usize>(
+    args: &LatencyArgs,
+    server: &Server,
+    rates: [Rate; N],
+) -> Result<[Paced; N], Error> {
+    let mut generator = Generator::open(args.conditions.generator(server))?;
     let saturation = Work {
         duration: LONGEST,
-        pace: Pace::Closed { window: args.window },
+        pace: Pace::Closed { window: args.conditions.window },
         ..Work::once(Operation::Register, args.users)
     };
     generator.run(&saturation)?;
     let saturated = generator.run(&Work { count: (PASSES - 1) * u64::from(args.users), ..saturation })?;
     let saturated_per_s = saturated.rate_per_s();
-    let rate_per_s = rate_per_s.unwrap_or(saturated_per_s * f64::from(args.load) / 100.0);
-    let pace = Pace::Open { rate_per_s, most_in_flight: MOST_IN_FLIGHT };
-    let paced = Work { pace, duration: WARM_UP, count: crate::limits::MAX_OPERATIONS, ..saturation };
-    generator.run(&paced)?;
+    let mut all = [Paced::default(); N];
+    for (paced, rate) in all.iter_mut().zip(rates) {
+        let rate_per_s = match rate {
+            Rate::Fixed(rate_per_s) => rate_per_s,
+            Rate::OfItsOwn => saturated_per_s * f64::from(args.load) / 100.0,
+        };
+        let pace = Pace::Open { rate_per_s, most_in_flight: MOST_IN_FLIGHT };
+        let work = Work { pace, count: crate::limits::MAX_OPERATIONS, ..saturation };
+        *paced = Paced { saturated_per_s, rate_per_s, ..keep(args, server, &mut generator, work)? };
+    }
+    Ok(all)
+}
+
+/// What shows while a pace is kept.
+fn keep(args: &LatencyArgs, server: &Server, generator: &mut Generator, work: Work) -> Result<Paced, Error> {
+    let cpu_ns =
+        || process::cpu_ns(server.pid()).map_err(Error::system("cannot read the server's processor time"));
+    generator.run(&Work { duration: WARM_UP, ..work })?;
     let before_ns = cpu_ns()?;
-    let report = generator.run(&Work { duration: Duration::from_secs(args.seconds), ..paced })?;
+    let report = generator.run(&Work { duration: Duration::from_secs(args.seconds), ..work })?;
     let took_ns = cpu_ns()?.saturating_sub(before_ns);
     let us = |percent: f64| report.latency.percentile_ns(percent) as f64 / 1e3;
     Ok(Paced {
-        saturated_per_s,
-        rate_per_s,
         busy_percent: took_ns as f64 / report.elapsed.as_nanos().max(1) as f64 * 100.0,
         p50_us: us(50.0),
         p99_us: us(99.0),
         p999_us: us(99.9),
         longest_us: report.latency.max_ns() as f64 / 1e3,
-        troubles: troubles(&report),
+        troubles: report.troubles(),
+        ..Paced::default()
     })
-}
-
-fn troubles(report: &Report) -> u64 {
-    report.lost + report.started - report.succeeded.min(report.started)
 }
 
 /// The table as Markdown.
@@ -197,8 +199,8 @@ fn write_table(args: &LatencyArgs, rounds: &[Round], text: &mut String) -> std::
          round, open loop, {} s; refresh REGISTER, {} AoRs; latency from the moment at which a request was due; medians of {} \
          rounds.\n",
         machine(),
-        args.pinned.server_cpu,
-        args.pinned.generator_cpu,
+        args.conditions.pinned.server_cpu,
+        args.conditions.pinned.generator_cpu,
         args.load,
         args.seconds,
         args.users,
@@ -209,8 +211,13 @@ fn write_table(args: &LatencyArgs, rounds: &[Round], text: &mut String) -> std::
         "| server | at saturation /s | offered /s | busy % | p50 µs | p99 µs | p99.9 µs | longest µs | troubles |\n\
          |---|--:|--:|--:|--:|--:|--:|--:|--:|"
     )?;
-    type Side = fn(&Round) -> Paced;
-    let sides: [(&str, Side); 2] = [(beside, |round| round.1), (server, |round| round.0)];
+    let same_rate = format!("{beside}, the same rate");
+    let same_load = format!("{beside}, {} % of its own", args.load);
+    let sides: [(&str, Side); 3] = [
+        (&same_rate, |round| round.same_rate),
+        (&same_load, |round| round.same_load),
+        (server, |round| round.server),
+    ];
     for (name, side) in sides {
         let middle =
             |figure: fn(&Paced) -> f64| median(rounds.iter().map(|round| figure(&side(round))).collect());
@@ -227,20 +234,31 @@ fn write_table(args: &LatencyArgs, rounds: &[Round], text: &mut String) -> std::
             rounds.iter().map(|round| side(round).troubles).sum::<u64>(),
         )?;
     }
-    let above = |figure: fn(&Paced) -> f64| -> Vec<f64> {
-        rounds.iter().map(|(server, beside)| figure(server) - figure(beside)).collect()
-    };
-    let shown = |figure: fn(&Paced) -> f64| format!("{:+.0}", median(above(figure)));
-    writeln!(
-        text,
-        "| difference within a round | | | | {} | {} | {} | {} | |\n",
-        shown(|paced| paced.p50_us),
-        shown(|paced| paced.p99_us),
-        shown(|paced| paced.p999_us),
-        shown(|paced| paced.longest_us),
-    )?;
-    let each: Vec<String> = above(|paced| paced.p999_us).iter().map(|us| format!("{us:+.0}")).collect();
-    writeln!(text, "p99.9 of {server} above that of {beside}, round by round, µs: {}.\n", each.join(", "))
+    let others = [(same_rate.as_str(), sides[0].1), (same_load.as_str(), sides[1].1)];
+    for (name, side) in others {
+        let shown = |figure: fn(&Paced) -> f64| format!("{:+.0}", median(above(rounds, side, figure)));
+        writeln!(
+            text,
+            "| {server} above {name}, within a round | | | | {} | {} | {} | {} | |",
+            shown(|paced| paced.p50_us),
+            shown(|paced| paced.p99_us),
+            shown(|paced| paced.p999_us),
+            shown(|paced| paced.longest_us),
+        )?;
+    }
+    for (name, side) in others {
+        let each = above(rounds, side, |paced| paced.p999_us);
+        let each: Vec<String> = each.iter().map(|us| format!("{us:+.0}")).collect();
+        write!(text, "\np99.9 of {server} above that of {name}, round by round, µs: {}.\n", each.join(", "))?;
+    }
+    writeln!(text)
+}
+
+type Side = fn(&Round) -> Paced;
+
+/// How much a figure of the server is above that of another one, round by round.
+fn above(rounds: &[Round], other: Side, figure: fn(&Paced) -> f64) -> Vec<f64> {
+    rounds.iter().map(|round| figure(&round.server) - figure(&other(round))).collect()
 }
 
 #[cfg(test)]
@@ -267,13 +285,33 @@ mod tests {
     #[test]
     fn differences_are_taken_within_a_round() {
         // The machine is slow in the second round, for both alike.
-        let rounds = [(300.0, 200.0), (5300.0, 5250.0), (320.0, 200.0)]
-            .map(|(server, beside)| (paced(server), paced(beside)));
+        let rounds = [(300.0, 200.0, 250.0), (5300.0, 5250.0, 5290.0), (320.0, 200.0, 251.0)].map(
+            |(server, same_rate, same_load)| Round {
+                server: paced(server),
+                same_rate: paced(same_rate),
+                same_load: paced(same_load),
+            },
+        );
         let text = render(&args("latency").unwrap(), &rounds);
-        assert!(text.contains("| UDP echo | 0 | 1000 | 0 | 100 | 200 | 200 | 0 | 3 |"), "{text}");
+        assert!(
+            text.contains("| UDP echo, the same rate | 0 | 1000 | 0 | 100 | 200 | 200 | 0 | 3 |"),
+            "{text}"
+        );
         assert!(text.contains("| Seawall | 0 | 1000 | 0 | 100 | 200 | 320 | 0 | 3 |"), "{text}");
-        assert!(text.contains("| difference within a round | | | | +0 | +0 | +100 | +0 | |"), "{text}");
-        assert!(text.contains("round by round, µs: +100, +50, +120."), "{text}");
+        assert!(
+            text.contains("| UDP echo, 80 % of its own | 0 | 1000 | 0 | 100 | 200 | 251 | 0 | 3 |"),
+            "{text}"
+        );
+        for (name, middle, each) in
+            [("the same rate", "+100", "+100, +50, +120"), ("80 % of its own", "+50", "+50, +10, +69")]
+        {
+            let above = format!(
+                "| Seawall above UDP echo, {name}, within a round | | | | +0 | +0 | {middle} | +0 | |"
+            );
+            assert!(text.contains(&above), "{text}");
+            let each = format!("above that of UDP echo, {name}, round by round, µs: {each}.");
+            assert!(text.contains(&each), "{text}");
+        }
     }
 
     #[test]

@@ -33,8 +33,8 @@ impl Endpoint {
     /// The same.
     pub fn bind_to(address: SocketAddr, peer: Option<SocketAddr>) -> io::Result<Self> {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        // The kernel caps what is asked for; a smaller buffer is no reason to refuse.
-        let _ = socket.set_recv_buffer_size(limits::SOCKET_BUFFER_BYTES);
+        // The kernel may cap what is asked for; a smaller buffer is no reason to refuse.
+        let _ = seawall_net::set_receive_buffer(&socket, limits::SOCKET_BUFFER_BYTES);
         let _ = socket.set_send_buffer_size(limits::SOCKET_BUFFER_BYTES);
         socket.set_nonblocking(true)?;
         socket.bind(&address.into())?;

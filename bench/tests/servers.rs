@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use seawall_bench::latency::{self, LatencyArgs};
 use seawall_bench::load::{self, Generator, Operation, Options, Work};
-use seawall_bench::pinned::Pinned;
+use seawall_bench::pinned::{Beside, Pinned};
 use seawall_bench::process;
 use seawall_bench::server::{Contender, Programs, Server, Setup};
 
@@ -58,21 +58,29 @@ fn latency_at_a_pace_counts_what_was_due() {
         repetitions: 1,
         seconds: 1,
         users: 500,
-        window: 16,
-        sockets: 1,
-        pinned: Pinned {
-            server_cpu: 0,
-            generator_cpu: usize::from(std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1)),
-            seawall: PathBuf::new(),
+        conditions: Beside {
+            pinned: Pinned {
+                server_cpu: 0,
+                generator_cpu: usize::from(
+                    std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1),
+                ),
+                seawall: PathBuf::new(),
+            },
+            kamailio: PathBuf::new(),
+            window: 16,
+            sockets: 1,
+            markdown: None,
         },
-        kamailio: PathBuf::new(),
-        markdown: None,
     };
     let rounds = latency::rounds(&args, &programs()).unwrap();
-    let [(server, beside)] = rounds.as_slice() else { panic!("one round: {rounds:?}") };
-    assert!((server.rate_per_s - server.saturated_per_s * 0.05).abs() < 1.0, "{server:?}");
-    assert_eq!(beside.rate_per_s, server.rate_per_s, "both have the same pace");
-    for side in [server, beside] {
+    let [latency::Round { server, same_rate, same_load }] = rounds.as_slice() else {
+        panic!("one round: {rounds:?}")
+    };
+    for own in [server, same_load] {
+        assert!((own.rate_per_s - own.saturated_per_s * 0.05).abs() < 1.0, "{own:?}");
+    }
+    assert_eq!(same_rate.rate_per_s, server.rate_per_s, "both have the same pace");
+    for side in [server, same_rate, same_load] {
         let rising = [0.0, side.p50_us, side.p99_us, side.p999_us, side.longest_us];
         assert!(rising.is_sorted() && side.p50_us > 0.0 && side.busy_percent > 0.0, "{side:?}");
     }

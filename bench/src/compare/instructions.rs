@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::turn::{options, work};
+use super::turn::work;
 use super::{CompareArgs, Results, Workload};
 use crate::error::Error;
 use crate::load::{self, Generator, Operation, Work};
@@ -79,10 +79,10 @@ fn total(
     requests: u64,
 ) -> Result<Counts, Error> {
     let setup =
-        Setup { cpu: Some(args.pinned.server_cpu), count_instructions: true, ..Setup::new(contender) };
+        Setup { cpu: Some(args.beside.pinned.server_cpu), count_instructions: true, ..Setup::new(contender) };
     let server = Server::start(&setup, programs, load::probe_request)?;
     apart(contender.name(), || {
-        let mut generator = Generator::open(options(args, &server))?;
+        let mut generator = Generator::open(args.beside.generator(&server))?;
         let (operation, users) = match workload {
             Workload::Fresh => (Operation::Register, requests as u32),
             Workload::Refresh => (Operation::Register, USERS),

@@ -41,7 +41,7 @@ pub fn machine() -> String {
 
 fn header(args: &CompareArgs, text: &mut String) -> std::fmt::Result {
     let pinned = match args.workers {
-        1 => format!("server on CPU {}", args.pinned.server_cpu),
+        1 => format!("server on CPU {}", args.beside.pinned.server_cpu),
         workers => format!("{workers} workers, not pinned"),
     };
     if args.only_instructions {
@@ -52,9 +52,9 @@ fn header(args: &CompareArgs, text: &mut String) -> std::fmt::Result {
         "{}; {pinned}, busy-polling generator on CPU {}; loopback UDP, in memory, no \
          authentication, {} in flight from {} source socket(s); medians of {} rounds.\n",
         machine(),
-        args.pinned.generator_cpu,
-        args.window,
-        args.sockets,
+        args.beside.pinned.generator_cpu,
+        args.beside.window,
+        args.beside.sockets,
         args.repetitions
     )
 }

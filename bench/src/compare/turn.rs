@@ -2,7 +2,7 @@
 
 use super::{CompareArgs, LONGEST_WORKLOAD, Memory, Results, Sample, Stage, Workload};
 use crate::error::Error;
-use crate::load::{self, Generator, Operation, Options, Pace, Report, Work};
+use crate::load::{self, Generator, Operation, Pace, Report, Work};
 use crate::process;
 use crate::server::{Contender, Programs, Server, Setup, apart};
 
@@ -19,7 +19,7 @@ pub fn take(
     results: &mut Results,
 ) -> Result<(), Error> {
     let setup = Setup {
-        cpu: (args.workers == 1).then_some(args.pinned.server_cpu),
+        cpu: (args.workers == 1).then_some(args.beside.pinned.server_cpu),
         workers: args.workers,
         record_route: stage.workloads.contains(&Workload::Call),
         ..Setup::new(contender)
@@ -39,16 +39,16 @@ fn measure(
     repetition: usize,
     server: &Server,
 ) -> Result<(Vec<Sample>, Option<Memory>), Error> {
-    let mut generator = Generator::open(options(args, server))?;
+    let mut generator = Generator::open(args.beside.generator(server))?;
     let warm_up = Work {
         first_user: stage.users,
-        ..work(args.window, Operation::Register, WARM_UP_USERS, 2 * u64::from(WARM_UP_USERS))
+        ..work(args.beside.window, Operation::Register, WARM_UP_USERS, 2 * u64::from(WARM_UP_USERS))
     };
     generator.run(&warm_up)?;
     let mut samples = Vec::new();
     let mut memory = None;
     if stage.workloads.first() == Some(&Workload::Call) {
-        generator.run(&work(args.window, Operation::Register, stage.users, stage.users.into()))?;
+        generator.run(&work(args.beside.window, Operation::Register, stage.users, stage.users.into()))?;
     }
     for workload in &stage.workloads {
         let Some(work) = work_of(args, *workload, contender, stage.users) else { continue };
@@ -70,19 +70,6 @@ fn measure(
     Ok((samples, memory))
 }
 
-pub(super) fn options(args: &CompareArgs, server: &Server) -> Options {
-    Options {
-        target: server.address(),
-        domain: None,
-        sockets: args.sockets,
-        cpu: Some(args.pinned.generator_cpu),
-        password: None,
-        contact_params: String::new(),
-        busy_poll: true,
-        registrar: None,
-    }
-}
-
 pub(super) fn work(window: usize, operation: Operation, users: u32, count: u64) -> Work {
     let pace = Pace::Closed { window };
     Work { count, duration: LONGEST_WORKLOAD, pace, ..Work::once(operation, users) }
@@ -98,7 +85,7 @@ fn work_of(args: &CompareArgs, workload: Workload, contender: Contender, users: 
         Workload::Message => (Operation::Message, args.relays),
         Workload::Invite | Workload::Call => (Operation::Invite, args.relays),
     };
-    Some(work(args.window, operation, users, count))
+    Some(work(args.beside.window, operation, users, count))
 }
 
 fn sample(
@@ -118,7 +105,7 @@ fn sample(
         rate_per_s: report.rate_per_s(),
         p50_us: report.latency.percentile_ns(50.0) as f64 / 1e3,
         p99_us: report.latency.percentile_ns(99.0) as f64 / 1e3,
-        troubles: report.lost + report.started - report.succeeded.min(report.started),
+        troubles: report.troubles(),
     }
 }
 

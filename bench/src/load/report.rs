@@ -67,6 +67,11 @@ impl Report {
         self.succeeded + self.refused.values().sum::<u64>()
     }
 
+    /// Requests sent again, and operations refused or given up.
+    pub fn troubles(&self) -> u64 {
+        self.lost + self.started - self.succeeded.min(self.started)
+    }
+
     /// Whether every operation succeeded at the first attempt.
     pub fn is_clean(&self) -> bool {
         self.succeeded == self.started && self.lost == 0

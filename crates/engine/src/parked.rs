@@ -74,6 +74,7 @@ impl Worker {
         // A message that waits gets a buffer of its own size; the large one goes on receiving.
         context.share_packet();
         self.keep_buffer(context.take_buffer());
+        self.take_spares(&mut context);
         self.launch(io, &mut context);
         self.keep(io, context, frame, wait, Then::GoOn);
     }
@@ -165,6 +166,7 @@ impl Worker {
         };
         context.now_ms = io.now_ms();
         context.now_s = io.unix_s();
+        std::mem::swap(&mut context.spares, &mut self.spares);
         let outcome = match resume(&mut context, answer) {
             Flow::Pending => Outcome::Parked,
             Flow::Value(value) if then != Then::GoOn => {

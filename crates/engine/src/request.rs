@@ -154,14 +154,13 @@ impl Worker {
             inner.avps = std::mem::take(&mut context.avps);
             inner.flags = context.flags;
             inner.accounting = context.accounting;
+            let is_forwarded = !inner.branches.is_empty();
             drop(inner);
-            if let Some(shard) = self.node.shard(id.shard) {
-                let mut layer = shard.lock();
-                if context.route == RouteKind::Failure {
-                    layer.finish(context.now_ms, id, &mut context.effects);
-                } else {
-                    layer.abandon(id, &mut context.effects);
-                }
+            let is_failure = context.route == RouteKind::Failure;
+            if is_failure && let Some(shard) = self.node.shard(id.shard) {
+                shard.lock().finish(context.now_ms, id, &mut context.effects);
+            } else if !is_forwarded && let Some(shard) = self.node.shard(id.shard) {
+                shard.lock().abandon(id, &mut context.effects);
             }
             inject::give_up_turn(context, &(id, state));
         }

@@ -9,10 +9,11 @@ use seawall_modules::context::{Context, EventParameters, Target};
 use seawall_modules::nathelper::pinger::Pinger;
 use seawall_modules::node::Node;
 use seawall_modules::originate::OwnRequest;
+use seawall_modules::spares::Spares;
 use seawall_modules::statistics::Stat;
 use seawall_modules::tm::state::TransactionState;
 use seawall_modules::waiting::{Answer, Errand};
-use seawall_net::{ConnectionId, Fate, Handler, Io, Origin, StreamFramer, StreamTarget, Transport};
+use seawall_net::{Fate, Handler, Io, Origin, StreamFramer, StreamTarget, Transport};
 use seawall_script::{Frame, RouteId, RouteKind};
 use seawall_sip::{Framing, Habits, ScanError};
 use seawall_transaction::{Effect, Effects, OwnBranch};
@@ -72,6 +73,8 @@ pub struct Worker {
     next_tick_ms: u64,
     expired_until_s: u64,
     timers: Vec<Timer>,
+    /// Memory of transactions that have ended, while no context has it.
+    pub(crate) spares: Option<Box<Spares>>,
 }
 
 /// A `timer_route` and when it is due.
@@ -116,6 +119,7 @@ impl Worker {
             next_tick_ms: 0,
             expired_until_s: 0,
             timers: Vec::new(),
+            spares: Some(Box::default()),
         };
         worker.set_timers(seawall_net::unix_s());
         worker
@@ -130,6 +134,7 @@ impl Worker {
         if !Arc::ptr_eq(&context.configuration, &self.configuration) {
             context.configuration = Arc::clone(&self.configuration);
         }
+        std::mem::swap(&mut context.spares, &mut self.spares);
         context.now_ms = io.now_ms();
         context.now_s = io.unix_s();
         context.is_behind = io.is_behind();
@@ -140,9 +145,18 @@ impl Worker {
 
     /// Gives a context back.
     pub(crate) fn recycle(&mut self, mut context: Box<Context>) {
+        self.take_spares(&mut context);
         if self.contexts.len() < SPARE_CONTEXTS {
             context.reset();
             self.contexts.push(context);
+        }
+    }
+
+    /// Takes back what a context has had of spare memory, because it is done or has to wait.
+    #[inline]
+    pub(crate) fn take_spares(&mut self, context: &mut Context) {
+        if self.spares.is_none() {
+            self.spares = context.spares.take();
         }
     }
 
@@ -311,14 +325,10 @@ impl Handler for Worker {
         self.message(io, origin, bytes, Framing::Stream);
     }
 
-    fn connection_closed(&mut self, _: &mut Io, _: ConnectionId, _: SocketAddr) {}
-
     fn send_failed(&mut self, io: &mut Io, _: SocketAddr, bytes: &[u8]) {
         self.not_sent(io, bytes);
         self.carry_out(io);
     }
-
-    fn batch_end(&mut self, _: &mut Io) {}
 
     fn command(&mut self, io: &mut Io, command: Command) {
         match command {
@@ -332,6 +342,9 @@ impl Handler for Worker {
                 self.configuration = own_copy(&self.node);
                 self.gate = Gate::new(&self.node, &self.configuration);
                 self.set_timers(io.unix_s());
+                if let Some(spares) = &mut self.spares {
+                    spares.forget_states();
+                }
             }
         }
         self.carry_out(io);

@@ -21,7 +21,6 @@ mod order;
 mod packing;
 mod record;
 mod refresh;
-mod siphash;
 mod table;
 mod visit;
 mod wheel;

@@ -6,9 +6,7 @@ use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use seawall_net::{
-    Config, ConnectionId, Handler, Io, Net, Origin, SocketSpec, StreamFrame, StreamFramer, Transport,
-};
+use seawall_net::{Config, Handler, Io, Net, Origin, SocketSpec, StreamFrame, StreamFramer, Transport};
 
 struct Echo;
 
@@ -24,17 +22,7 @@ impl Handler for Echo {
         let _ = io.answer(origin, None, bytes);
     }
 
-    fn connection_closed(&mut self, _io: &mut Io, _connection: ConnectionId, _peer: SocketAddr) {}
-
-    fn batch_end(&mut self, _io: &mut Io) {}
-
     fn command(&mut self, _io: &mut Io, (): ()) {}
-
-    fn next_deadline_ms(&self) -> Option<u64> {
-        None
-    }
-
-    fn timer(&mut self, _io: &mut Io) {}
 
     fn idle(&self) -> bool {
         true

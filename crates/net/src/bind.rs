@@ -222,9 +222,7 @@ fn bind_group(
 fn set_udp_options(socket: &Socket, address: SocketAddr, config: &Config) -> io::Result<()> {
     let fd = socket.as_raw_fd();
     let limits = &config.limits;
-    if options::force_receive_buffer(fd, limits.udp_receive_buffer_bytes).is_err() {
-        socket.set_recv_buffer_size(limits.udp_receive_buffer_bytes)?;
-    }
+    options::set_receive_buffer(socket, limits.udp_receive_buffer_bytes)?;
     if options::force_send_buffer(fd, limits.udp_send_buffer_bytes).is_err() {
         socket.set_send_buffer_size(limits.udp_send_buffer_bytes)?;
     }

@@ -50,7 +50,9 @@ pub trait Handler: Send + 'static {
     fn stream_message(&mut self, io: &mut Io, origin: &Origin, bytes: &mut Vec<u8>);
 
     /// A connection has been closed, by whichever side. Its id is not valid any more.
-    fn connection_closed(&mut self, io: &mut Io, connection: ConnectionId, peer: SocketAddr);
+    fn connection_closed(&mut self, io: &mut Io, connection: ConnectionId, peer: SocketAddr) {
+        let _ = (io, connection, peer);
+    }
 
     /// A message which was accepted by [`Io::send_stream`] could not be handed to the kernel in full: the connection
     /// could not be opened or broke. May be called on another worker than the one that sent. The transaction layer
@@ -59,18 +61,19 @@ pub trait Handler: Send + 'static {
         let _ = (io, peer, bytes);
     }
 
-    /// Called after every batch of calls, before what they wrote is sent.
-    fn batch_end(&mut self, io: &mut Io);
-
     /// A command from another thread.
     fn command(&mut self, io: &mut Io, command: Self::Command);
 
     /// When [`Handler::timer`] wants to be called next, in monotonic milliseconds ([`Io::now_ms`]). Asked after every
-    /// batch, so it must be cheap.
-    fn next_deadline_ms(&self) -> Option<u64>;
+    /// batch, so it must be cheap. `None`: never, unless something else happens first.
+    fn next_deadline_ms(&self) -> Option<u64> {
+        None
+    }
 
     /// The deadline has come.
-    fn timer(&mut self, io: &mut Io);
+    fn timer(&mut self, io: &mut Io) {
+        let _ = io;
+    }
 
     /// Whether nothing is under way: a shutdown waits for this on all workers, see [`crate::Running::shutdown`].
     /// New work while [`Io::draining`] should be refused by the handler, else the grace may run out.

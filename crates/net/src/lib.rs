@@ -44,3 +44,4 @@ pub use running::{CommandSender, Running, Stats};
 pub use sys::files::allow_open_files;
 pub use sys::interfaces::local_addresses;
 pub use sys::memory::ask_memory;
+pub use sys::options::set_receive_buffer;

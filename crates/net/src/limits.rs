@@ -75,6 +75,10 @@ pub(crate) const RECEIVE_STAGGER_BYTES: usize = 512;
 /// Datagrams in one receive call: enough to make the cost of the call small, few enough to stay in the L2 cache.
 pub(crate) const RECEIVE_BATCH: usize = 64;
 
+/// How long a worker reads datagrams without asking the kernel what else there is, microseconds: so much later an event of
+/// a connection may be seen, and one call in a thousand microseconds costs nothing.
+pub(crate) const ASK_EVERY_US: u64 = 1_000;
+
 /// Full batches in a row from one socket after which its worker asks the kernel how full the receive buffer is: a system
 /// call for some five hundred datagrams.
 pub(crate) const FULL_BATCHES_PER_LOOK: u32 = 8;

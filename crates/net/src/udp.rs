@@ -4,8 +4,6 @@ use std::net::{SocketAddr, UdpSocket};
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
 
-use socket2::SockRef;
-
 use crate::backlog::{self, Served};
 use crate::endpoint::SocketId;
 use crate::io::UdpPort;
@@ -120,10 +118,7 @@ impl UdpReceiver {
 
     /// Sets the receive buffer, as the kernel counts: twice what it is told. One that stays as it was is as good as any.
     fn set_buffer(&self, bytes: u32) {
-        let told = bytes as usize / 2;
-        if options::force_receive_buffer(self.descriptor(), told).is_err() {
-            let _ = SockRef::from(&*self.socket).set_recv_buffer_size(told);
-        }
+        let _ = options::set_receive_buffer(&self.socket, bytes as usize / 2);
     }
 
     /// What sending needs.

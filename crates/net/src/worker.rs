@@ -23,7 +23,7 @@ use crate::endpoint::{Origin, SocketId};
 use crate::handler::{Fate, Handler};
 use crate::io::Io;
 use crate::limits::{
-    COMMANDS_PER_TURN, DRAIN_POLL_MS, OVERFLOW_CHECK_MS, PANIC_PAUSE_MS, RECEIVE_BATCH,
+    ASK_EVERY_US, COMMANDS_PER_TURN, DRAIN_POLL_MS, OVERFLOW_CHECK_MS, PANIC_PAUSE_MS, RECEIVE_BATCH,
     RECEIVE_ERRORS_IN_A_ROW,
 };
 use crate::mailbox::Queue;
@@ -72,6 +72,8 @@ struct Worker<H: Handler> {
     timer_rests_until_ms: u64,
     /// When to ask the kernel for dropped datagrams again.
     overflow_check_ms: u64,
+    /// Until then the kernel is not asked for events while there are datagrams to be read, in microseconds.
+    ask_us: u64,
     /// The first turn after a shutdown was asked for is over.
     drain_begun: bool,
 }
@@ -152,6 +154,7 @@ impl<H: Handler> Worker<H> {
             next_owner: index,
             timer_rests_until_ms: 0,
             overflow_check_ms: 0,
+            ask_us: 0,
             drain_begun: false,
         })
     }
@@ -159,13 +162,20 @@ impl<H: Handler> Worker<H> {
     fn run(&mut self) {
         let mut events = Events::with_capacity(EVENTS);
         loop {
-            if let Err(error) = self.wait(&mut events) {
+            let asks =
+                self.io.clock.now_us() >= self.ask_us || !self.udp.iter().any(|socket| socket.is_ready);
+            if asks && let Err(error) = self.wait(&mut events) {
                 tracing::error!(worker = self.index, %error, "the worker cannot wait for events and ends");
                 return;
             }
             self.io.clock.refresh();
-            self.note(&events);
-            let was_busy = self.turn() || !events.is_empty();
+            let mut was_busy = false;
+            if asks {
+                self.ask_us = self.io.clock.now_us() + ASK_EVERY_US;
+                self.note(&events);
+                was_busy = !events.is_empty();
+            }
+            was_busy |= self.turn();
             if self.io.draining() && self.drain_step(was_busy) {
                 break;
             }
@@ -256,15 +266,6 @@ impl<H: Handler> Worker<H> {
         was_busy
     }
 
-    /// Ends a batch of calls: lets the handler finish, and sends what was written.
-    fn end_batch(&mut self) {
-        let used = self.io.sends.used();
-        if !guard(|| self.handler.batch_end(&mut self.io)) {
-            self.after_panic("batch_end", used);
-        }
-        self.io.flush();
-    }
-
     /// Counts a panic of the handler and drops the send slot that it was writing, if it was: `used` slots were in use
     /// when the call began. Slots before the last one are complete.
     fn after_panic(&mut self, call: &'static str, used: usize) {
@@ -305,7 +306,7 @@ impl<H: Handler> Worker<H> {
                 self.after_panic("command", used);
             }
         }
-        self.end_batch();
+        self.io.flush();
         true
     }
 
@@ -333,8 +334,9 @@ impl<H: Handler> Worker<H> {
         };
         socket.errors = 0;
         if count < RECEIVE_BATCH {
-            // The kernel had no more; when it gets more there is a new event.
-            socket.is_ready = false;
+            // The kernel had no more; when it gets more there is a new event. Where datagrams come in company, the next ones
+            // are there as a rule when these are served, and reading them takes one call instead of two.
+            socket.is_ready = count > 1;
         }
         socket.note_batch(count == RECEIVE_BATCH, self.io.clock.now_us());
         let (id, bound) = (socket.id, socket.local);
@@ -349,7 +351,7 @@ impl<H: Handler> Worker<H> {
         row.datagrams_in.add(handled);
         row.datagram_bytes_in.add(bytes);
         self.io.is_behind = false;
-        self.end_batch();
+        self.io.flush();
         true
     }
 
@@ -417,7 +419,7 @@ impl<H: Handler> Worker<H> {
             self.after_panic("timer", used);
             self.timer_rests_until_ms = now_ms + PANIC_PAUSE_MS;
         }
-        self.end_batch();
+        self.io.flush();
         true
     }
 
@@ -442,7 +444,7 @@ impl<H: Handler> Worker<H> {
             }
         }
         if count > 0 {
-            self.end_batch();
+            self.io.flush();
         }
         count > 0
     }

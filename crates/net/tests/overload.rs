@@ -5,13 +5,12 @@ mod common;
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
-use common::{PATIENCE, spec, tcp_client, udp_client};
-use seawall_net::{
-    Config, ConnectionId, Fate, Handler, Io, Net, Origin, Running, StreamFrame, StreamFramer, Transport,
-};
+use common::{Lines, PATIENCE, spec, tcp_client, udp_client};
+use seawall_net::{Config, Fate, Handler, Io, Net, Origin, Running, StreamFramer, Transport};
 
 /// What became of a message; its first word.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -90,20 +89,10 @@ impl Handler for Sorter {
         self.take(io, bytes);
     }
 
-    fn connection_closed(&mut self, _: &mut Io, _: ConnectionId, _: SocketAddr) {}
-
-    fn batch_end(&mut self, _: &mut Io) {}
-
     /// Blocks until the other end is dropped.
     fn command(&mut self, _: &mut Io, until: Receiver<()>) {
         let _ = until.recv();
     }
-
-    fn next_deadline_ms(&self) -> Option<u64> {
-        None
-    }
-
-    fn timer(&mut self, _: &mut Io) {}
 
     fn idle(&self) -> bool {
         true
@@ -111,17 +100,6 @@ impl Handler for Sorter {
 
     fn framer(&self) -> Box<dyn StreamFramer> {
         Box::new(Lines)
-    }
-}
-
-struct Lines;
-
-impl StreamFramer for Lines {
-    fn frame(&mut self, buffered: &[u8]) -> StreamFrame {
-        match buffered.iter().position(|&byte| byte == b'\n') {
-            Some(end) => StreamFrame::Message { len: end + 1 },
-            None => StreamFrame::Incomplete,
-        }
     }
 }
 
@@ -265,6 +243,26 @@ fn a_connection_with_much_to_say_leaves_others_and_datagrams_their_turn() {
     assert!(served > 0);
     drop(server.running);
     let _ = writer.join().unwrap();
+}
+
+#[test]
+fn datagrams_without_end_leave_connections_their_turn() {
+    let server = Server::start(false);
+    let mut connection = tcp_client(server.address(Transport::Tcp));
+    let client = udp_client(server.address(Transport::Udp));
+    let is_over = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                let _ = client.send(&datagram("slow"));
+            }
+        });
+        server.until("slow");
+        connection.write_all(b"other\n").unwrap();
+        server.until("other");
+        is_over.store(true, Ordering::Relaxed);
+    });
+    server.running.shutdown(5_000);
 }
 
 #[test]

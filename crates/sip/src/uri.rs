@@ -2,11 +2,14 @@
 
 pub mod equality;
 pub mod escape;
+mod numeric;
 mod usual;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use thiserror::Error;
+
+pub use numeric::numeric;
 
 use crate::{
     ascii::{self, Class},

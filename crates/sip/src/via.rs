@@ -153,7 +153,7 @@ impl<'a> Via<'a> {
 /// One Via value by its place.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ViaSpans {
-    raw: Span,
+    pub(crate) raw: Span,
     protocol: Span,
     version: Span,
     transport: Span,

@@ -2,7 +2,9 @@
 
 use std::io;
 use std::mem::size_of;
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
+
+use socket2::SockRef;
 
 fn set<T>(socket: RawFd, level: libc::c_int, name: libc::c_int, value: &T) -> io::Result<()> {
     // SAFETY: `value` is valid for reads of its own size, and the kernel only reads it.
@@ -28,10 +30,17 @@ pub(crate) fn report_local_address(socket: RawFd, ipv6: bool) -> io::Result<()> 
     }
 }
 
-/// Sets the receive buffer past the system's limit, for which a privilege is needed.
-pub(crate) fn force_receive_buffer(socket: RawFd, bytes: usize) -> io::Result<()> {
-    let bytes = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
-    set(socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &bytes)
+/// Gives a socket a receive buffer: past the system's limit (`net.core.rmem_max`) where this process may do so, else as
+/// much as that allows. The kernel counts what it needs around a datagram too, and doubles `bytes` for that.
+///
+/// # Errors
+/// What the system answers to `setsockopt`; a limit is no error.
+pub fn set_receive_buffer(socket: &impl AsFd, bytes: usize) -> io::Result<()> {
+    let forced = libc::c_int::try_from(bytes).unwrap_or(libc::c_int::MAX);
+    match set(socket.as_fd().as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, &forced) {
+        Ok(()) => Ok(()),
+        Err(_) => SockRef::from(socket).set_recv_buffer_size(bytes),
+    }
 }
 
 /// Sets the send buffer past the system's limit, for which a privilege is needed.

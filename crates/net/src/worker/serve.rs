@@ -28,7 +28,7 @@ impl<H: Handler> Worker<H> {
         self.io.is_behind = false;
         let was_busy = waiting > 0 || !self.io.streams.is_flushed();
         if was_busy {
-            self.end_batch();
+            self.io.flush();
         }
         if let Some(began_us) = began_us {
             let refused = self.handler.refused().saturating_sub(refused_before);

@@ -104,8 +104,6 @@ impl Handler for Echo {
         self.report(Seen::Failed { peer, bytes: bytes.to_vec() });
     }
 
-    fn batch_end(&mut self, _io: &mut Io) {}
-
     fn command(&mut self, io: &mut Io, command: Command) {
         match command {
             Command::Stream(target, bytes) => {
@@ -151,7 +149,7 @@ impl Handler for Echo {
 }
 
 /// Lines; a double CRLF is a keep-alive; a line that starts with `!` is no message.
-struct Lines;
+pub struct Lines;
 
 impl StreamFramer for Lines {
     fn frame(&mut self, buffered: &[u8]) -> StreamFrame {

@@ -201,7 +201,7 @@ impl<'a> Front<'a> {
     fn reply(&mut self, bytes: Vec<u8>) -> Result<(), Fault> {
         let token = self.wire.take_reply(bytes)?;
         let edited = self.accept()?;
-        self.wire.relay(token, Relay::Edited(edited))
+        self.wire.relay(token, Relay::Edited(edited.into()))
     }
 
     /// What is granted holds here too. Gives the client's answer.

@@ -110,7 +110,7 @@ impl Wire {
         let mut bytes = Vec::with_capacity(1024);
         forward.write(&request.message, &mut self.edits, &mut bytes);
         self.edits.clear();
-        let new = [NewBranch { index: opened.index, target: Peer, bytes, timeouts_ms: None }];
+        let new = [NewBranch { index: opened.index, target: Peer, bytes: bytes.into(), timeouts_ms: None }];
         self.layer
             .forward(self.now_ms, opened.id, new, &mut self.effects)
             .map_err(|_| Fault("a request was not forwarded"))?;

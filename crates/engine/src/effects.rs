@@ -22,7 +22,18 @@ const LAST_OWNERS: usize = 2;
 
 impl Worker {
     /// Carries out all effects that wait, and those that follow from them.
+    #[inline]
     pub(crate) fn carry_out(&mut self, io: &mut Io) {
+        let is_quiet = self.effects.is_empty()
+            && self.own_requests.is_empty()
+            && self.refused_requests.is_empty()
+            && !self.node.watchers.is_due(io.now_ms());
+        if !is_quiet {
+            self.carry_out_all(io);
+        }
+    }
+
+    fn carry_out_all(&mut self, io: &mut Io) {
         // An effect may lead to others (a failure route forwards again), which are appended: walk until none is left.
         if self.node.watchers.is_due(io.now_ms()) {
             self.notify_watchers(io);
@@ -46,17 +57,30 @@ impl Worker {
 
     fn effect(&mut self, io: &mut Io, effect: WorkerEffect) {
         match effect {
-            Effect::Send { to, bytes, .. } => self.send(io, to, &bytes),
+            Effect::Send { to, bytes, .. } => {
+                self.send(io, to, &bytes);
+                if let Some(spares) = &mut self.spares {
+                    spares.give_text(bytes);
+                }
+            }
             Effect::Failure { id, code, branch, context } => {
                 self.failure(io, id, &context, Failure { code, branch });
             }
             Effect::Completed { code, local, request, context, .. } => {
-                self.completed(io, request, (code, local), &context);
+                self.completed(io, request.as_deref(), (code, local), &context);
+                if let (Some(request), Some(spares)) = (request, &mut self.spares) {
+                    spares.give_request(request);
+                }
             }
             Effect::Result { code, response, context, .. } => {
                 self.own_request_ended(io, &context, &Ended { code, response });
             }
-            Effect::Ended { context, .. } => self.forgotten(io, &context),
+            Effect::Ended { context, .. } => {
+                self.forgotten(io, &context);
+                if let Some(spares) = &mut self.spares {
+                    spares.give_state(context, &self.configuration);
+                }
+            }
         }
     }
 
@@ -141,33 +165,33 @@ impl Worker {
     fn completed(
         &mut self,
         io: &mut Io,
-        request: Option<Arc<Request<Target>>>,
+        request: Option<&Request<Target>>,
         (code, local): (u16, bool),
         state: &Arc<TransactionState>,
     ) {
-        let (waits, is_open) = {
-            let mut inner = state.lock();
-            (!inner.waits.is_empty(), mid_registrar::is_open(&mut inner))
-        };
-        if waits {
-            waking::forget(&self.node, state);
-        }
-        if is_open {
-            self.registration_ended(io, (code, local), state);
-        }
-        let (accounting, to_tag, reason, avps) = {
-            let mut inner = state.lock();
-            // One that rests from now on goes as a whole, with the effect behind this one.
-            let is_kept = Arc::strong_count(state) > LAST_OWNERS;
-            if is_kept && request.as_ref().is_none_or(|request| request.message.method_id() != Method::Invite)
-            {
-                inner.let_go();
+        let mut inner = state.lock();
+        let (waits, is_open) = (!inner.waits.is_empty(), mid_registrar::is_open(&mut inner));
+        if waits || is_open {
+            drop(inner);
+            if waits {
+                waking::forget(&self.node, state);
             }
-            if inner.accounting == acc::Accounting::default() {
-                return;
+            if is_open {
+                self.registration_ended(io, (code, local), state);
             }
-            (inner.accounting, inner.to_tag.clone(), inner.reason.clone(), inner.avps.clone())
-        };
+            inner = state.lock();
+        }
+        // One that rests from now on goes as a whole, with the effect behind this one.
+        let is_kept = Arc::strong_count(state) > LAST_OWNERS;
+        if is_kept && request.is_none_or(|request| request.message.method_id() != Method::Invite) {
+            inner.let_go();
+        }
+        let accounting = inner.accounting;
+        if accounting == acc::Accounting::default() {
+            return;
+        }
+        let (to_tag, reason, avps) = (inner.to_tag.clone(), inner.reason.clone(), inner.avps.clone());
+        drop(inner);
         let Some(request) = request else { return };
         let (node, configuration) = (&*self.node, &*state.configuration);
         let (request, now_s) = (&request.message, io.unix_s());

@@ -13,6 +13,7 @@ use crate::worker::Worker;
 
 impl Worker {
     /// Runs the routes that wait for what a route did.
+    #[inline]
     pub(crate) fn follow_up(&mut self, io: &mut Io, context: &mut Context) {
         if !context.launched.is_empty() {
             for launched in std::mem::take(&mut context.launched) {

@@ -61,6 +61,7 @@ impl Worker {
             // A message that waits gets a buffer of its own size; the large one goes on receiving.
             context.share_packet();
             self.keep_buffer(context.take_buffer());
+            self.take_spares(&mut context);
         }
         let answer = Answer { token, state, context, relay, drafted, until_ms };
         // The command that would tell may have come before.

@@ -36,7 +36,7 @@ enum Then {
 struct Waiting {
     resume: Resume,
     then: Then,
-    frame: Frame,
+    frame: Box<Frame>,
     context: Box<Context>,
     until_ms: u64,
 }
@@ -55,7 +55,7 @@ impl Parked {
 
 impl Worker {
     /// Parks a script whose function has answered "pending".
-    pub(crate) fn park(&mut self, io: &mut Io, mut context: Box<Context>, frame: Frame) {
+    pub(crate) fn park(&mut self, io: &mut Io, mut context: Box<Context>, frame: Box<Frame>) {
         let Some(wait) = context.waiting.take() else {
             // Nothing says when it would go on: end it rather than keep it for ever.
             self.finish(io, context, frame, Outcome::Error { line: 0 });
@@ -74,11 +74,12 @@ impl Worker {
         // A message that waits gets a buffer of its own size; the large one goes on receiving.
         context.share_packet();
         self.keep_buffer(context.take_buffer());
+        self.take_spares(&mut context);
         self.launch(io, &mut context);
         self.keep(io, context, frame, wait, Then::GoOn);
     }
 
-    fn keep(&mut self, io: &mut Io, mut context: Box<Context>, frame: Frame, wait: Wait, then: Then) {
+    fn keep(&mut self, io: &mut Io, mut context: Box<Context>, frame: Box<Frame>, wait: Wait, then: Then) {
         let Wait { errand, resume, patience_ms } = wait;
         self.node.counters.bump(self.index, Stat::Parked);
         let until_ms = context.now_ms.saturating_add(patience_ms.unwrap_or(PATIENCE_MS));
@@ -165,6 +166,7 @@ impl Worker {
         };
         context.now_ms = io.now_ms();
         context.now_s = io.unix_s();
+        std::mem::swap(&mut context.spares, &mut self.spares);
         let outcome = match resume(&mut context, answer) {
             Flow::Pending => Outcome::Parked,
             Flow::Value(value) if then != Then::GoOn => {
@@ -192,7 +194,7 @@ impl Worker {
         &mut self,
         io: &mut Io,
         context: Box<Context>,
-        mut frame: Frame,
+        mut frame: Box<Frame>,
         then: Then,
         value: i64,
     ) {

@@ -90,7 +90,7 @@ impl Worker {
     }
 
     /// Runs a route and carries out what it decided.
-    pub(crate) fn run(&mut self, io: &mut Io, mut context: Box<Context>, mut frame: Frame) {
+    pub(crate) fn run(&mut self, io: &mut Io, mut context: Box<Context>, mut frame: Box<Frame>) {
         // Counting the uses of a configuration is dear; a script that waited may have an older one.
         let outcome = if Arc::ptr_eq(&context.configuration, &self.configuration) {
             seawall_script::run(&self.configuration.program, &mut frame, &mut *context)
@@ -105,7 +105,13 @@ impl Worker {
     }
 
     /// Carries out what a route decided that has ended.
-    pub(crate) fn finish(&mut self, io: &mut Io, mut context: Box<Context>, frame: Frame, outcome: Outcome) {
+    pub(crate) fn finish(
+        &mut self,
+        io: &mut Io,
+        mut context: Box<Context>,
+        frame: Box<Frame>,
+        outcome: Outcome,
+    ) {
         if let Outcome::StepLimit { line } | Outcome::Error { line } = outcome {
             self.node.counters.bump(self.index, Stat::ScriptErrors);
             tracing::error!("the script was stopped at line {line}: {}", reason(&outcome));
@@ -148,14 +154,13 @@ impl Worker {
             inner.avps = std::mem::take(&mut context.avps);
             inner.flags = context.flags;
             inner.accounting = context.accounting;
+            let is_forwarded = !inner.branches.is_empty();
             drop(inner);
-            if let Some(shard) = self.node.shard(id.shard) {
-                let mut layer = shard.lock();
-                if context.route == RouteKind::Failure {
-                    layer.finish(context.now_ms, id, &mut context.effects);
-                } else {
-                    layer.abandon(id, &mut context.effects);
-                }
+            let is_failure = context.route == RouteKind::Failure;
+            if is_failure && let Some(shard) = self.node.shard(id.shard) {
+                shard.lock().finish(context.now_ms, id, &mut context.effects);
+            } else if !is_forwarded && let Some(shard) = self.node.shard(id.shard) {
+                shard.lock().abandon(id, &mut context.effects);
             }
             inject::give_up_turn(context, &(id, state));
         }
@@ -175,7 +180,9 @@ impl Worker {
         if !context.outbox.is_empty() {
             context.outbox.drain(|target, bytes| self.transmit(io, target, bytes));
         }
-        self.effects.append(&mut context.effects);
+        if !context.effects.is_empty() {
+            self.effects.append(&mut context.effects);
+        }
         if !context.own_requests.is_empty() {
             self.take_own_requests(&mut context);
         }

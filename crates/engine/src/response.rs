@@ -13,7 +13,7 @@ use seawall_net::{Io, Transport};
 use seawall_script::{Outcome, RouteId, RouteKind};
 use seawall_sip::{Message, Name, NameAddr, validate};
 use seawall_transaction::proxy::reply;
-use seawall_transaction::{BranchToken, OwnBranch, Relay, ResponseMatch};
+use seawall_transaction::{BranchToken, Bytes, OwnBranch, Relay, ResponseMatch};
 
 use crate::worker::Worker;
 
@@ -112,7 +112,7 @@ impl Worker {
         }
         match answered {
             Answered::Passes => relay,
-            Answered::Edited => Relay::Edited(edited(context)),
+            Answered::Edited => Relay::Edited(edited_text(context)),
             Answered::Again => {
                 self.register_again(io, matched);
                 relay
@@ -195,7 +195,7 @@ impl Worker {
         if context.edits.is_empty() {
             return Relay::AsReceived;
         }
-        Relay::Edited(edited(context))
+        Relay::Edited(edited_text(context))
     }
 
     /// Runs one reply route. False when it dropped the reply.
@@ -230,7 +230,7 @@ impl Worker {
         }
         let Some(target) = self.way_back(&context) else { return self.discard(context) };
         let mut bytes = context.outbox.buffer();
-        bytes.extend_from_slice(&edited(&mut context));
+        edited(&mut context, &mut bytes);
         context.outbox.push(target, bytes);
         self.node.counters.bump(self.index, Stat::FwdReplies);
         self.finish_quietly(io, context);
@@ -279,15 +279,22 @@ impl Known {
     }
 }
 
-/// The response with the route's changes and without our Via.
-fn edited(context: &mut Context) -> Vec<u8> {
-    let Some(message) = context.packet.own() else { return Vec::new() };
+/// Appends the response with the route's changes and without our Via.
+fn edited(context: &mut Context, out: &mut Vec<u8>) {
+    let Some(message) = context.packet.own() else { return };
     if let Some(via) = reply::top_via_extent(message) {
         context.edits.delete(via);
     }
-    let mut out = Vec::with_capacity(message.bytes().len() + context.edits.text_len());
-    context.edits.write(message, &mut out);
-    out
+    context.edits.write(message, out);
+}
+
+/// As [`edited`], in a text of its own.
+fn edited_text(context: &mut Context) -> Bytes {
+    let mut bytes = context.spare_text(context.message().bytes().len() + context.edits.text_len());
+    if let Some(text) = Arc::get_mut(&mut bytes) {
+        edited(context, text);
+    }
+    bytes
 }
 
 /// Leaves with the transaction what accounting wants to know of its final reply.

@@ -9,6 +9,7 @@ use seawall_modules::context::{Context, EventParameters, Target};
 use seawall_modules::nathelper::pinger::Pinger;
 use seawall_modules::node::Node;
 use seawall_modules::originate::OwnRequest;
+use seawall_modules::spares::Spares;
 use seawall_modules::statistics::Stat;
 use seawall_modules::tm::state::TransactionState;
 use seawall_modules::waiting::{Answer, Errand};
@@ -50,10 +51,11 @@ pub struct Worker {
     pub(crate) parked: Parked,
     pub(crate) granted: Granted,
     pub(crate) links: Arc<Links>,
-    // Boxed, because a context moves: into a run, into the parked ones, and back.
+    // Boxed, because they move: into a run, into the parked ones, and back.
     #[allow(clippy::vec_box)]
     contexts: Vec<Box<Context>>,
-    frames: Vec<Frame>,
+    #[allow(clippy::vec_box)]
+    frames: Vec<Box<Frame>>,
     /// How the messages that come here are written as a rule.
     habits: Habits,
     /// Receive buffers of contexts that wait.
@@ -71,6 +73,8 @@ pub struct Worker {
     next_tick_ms: u64,
     expired_until_s: u64,
     timers: Vec<Timer>,
+    /// Memory of transactions that have ended, while no context has it.
+    pub(crate) spares: Option<Box<Spares>>,
 }
 
 /// A `timer_route` and when it is due.
@@ -115,6 +119,7 @@ impl Worker {
             next_tick_ms: 0,
             expired_until_s: 0,
             timers: Vec::new(),
+            spares: Some(Box::default()),
         };
         worker.set_timers(seawall_net::unix_s());
         worker
@@ -129,6 +134,7 @@ impl Worker {
         if !Arc::ptr_eq(&context.configuration, &self.configuration) {
             context.configuration = Arc::clone(&self.configuration);
         }
+        std::mem::swap(&mut context.spares, &mut self.spares);
         context.now_ms = io.now_ms();
         context.now_s = io.unix_s();
         context.is_behind = io.is_behind();
@@ -139,9 +145,18 @@ impl Worker {
 
     /// Gives a context back.
     pub(crate) fn recycle(&mut self, mut context: Box<Context>) {
+        self.take_spares(&mut context);
         if self.contexts.len() < SPARE_CONTEXTS {
             context.reset();
             self.contexts.push(context);
+        }
+    }
+
+    /// Takes back what a context has had of spare memory, because it is done or has to wait.
+    #[inline]
+    pub(crate) fn take_spares(&mut self, context: &mut Context) {
+        if self.spares.is_none() {
+            self.spares = context.spares.take();
         }
     }
 
@@ -153,18 +168,18 @@ impl Worker {
     }
 
     /// Takes a frame that will run `route`.
-    pub(crate) fn take_frame(&mut self, route: RouteId) -> Frame {
+    pub(crate) fn take_frame(&mut self, route: RouteId) -> Box<Frame> {
         match self.frames.pop() {
             Some(mut frame) => {
                 frame.clear(route);
                 frame
             }
-            None => Frame::new(route),
+            None => Box::new(Frame::new(route)),
         }
     }
 
     /// Gives a frame back.
-    pub(crate) fn recycle_frame(&mut self, frame: Frame) {
+    pub(crate) fn recycle_frame(&mut self, frame: Box<Frame>) {
         if self.frames.len() < SPARE_CONTEXTS {
             self.frames.push(frame);
         }
@@ -327,6 +342,9 @@ impl Handler for Worker {
                 self.configuration = own_copy(&self.node);
                 self.gate = Gate::new(&self.node, &self.configuration);
                 self.set_timers(io.unix_s());
+                if let Some(spares) = &mut self.spares {
+                    spares.forget_states();
+                }
             }
         }
         self.carry_out(io);

@@ -46,10 +46,10 @@ pub(crate) fn packed_len(binding: &Binding<'_>, agent: &Agent<'_>) -> usize {
     HEAD_LEN + parts.iter().map(|part| part.len()).sum::<usize>() + agent.inline.len() + tag_len + keys_len
 }
 
-/// Appends a binding.
-pub(crate) fn pack(bytes: &mut Vec<u8>, binding: &Binding<'_>, agent: &Agent<'_>) {
+/// Appends a binding whose [`packed_len`] is `len`.
+pub(crate) fn pack(bytes: &mut Vec<u8>, binding: &Binding<'_>, agent: &Agent<'_>, len: usize) {
     let mut head = [0; HEAD_LEN];
-    write_at(&mut head, 0, &(packed_len(binding, agent) as u32).to_le_bytes());
+    write_at(&mut head, 0, &(len as u32).to_le_bytes());
     write_numbers(&mut head, 0, &binding.numbers);
     let has_tag = binding.ownership_tag != NameId::NONE;
     let has_keys = !binding.keys.is_empty();

@@ -155,21 +155,22 @@ impl Record {
     /// A record with one binding. The parts were checked by [`Binding::check`] and the name by its own limit.
     pub(crate) fn first(aor: &[u8], binding: &Binding<'_>, names: &Names) -> Record {
         let agent = Agent::of(binding.user_agent, names);
-        let mut bytes = Vec::with_capacity(AOR_AT + aor.len() + packed_len(binding, &agent));
-        bytes.extend_from_slice(&NOT_ARMED.to_le_bytes());
-        bytes.extend_from_slice(&1u16.to_le_bytes());
-        bytes.extend_from_slice(&(aor.len() as u16).to_le_bytes());
+        let len = packed_len(binding, &agent);
+        let mut bytes = Vec::with_capacity(AOR_AT + aor.len() + len);
+        let head = u64::from(NOT_ARMED) | 1 << 32 | u64::from(aor.len() as u16) << 48;
+        bytes.extend_from_slice(&head.to_le_bytes());
         bytes.extend_from_slice(aor);
-        pack(&mut bytes, binding, &agent);
+        pack(&mut bytes, binding, &agent, len);
         Record(bytes.into_boxed_slice())
     }
 
     /// Adds a binding behind the others.
     pub(crate) fn push(&mut self, binding: &Binding<'_>, names: &Names) {
         let agent = Agent::of(binding.user_agent, names);
-        let mut bytes = Vec::with_capacity(self.0.len() + packed_len(binding, &agent));
+        let len = packed_len(binding, &agent);
+        let mut bytes = Vec::with_capacity(self.0.len() + len);
         bytes.extend_from_slice(&self.0);
-        pack(&mut bytes, binding, &agent);
+        pack(&mut bytes, binding, &agent, len);
         self.rebuilt(bytes, self.len() + 1);
     }
 
@@ -247,9 +248,10 @@ impl Record {
         }
         let agent = Agent::of(binding.user_agent, names);
         let (before, after) = (self.0.get(..start).unwrap_or(&[]), self.0.get(end..).unwrap_or(&[]));
-        let mut bytes = Vec::with_capacity(before.len() + after.len() + packed_len(binding, &agent));
+        let len = packed_len(binding, &agent);
+        let mut bytes = Vec::with_capacity(before.len() + after.len() + len);
         bytes.extend_from_slice(before);
-        pack(&mut bytes, binding, &agent);
+        pack(&mut bytes, binding, &agent, len);
         bytes.extend_from_slice(after);
         self.rebuilt(bytes, self.len());
     }

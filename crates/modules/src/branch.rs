@@ -6,6 +6,9 @@ use seawall_script::Value;
 /// "No q value": lookup without q, or a branch that the script added without one.
 pub const NO_Q: u16 = u16::MAX;
 
+/// Bytes of a destination that is small: its URIs have a dozen parameters.
+const SMALL: usize = 1024;
+
 /// A destination: the Request-URI to send and how to get there.
 #[derive(Debug, Clone)]
 pub struct Branch {
@@ -51,26 +54,22 @@ impl Branch {
         self.attributes.clear();
     }
 
-    /// A copy of the branch with another Request-URI.
+    /// Whether it takes so little memory that this may be kept for another one.
     #[must_use]
-    pub fn to(&self, uri: &[u8]) -> Branch {
-        let attributes = if self.attributes.is_empty() { Vec::new() } else { self.attributes.clone() };
-        Branch {
-            uri: uri.to_vec(),
-            destination: self.destination.clone(),
-            path: self.path.clone(),
-            socket: self.socket,
-            q: self.q,
-            flags: self.flags,
-            attributes,
-        }
+    pub fn is_small(&self) -> bool {
+        self.uri.capacity() + self.destination.capacity() + self.path.capacity() <= SMALL
+            && self.attributes.is_empty()
     }
 
     /// Makes this branch the same as another one, in the memory that it has.
     pub fn copy_from(&mut self, other: &Branch) {
         self.uri.clone_from(&other.uri);
-        self.destination.clone_from(&other.destination);
-        self.path.clone_from(&other.path);
+        if !(self.destination.is_empty() && other.destination.is_empty()) {
+            self.destination.clone_from(&other.destination);
+        }
+        if !(self.path.is_empty() && other.path.is_empty()) {
+            self.path.clone_from(&other.path);
+        }
         self.socket = other.socket;
         self.q = other.q;
         self.flags = other.flags;

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use seawall_net::{ConnectionId, Origin, SocketId, Transport};
 use seawall_script::RouteKind;
-use seawall_sip::Message;
 use seawall_sip::edit::Edits;
-use seawall_transaction::{Effects, Request, ServerKey, TransactionId};
+use seawall_sip::{Message, ViaFix};
+use seawall_transaction::{Bytes, Effects, Request, ServerKey, TransactionId};
 
 use crate::avps::Avps;
 use crate::branch::Branch;
@@ -243,6 +243,8 @@ pub struct Context {
     pub workspace: crate::forward::Workspace,
     /// Where the last message was sent to.
     pub next_hop: crate::next_hop::NextHop,
+    /// Memory of transactions that have ended; the worker's, while the context serves a message.
+    pub spares: Option<Box<crate::spares::Spares>>,
 }
 
 impl Context {
@@ -312,6 +314,7 @@ impl Context {
             allow: seawall_registrar::methods::Memo::default(),
             workspace: crate::forward::Workspace::default(),
             next_hop: crate::next_hop::NextHop::default(),
+            spares: None,
         }
     }
 
@@ -417,9 +420,24 @@ impl Context {
         }
         let (reply_to, via_fix) = crate::reply::way_back(self);
         // The copy has the size of the message; the buffer that it was received into goes on receiving.
-        let request = Arc::new(Request { message: self.packet.own.clone(), reply_to, via_fix });
+        let spare = self.spares.as_mut().and_then(|spares| spares.request());
+        let request = refilled(spare, &self.packet.own, reply_to, via_fix)
+            .unwrap_or_else(|| Arc::new(Request { message: self.packet.own.clone(), reply_to, via_fix }));
         self.packet.share(Arc::clone(&request));
         request
+    }
+
+    /// A text that nobody else has a hold of, empty and with room for so many bytes at least.
+    #[must_use]
+    pub fn spare_text(&mut self, room: usize) -> Bytes {
+        if let Some(mut spare) = self.spares.as_mut().and_then(|spares| spares.text())
+            && let Some(text) = Arc::get_mut(&mut spare)
+        {
+            text.clear();
+            text.reserve(room);
+            return spare;
+        }
+        Arc::new(Vec::with_capacity(room))
     }
 
     /// Takes away the receive buffer of a context whose packet is shared: many of them may wait, each with a buffer for the
@@ -430,6 +448,20 @@ impl Context {
         }
         std::mem::take(self.packet.own.buffer_mut())
     }
+}
+
+/// The message in the memory of a request that nobody else has a hold of.
+fn refilled(
+    spare: Option<Arc<Request<Target>>>,
+    message: &Message,
+    reply_to: Target,
+    via_fix: Option<ViaFix>,
+) -> Option<Arc<Request<Target>>> {
+    let mut spare = spare?;
+    let request = Arc::get_mut(&mut spare)?;
+    request.message.clone_from(message);
+    (request.reply_to, request.via_fix) = (reply_to, via_fix);
+    Some(spare)
 }
 
 /// A start for the random numbers of a context, or a number that nobody else knows.

@@ -31,6 +31,7 @@ pub struct Gather<'a> {
 
 impl<'a> Gather<'a> {
     /// Gathers what happens; `events` gets the events, if any route `listens`.
+    #[inline]
     #[must_use]
     pub fn new(node: &'a Node, listens: bool, events: &'a mut Vec<EventParameters>) -> Self {
         let names = node.location.names();
@@ -61,6 +62,7 @@ impl<'a> Gather<'a> {
     }
 
     /// Ends the operation for the database; its ticket and its place there, if anything has changed.
+    #[inline]
     pub fn finish(&mut self) -> Option<Drafted> {
         self.draft.finish()
     }

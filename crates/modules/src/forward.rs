@@ -44,8 +44,39 @@ pub fn target(context: &Context, branch: &Branch) -> Result<Target, NoTarget> {
     if let Some(known) = context.next_hop.find(uri, branch.socket, context.origin.socket) {
         return Ok(known);
     }
-    let uri = Uri::parse(uri).ok().filter(Uri::is_sip).ok_or(NoTarget::NotSip)?;
     let forced = branch.socket.and_then(|id| context.node.socket(id)).map(|socket| socket.transport);
+    let named = match seawall_sip::uri::numeric(uri) {
+        Some((address, port)) => Named {
+            transport: forced.unwrap_or(Transport::Udp),
+            peer: SocketAddr::new(IpAddr::V4(address), port.unwrap_or(5060)),
+            is_literal: true,
+        },
+        None => read(context, uri, forced)?,
+    };
+    let Named { transport, peer, is_literal } = named;
+    if is_forbidden(peer.ip()) || peer.port() == 0 {
+        return Err(NoTarget::Forbidden);
+    }
+    let preferred = branch.socket.unwrap_or(context.origin.socket);
+    let socket = context.node.socket_for(transport, peer, preferred).ok_or(NoTarget::NoSocket)?;
+    let target = Target { transport, socket: socket.id, peer, connection: None };
+    if is_literal && !branch.destination.is_empty() {
+        context.next_hop.note(uri, branch.socket, context.origin.socket, target);
+    }
+    Ok(target)
+}
+
+/// What a URI says of the next hop.
+struct Named {
+    transport: Transport,
+    peer: SocketAddr,
+    /// Whether the address stands in the URI, so that it comes to the same each time.
+    is_literal: bool,
+}
+
+/// Takes a URI apart that is more than a user and an IPv4 address.
+fn read(context: &Context, uri: &[u8], forced: Option<Transport>) -> Result<Named, NoTarget> {
+    let uri = Uri::parse(uri).ok().filter(Uri::is_sip).ok_or(NoTarget::NotSip)?;
     let transport = transport_of(&uri, forced)?;
     let port = uri.port.unwrap_or(if uri.scheme == Scheme::Sips { 5061 } else { 5060 });
     // RFC 3261 section 16.6 step 7: maddr takes the place of the host.
@@ -55,17 +86,7 @@ pub fn target(context: &Context, branch: &Branch) -> Result<Target, NoTarget> {
         Some(address) => address,
         None => resolved(context, host)?,
     };
-    if is_forbidden(address) || port == 0 {
-        return Err(NoTarget::Forbidden);
-    }
-    let peer = SocketAddr::new(address, port);
-    let preferred = branch.socket.unwrap_or(context.origin.socket);
-    let socket = context.node.socket_for(transport, peer, preferred).ok_or(NoTarget::NoSocket)?;
-    let target = Target { transport, socket: socket.id, peer, connection: None };
-    if literal.is_some() && !branch.destination.is_empty() {
-        context.next_hop.note(uri.raw, branch.socket, context.origin.socket, target);
-    }
-    Ok(target)
+    Ok(Named { transport, peer: SocketAddr::new(address, port), is_literal: literal.is_some() })
 }
 
 /// The transport that a URI asks for; if it names none, that of the socket which was chosen for it, such as the one in
@@ -129,18 +150,16 @@ pub fn write_with(
 ) {
     let Some(socket) = context.node.socket(target.socket) else { return };
     let Workspace { edits, first_headers } = workspace;
-    edits.clone_from(&context.edits);
+    edits.clear();
+    if !context.edits.is_empty() {
+        edits.clone_from(&context.edits);
+    }
     first_headers.clear();
     let message = context.message();
     write_record_route(context, socket, first_headers);
     crate::path::write_header(context, socket, first_headers);
     if !branch.path.is_empty() {
         write_path(message, &branch.path, edits);
-    }
-    if let Some(hops) = context.max_forwards
-        && let Some(header) = message.header(Name::MaxForwards)
-    {
-        edits.replace_value(&header, hops.to_string().as_bytes());
     }
     if message.header(Name::MaxForwards).is_none() && context.max_forwards.is_none() {
         // RFC 3261 section 16.6 step 3: a request without the header gets one, whatever the script does.
@@ -176,7 +195,7 @@ pub fn write_with(
         },
         request_uri: (!stays).then_some(request_uri),
         via_fix,
-        max_forwards: MaxForwards::Keep,
+        max_forwards: context.max_forwards.map_or(MaxForwards::Keep, MaxForwards::Set),
         first_headers,
     }
     .write(message, edits, out);

@@ -49,6 +49,7 @@ pub mod serial;
 pub mod signaling;
 pub mod sipmsgops;
 pub mod sl;
+pub mod spares;
 pub mod statistics;
 pub mod store;
 pub mod tm;

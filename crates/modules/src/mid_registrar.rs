@@ -534,14 +534,14 @@ fn look_up(
     waking::note(context, domain, push);
     let mut place = Place::new(plan);
     if matches!(found, Ok(Found::Contacts(_))) {
-        place.take(context, &settings.attribute_name);
+        place.take(context, Some(&settings.attribute_name));
     }
     let mut extra = false;
     for branch in old_branches {
         let found = find(context, settings, domain, plan, &branch.uri, None);
         waking::note(context, domain, push);
         if matches!(found, Ok(Found::Contacts(_))) {
-            place.take(context, &settings.attribute_name);
+            place.take(context, Some(&settings.attribute_name));
             extra = true;
         }
     }

@@ -26,11 +26,13 @@ pub struct Outbox {
 
 impl Outbox {
     /// An empty buffer, from the pool if there is one.
+    #[inline]
     pub fn buffer(&mut self) -> Vec<u8> {
         self.spare.pop().unwrap_or_default()
     }
 
     /// Queues a packet.
+    #[inline]
     pub fn push(&mut self, target: Target, bytes: Vec<u8>) {
         self.items.push(Outgoing { target, bytes });
     }
@@ -42,6 +44,7 @@ impl Outbox {
     }
 
     /// Hands every packet to `send`, in order, and keeps the buffers. `send` may swap a buffer for another.
+    #[inline]
     pub fn drain(&mut self, mut send: impl FnMut(Target, &mut Vec<u8>)) {
         if let [_] = *self.items
             && let Some(only) = self.items.pop()

@@ -20,7 +20,9 @@ use regex::bytes::Regex;
 use seawall_location::{Domain, Q_NONE};
 use seawall_net::Transport;
 use seawall_registrar::gruu::{NoGruu, Wanted};
-use seawall_registrar::{Added, Aor, Found, Gruu, Lookup, LookupFlags, Policy, Reject, SaveFlags, aor};
+use seawall_registrar::{
+    Added, Aor, Found, Gruu, Lookup, LookupFlags, Policy, Reject, SaveFlags, Target, aor,
+};
 use seawall_script::{
     Argument, ArgumentKind, Call, FlagSpace, Flow, Function, Module, Prepared, Routes, Statistic, Value,
 };
@@ -32,6 +34,7 @@ pub(crate) use saving::answer_refused;
 
 use crate::branch::{Branch, NO_Q};
 use crate::context::Context;
+use crate::node::Node;
 use crate::store::{self, Held, Known};
 
 const DOMAIN: Argument = Argument::new("domain", ArgumentKind::StaticStr, "The name of the location table.");
@@ -362,7 +365,6 @@ fn lookup(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     let Some(domain) = call.prepared::<Table>(0).and_then(|table| table.domain(context)) else {
         return Flow::Value(-3);
     };
-    let domain = Arc::clone(domain);
     let parsed;
     let plan = match call.prepared::<LookupPlan>(1) {
         Some(plan) => plan,
@@ -378,11 +380,15 @@ fn lookup(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
             }
         },
     };
-    let uri = call.str(2).map_or_else(|| context.request_uri().to_vec(), <[u8]>::to_vec);
-    match missing(context, &domain, plan, &uri, &[]) {
-        None => look_up(context, &domain, plan, &uri),
-        Some(name) => look_up_when_known(context, domain, plan.clone(), uri, name, Vec::new()),
+    let mut uri = std::mem::take(&mut context.scratch);
+    uri.clear();
+    uri.extend_from_slice(call.str(2).unwrap_or_else(|| context.request_uri()));
+    if let Some(name) = missing(context, domain, plan, &uri, &[]) {
+        return look_up_when_known(context, Arc::clone(domain), plan.clone(), uri, name, Vec::new());
     }
+    let flow = look_up(context, domain, plan, &uri);
+    context.scratch = uri;
+    flow
 }
 
 /// The first address of record that is looked up and that the database has to be asked about before; it was about `held`.
@@ -432,21 +438,19 @@ fn look_up_when_known(
 
 fn look_up(context: &mut Context, domain: &Arc<Domain>, plan: &LookupPlan, uri: &[u8]) -> Flow {
     let old_branches = if plan.flags.branch { std::mem::take(&mut context.branches) } else { Vec::new() };
-    let push = context.configuration.settings.registrar.policy.push.clone();
     let awoken = context.wakes.len();
     let found = find(context, domain, plan, uri);
-    waking::note(context, domain, push.as_ref());
+    waking::note_own(context, domain);
     let mut place = Place::new(plan);
-    let attribute = context.configuration.settings.registrar.attribute_name.clone();
     if matches!(found, Ok(Found::Contacts(_))) {
-        place.take(context, &attribute);
+        place.take(context, None);
     }
     let mut extra = false;
     for branch in old_branches {
         let found = find(context, domain, plan, &branch.uri);
-        waking::note(context, domain, push.as_ref());
+        waking::note_own(context, domain);
         if matches!(found, Ok(Found::Contacts(_))) {
-            place.take(context, &attribute);
+            place.take(context, None);
             extra = true;
         }
     }
@@ -461,8 +465,8 @@ fn gruu<'p>(uri: &[u8], policy: &'p Policy) -> Option<(&'p Gruu, Result<Wanted, 
 }
 
 fn find(context: &mut Context, domain: &Domain, plan: &LookupPlan, uri: &[u8]) -> Result<Found, Reject> {
-    let configuration = Arc::clone(&context.configuration);
-    let policy = &configuration.settings.registrar.policy;
+    let method = context.message().method_id();
+    let policy = &context.configuration.settings.registrar.policy;
     let gruu = gruu(uri, policy);
     let mut name = aor::Aor::new();
     match aor::canonical_text(uri, policy, &mut name) {
@@ -478,7 +482,7 @@ fn find(context: &mut Context, domain: &Domain, plan: &LookupPlan, uri: &[u8]) -
         policy,
         flags: &plan.flags,
         domain,
-        method: context.message().method_id(),
+        method,
         user_agent: passes.as_ref().map(|passes| passes as &dyn Fn(&[u8]) -> bool),
     };
     context.targets.clear();
@@ -499,29 +503,34 @@ impl Place {
         Self { main: !plan.flags.to_branches_only }
     }
 
-    /// Makes the contacts that were found destinations of the request. Their attributes stand under this name.
-    pub(crate) fn take(&mut self, context: &mut Context, attribute: &[u8]) {
-        let targets = std::mem::take(&mut context.targets);
+    /// Makes the contacts that were found destinations of the request. Their attributes stand under this name, or the
+    /// registrar's own one.
+    pub(crate) fn take(&mut self, context: &mut Context, attribute: Option<&[u8]>) {
+        let Context { node, configuration, targets, target, branches, .. } = context;
+        let attribute = attribute.unwrap_or(&configuration.settings.registrar.attribute_name);
         for found in targets.iter() {
-            let mut branch = Branch {
-                uri: found.uri.to_vec(),
-                destination: found.destination().map(<[u8]>::to_vec).unwrap_or_default(),
-                path: found.path.to_vec(),
-                socket: context.node.socket_by_name(found.socket),
-                q: if found.q == Q_NONE { NO_Q } else { found.q },
-                flags: found.flags,
-                ..Branch::default()
-            };
-            if !attribute.is_empty() && !found.attr.is_empty() {
-                branch.set_attribute(attribute, Value::str(found.attr));
-            }
             if std::mem::take(&mut self.main) {
-                context.target = branch;
-            } else if context.branches.len() < crate::core::MAX_BRANCHES {
-                context.branches.push(branch);
+                fill(target, node, &found, attribute);
+            } else if branches.len() < crate::core::MAX_BRANCHES {
+                let mut branch = Branch::default();
+                fill(&mut branch, node, &found, attribute);
+                branches.push(branch);
             }
         }
-        context.targets = targets;
+    }
+}
+
+/// Makes a destination of a contact, in the memory that the destination has.
+fn fill(branch: &mut Branch, node: &Node, found: &Target<'_>, attribute: &[u8]) {
+    branch.clear();
+    branch.uri.extend_from_slice(found.uri);
+    branch.destination.extend_from_slice(found.destination().unwrap_or_default());
+    branch.path.extend_from_slice(found.path);
+    branch.socket = node.socket_by_name(found.socket);
+    branch.q = if found.q == Q_NONE { NO_Q } else { found.q };
+    branch.flags = found.flags;
+    if !attribute.is_empty() && !found.attr.is_empty() {
+        branch.set_attribute(attribute, Value::str(found.attr));
     }
 }
 

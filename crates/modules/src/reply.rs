@@ -17,6 +17,7 @@ const DEFAULT_PORT: u16 = 5060;
 ///
 /// A reply over UDP always goes to the address that the request came from; `maddr` of the Via is not followed,
 /// because it would let anybody point replies at anybody.
+#[inline]
 #[must_use]
 pub fn way_back(context: &Context) -> (Target, Option<ViaFix>) {
     let origin = &context.origin;

@@ -22,6 +22,12 @@ impl Waiting {
         self.groups.clear();
     }
 
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.groups.is_empty()
+    }
+
     fn count(&self) -> usize {
         self.groups.iter().map(Vec::len).sum()
     }

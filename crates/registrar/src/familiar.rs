@@ -16,7 +16,7 @@ use seawall_sip::{Message, Name};
 use crate::aor::Aor;
 use crate::flags::SaveFlags;
 use crate::limits::LATEST_EXPIRY_S;
-use crate::plan::{Fate, Plan};
+use crate::plan::{Fate, Plan, Step};
 use crate::push::Wakes;
 use crate::reject::Reject;
 use crate::reply;
@@ -193,6 +193,14 @@ impl Save<'_> {
             Fate::Insert if !plan.removes_any() => entry.len().saturating_sub(1),
             _ => return,
         };
+        if self.is_told_by_fingerprint(register, step) {
+            entry.mark(position, fingerprint);
+        }
+    }
+
+    /// Whether a request that says the same as this one, of one contact which is stored now, is answered as this one is.
+    #[inline]
+    pub(crate) fn is_told_by_fingerprint(&self, register: &Register<'_>, step: &Step<'_, '_>) -> bool {
         let is_plain = register.wish == Wish::Contacts
             && step.asked.wakes != Wakes::Asks
             && register.flow.is_none()
@@ -200,9 +208,7 @@ impl Save<'_> {
             && register.path.received.is_empty()
             && !(register.is_outbound || register.supports_gruu || register.is_granted);
         let end_s = self.now_s.saturating_add(u64::from(step.granted_s));
-        if is_plain && end_s < u64::from(LATEST_EXPIRY_S) {
-            entry.mark(position, fingerprint);
-        }
+        is_plain && end_s < u64::from(LATEST_EXPIRY_S)
     }
 }
 

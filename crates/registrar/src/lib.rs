@@ -10,6 +10,7 @@
 pub mod aor;
 
 mod familiar;
+mod first;
 mod flags;
 pub mod gruu;
 pub mod limits;

@@ -235,17 +235,34 @@ impl Lookup<'_> {
         let is_meant =
             |binding: &Binding<'_>| only.is_none_or(|contact_id| binding.numbers.contact_id == contact_id);
         let passing = entry.valid().filter(|(_, binding)| is_meant(binding) && self.passes(binding));
+        // As nearly everywhere: one contact, of which there is nothing to put into an order.
+        let mut one_by_one = passing.clone();
+        if let (Some((_, binding)), None) = (one_by_one.next(), one_by_one.next()) {
+            return match self.supports(&binding) {
+                true => self.found(aor, std::iter::once(binding), targets),
+                false => Found::NoMethod,
+            };
+        }
         let found = passing.clone().filter(|(_, binding)| self.supports(binding));
         if found.clone().next().is_none() {
             return if passing.count() > 0 { Found::NoMethod } else { Found::Nothing };
         }
         let order = if self.flags.sort_by_latency { Order::FastestFirst } else { self.policy.order };
         let most = if self.flags.no_branches { 1 } else { usize::MAX };
-        let before = targets.len();
         let surpassed = surpassed_flows(found.clone(), self.now_s);
         let positions =
             ordered(found, order, self.now_s).into_iter().filter(|position| !surpassed.contains(position));
-        let chosen = positions.take(most).filter_map(|position| entry.binding(position));
+        self.found(aor, positions.take(most).filter_map(|position| entry.binding(position)), targets)
+    }
+
+    /// Copies the contacts that were chosen, at least one.
+    fn found<'b>(
+        &self,
+        aor: &[u8],
+        chosen: impl Iterator<Item = Binding<'b>>,
+        targets: &mut Targets,
+    ) -> Found {
+        let before = targets.len();
         match self.policy.push.as_deref() {
             None => chosen.for_each(|binding| targets.push(&binding, binding.contact)),
             Some(push) => self.take(push, aor, chosen, targets),

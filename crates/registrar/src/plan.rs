@@ -250,7 +250,8 @@ fn fate_of_stored(
 }
 
 /// The interval that a contact gets before the random deviation; 0 removes it.
-fn interval_s(save: &Save<'_>, asked: &Asked<'_>) -> Result<u32, Reject> {
+#[inline]
+pub(crate) fn interval_s(save: &Save<'_>, asked: &Asked<'_>) -> Result<u32, Reject> {
     let min_s = save.flags.min_expires_s.unwrap_or(save.policy.min_expires_s);
     let is_brief = asked.expires_is_given && asked.expires_s < min_s && asked.expires_s != 0;
     if is_brief && save.policy.min_expires_mode == MinExpiresMode::Refuse {
@@ -270,7 +271,8 @@ fn clamp(save: &Save<'_>, expires_s: u32) -> u32 {
 }
 
 /// `expires_max_deviation` (registrar 1.3.10): up to that many seconds more or less, then clamped again.
-fn deviate(save: &Save<'_>, base_s: u32, number: usize) -> u32 {
+#[inline]
+pub(crate) fn deviate(save: &Save<'_>, base_s: u32, number: usize) -> u32 {
     let most_s = u64::from(save.policy.expires_max_deviation_s);
     if most_s == 0 {
         return base_s;
@@ -284,8 +286,21 @@ fn deviate(save: &Save<'_>, base_s: u32, number: usize) -> u32 {
 
 /// A contact that is not stored yet has to be a SIP URI that requests can be sent to, and not to this server: neither
 /// to one of its sockets nor to a GRUU of this address of record, which would lead back to it (RFC 5627 §5.1).
-fn check_uri(save: &Save<'_>, register: &Register<'_>, asked: &Asked<'_>, base_s: u32) -> Result<(), Reject> {
-    let uri = Uri::parse(asked.uri).ok().filter(Uri::is_sip).ok_or(Reject::ContactParse)?;
+#[inline]
+pub(crate) fn check_uri(
+    save: &Save<'_>,
+    register: &Register<'_>,
+    asked: &Asked<'_>,
+    base_s: u32,
+) -> Result<(), Reject> {
+    let read;
+    let uri = match &asked.taken {
+        Some(uri) => uri,
+        None => {
+            read = Uri::parse(asked.uri).ok().filter(Uri::is_sip).ok_or(Reject::ContactParse)?;
+            &read
+        }
+    };
     if base_s == 0 {
         return Ok(());
     }
@@ -296,9 +311,9 @@ fn check_uri(save: &Save<'_>, register: &Register<'_>, asked: &Asked<'_>, base_s
         IpAddr::V4(v4) => v4.is_multicast() || v4.is_broadcast() || v4.is_unspecified(),
         IpAddr::V6(v6) => v6.is_multicast() || v6.is_unspecified(),
     });
-    let own_gruu = save.policy.gruu.as_deref().and_then(|gruu| gruu.read(&uri, save.policy));
+    let own_gruu = save.policy.gruu.as_deref().and_then(|gruu| gruu.read(uri, save.policy));
     let is_own_gruu = matches!(own_gruu, Some(Ok(wanted)) if wanted.aor == register.aor);
-    if is_no_host || is_own_gruu || (save.source.is_own)(&uri) {
+    if is_no_host || is_own_gruu || (save.source.is_own)(uri) {
         Err(Reject::ContactForbidden)
     } else {
         Ok(())

@@ -45,6 +45,21 @@ pub(crate) fn write_contacts(
     }
 }
 
+/// As [`write_contacts`], for the only binding that there is.
+#[inline]
+pub(crate) fn write_contact(
+    binding: &Binding<'_>,
+    now_s: u64,
+    policy: &Policy,
+    gruus: Option<&Gruus<'_>>,
+    out: &mut Vec<u8>,
+) {
+    if binding.is_valid(now_s) {
+        Writer { policy, gruus, now_s, count: 0, out }.write(binding);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
 /// Appends the Path header field of a reply; nothing when there is no Path.
 pub(crate) fn write_path(joined: &[u8], out: &mut Vec<u8>) {
     if !joined.is_empty() {

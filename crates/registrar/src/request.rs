@@ -3,11 +3,12 @@
 use seawall_location::Place;
 use seawall_sip::cseq::CSeq;
 use seawall_sip::name_addr::{self, Contact, Contacts};
-use seawall_sip::{Message, Name, ascii, cseq, list, validate};
+use seawall_sip::{Message, Name, Uri, ascii, cseq, list, validate};
 use smallvec::SmallVec;
 
 use crate::aor::{self, Aor};
 use crate::familiar::Fingerprint;
+use crate::first;
 use crate::flags::{PathMode, SaveFlags};
 use crate::limits::{
     MAX_CALLID_LEN, MAX_CONTACTS_PER_REQUEST, MAX_INSTANCE_LEN, MAX_RECEIVED_LEN, MAX_USER_AGENT_LEN,
@@ -30,11 +31,13 @@ pub enum Wish {
     Contacts,
 }
 
-/// One contact of a REGISTER. Its URI is taken apart later, when it is not one that is stored already.
+/// One contact of a REGISTER. Its URI is taken apart later as a rule, when it is not one that is stored already.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked<'m> {
     /// The Contact URI, without brackets.
     pub uri: &'m [u8],
+    /// The same, where it is a SIP URI that was taken apart on the way.
+    pub taken: Option<Uri<'m>>,
     /// The interval asked for in seconds, from the contact, the Expires header field or `default_expires`.
     pub expires_s: u32,
     /// Whether the interval comes from the request.
@@ -196,21 +199,24 @@ impl<'m> Register<'m> {
         Register::read_as(message, Whose::of(aor), policy, flags, false)
     }
 
-    /// Reads the rest of a REGISTER that was begun with this address of record.
+    /// A REGISTER that was begun with this address of record.
     #[inline]
-    pub(crate) fn go_on(
-        message: &'m Message,
-        aor: Aor,
-        begun: &Begun<'m>,
-        save: &Save<'_>,
-    ) -> Result<Register<'m>, Reject> {
-        let mut register = Register::bare(message, begun.callid, begun.cseq, save.policy);
-        register.aor = aor;
-        register.place = Some(begun.place);
-        register.fingerprint = begun.fingerprint;
-        register.methods = methods::allowed(message, save.allow);
-        register.read_contacts_and_path(save.policy, save.flags)?;
-        Ok(register)
+    pub(crate) fn begun(message: &'m Message, aor: Aor, begun: &Begun<'m>, save: &Save<'_>) -> Register<'m> {
+        Register {
+            place: Some(begun.place),
+            fingerprint: begun.fingerprint,
+            ..Register::bare(message, aor, (begun.callid, begun.cseq), save.policy)
+        }
+    }
+
+    /// Reads the rest of it.
+    ///
+    /// # Errors
+    /// As [`read`](Register::read), from Path on.
+    #[inline]
+    pub(crate) fn go_on(&mut self, save: &Save<'_>) -> Result<(), Reject> {
+        self.methods = methods::allowed(self.message, save.allow);
+        self.read_contacts_and_path(save.policy, save.flags)
     }
 
     /// Reads a REGISTER that another registrar has accepted. What the request insists on was for that one to judge.
@@ -241,7 +247,7 @@ impl<'m> Register<'m> {
         is_granted: bool,
     ) -> Result<Register<'m>, Reject> {
         let (callid, cseq) = checked(message, policy, is_granted)?;
-        let mut register = Register::bare(message, callid, cseq, policy);
+        let mut register = Register::bare(message, Aor::new(), (callid, cseq), policy);
         register.is_granted = is_granted;
         match whose {
             Whose::Known(aor, methods) => {
@@ -259,10 +265,15 @@ impl<'m> Register<'m> {
 
     /// One that asks for nothing so far.
     #[inline]
-    fn bare(message: &'m Message, callid: &'m [u8], cseq: u32, policy: &Policy) -> Register<'m> {
+    fn bare(
+        message: &'m Message,
+        aor: Aor,
+        (callid, cseq): (&'m [u8], u32),
+        policy: &Policy,
+    ) -> Register<'m> {
         Register {
             message,
-            aor: Aor::new(),
+            aor,
             callid,
             cseq,
             wish: Wish::Fetch,
@@ -311,6 +322,10 @@ impl<'m> Register<'m> {
         }
         // RFC 3261 §20.19: a malformed value counts as the default, not as a fault.
         let general_s = cseq::expires(message).ok().flatten();
+        if first::read_usual_contact(message, general_s, policy, &mut self.contacts).is_some() {
+            self.wish = Wish::Contacts;
+            return Ok(());
+        }
         let mut has_star = false;
         for header in message.header_all(Name::Contact) {
             let mut contacts = Contacts::new(header.value);
@@ -375,6 +390,27 @@ fn user_agent(message: &Message) -> &[u8] {
     }
 }
 
+impl Asked<'_> {
+    /// One of which nothing is known but the interval that the request gives.
+    #[inline]
+    pub(crate) fn new(given_s: Option<u32>, policy: &Policy) -> Self {
+        Asked {
+            uri: b"",
+            taken: None,
+            expires_s: given_s.unwrap_or(policy.default_expires_s),
+            expires_is_given: given_s.is_some(),
+            q: None,
+            instance: b"",
+            reg_id: 0,
+            received: b"",
+            methods: None,
+            wakes: Wakes::Not,
+            provider: b"",
+            is_short: false,
+        }
+    }
+}
+
 /// One contact while its parameters are walked over.
 struct Reader<'m, 'p> {
     asked: Asked<'m>,
@@ -385,20 +421,7 @@ struct Reader<'m, 'p> {
 impl<'m, 'p> Reader<'m, 'p> {
     #[inline]
     fn new(general_s: Option<u32>, policy: &'p Policy) -> Reader<'m, 'p> {
-        let asked = Asked {
-            uri: b"",
-            expires_s: general_s.unwrap_or(policy.default_expires_s),
-            expires_is_given: general_s.is_some(),
-            q: None,
-            instance: b"",
-            reg_id: 0,
-            received: b"",
-            methods: None,
-            wakes: Wakes::Not,
-            provider: b"",
-            is_short: false,
-        };
-        Reader { asked, fault: None, policy }
+        Reader { asked: Asked::new(general_s, policy), fault: None, policy }
     }
 
     #[inline]

@@ -123,7 +123,8 @@ impl<'a> Save<'a> {
         if let Some(renewed) = self.renew(message, &name, &begun, reply, sink) {
             return renewed;
         }
-        let mut register = Register::go_on(message, name, &begun, self)?;
+        let mut register = Register::begun(message, name, &begun, self);
+        register.go_on(self)?;
         self.note_flow(&mut register);
         self.try_run(&register, reply, sink)
     }
@@ -159,6 +160,13 @@ impl<'a> Save<'a> {
     ) -> Result<Outcome, Reject> {
         let place = register.place.unwrap_or_else(|| self.domain.place(&register.aor));
         let mut entry = self.domain.lock_at(place, &register.aor, self.now_s);
+        if let [asked] = register.contacts.as_slice()
+            && asked.expires_s != 0
+            && entry.is_empty()
+            && !register.is_granted
+        {
+            return self.insert_first(register, asked, &mut entry, reply, sink);
+        }
         // Expired bindings that the wheel has not come to yet must neither match nor count.
         if entry.has_expired() {
             entry.purge(sink);
@@ -265,9 +273,20 @@ impl<'a> Save<'a> {
         only: Option<&[u64]>,
         reply: &mut Vec<u8>,
     ) {
-        let gruus = self.policy.gruu.as_deref().filter(|_| register.supports_gruu);
-        let gruus = gruus.map(|gruu| Gruus { gruu, aor: &register.aor, host_port: self.source.host_port });
-        reply::write_contacts(entry, self.policy, only, gruus.as_ref(), reply);
+        reply::write_contacts(entry, self.policy, only, self.gruus(register).as_ref(), reply);
+        self.write_others(register, entry, reply);
+    }
+
+    /// What the GRUUs of a reply are made of, if it has to tell them.
+    #[inline]
+    pub(crate) fn gruus<'r>(&'r self, register: &'r Register<'_>) -> Option<Gruus<'r>> {
+        let gruu = self.policy.gruu.as_deref().filter(|_| register.supports_gruu)?;
+        Some(Gruus { gruu, aor: &register.aor, host_port: self.source.host_port })
+    }
+
+    /// Appends what a 200 says besides the bindings.
+    #[inline]
+    pub(crate) fn write_others(&self, register: &Register<'_>, entry: &Entry<'_>, reply: &mut Vec<u8>) {
         if let Some(push) = self.policy.push.as_deref()
             && register.contacts.iter().any(|asked| asked.wakes != Wakes::Not)
         {
@@ -341,7 +360,8 @@ impl<'a> Save<'a> {
         if self.policy.trust_contact_received { asked.received } else { b"" }
     }
 
-    fn binding<'r>(&'r self, register: &'r Register<'_>, step: &'r Step<'_, '_>) -> Binding<'r> {
+    #[inline]
+    pub(crate) fn binding<'r>(&'r self, register: &'r Register<'_>, step: &'r Step<'_, '_>) -> Binding<'r> {
         let asked = step.asked;
         let now_s = u32::try_from(self.now_s).unwrap_or(LATEST_EXPIRY_S);
         let comes_by_path = self.flags.path_received && !register.path.received.is_empty();
@@ -421,6 +441,16 @@ impl<'a> Save<'a> {
     }
 
     fn insert(&self, mut binding: Binding<'_>, entry: &mut Entry<'_>, sink: &mut dyn Sink, done: &mut Done) {
+        self.name(&mut binding, entry);
+        if entry.insert(&binding, sink).is_ok() {
+            done.changed = true;
+            done.bound(&binding.numbers);
+        }
+    }
+
+    /// Gives a new binding its contact id.
+    #[inline]
+    pub(crate) fn name(&self, binding: &mut Binding<'_>, entry: &Entry<'_>) {
         let by_callid = matches!(
             self.flags.matching.as_ref().unwrap_or(&self.policy.matching),
             MatchingMode::UriAndCallId
@@ -429,10 +459,6 @@ impl<'a> Save<'a> {
         if binding.numbers.contact_id == 0 {
             let callid = if by_callid { binding.callid } else { b"" };
             binding.numbers.contact_id = entry.fresh_contact_id(binding.contact, callid);
-        }
-        if entry.insert(&binding, sink).is_ok() {
-            done.changed = true;
-            done.bound(&binding.numbers);
         }
     }
 }

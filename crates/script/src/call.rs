@@ -149,7 +149,7 @@ pub struct Call<'a, C: 'static> {
     /// Where the evaluated arguments start on the stack.
     pub(crate) base: usize,
     /// What was made of arguments that are only known at run time; most calls have none, which costs nothing.
-    pub(crate) dynamic: Vec<(u8, Dynamic)>,
+    pub(crate) dynamic: &'a [(u8, Dynamic)],
     pub(crate) mode: Mode,
     pub(crate) extra: Option<&'a Value>,
 }

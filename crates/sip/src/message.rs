@@ -1,5 +1,7 @@
 //! The owned message: its bytes as they came, and where the parts stand.
 
+use std::mem::take;
+
 use thiserror::Error;
 
 use crate::{
@@ -102,7 +104,7 @@ pub(crate) const ABSENT: u16 = u16::MAX;
 ///
 /// A message is meant to be reused: swap new bytes into [`buffer_mut`](Message::buffer_mut) and call
 /// [`scan_in_place`](Message::scan_in_place), which keeps all allocations.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Message {
     pub(crate) bytes: Vec<u8>,
     pub(crate) start: StartLine,
@@ -117,6 +119,20 @@ pub struct Message {
     pub(crate) essentials: Essentials,
     /// Whether nothing but the bytes is there.
     is_blank: bool,
+}
+
+impl Clone for Message {
+    fn clone(&self) -> Message {
+        Message { bytes: self.bytes.clone(), headers: self.headers.clone(), ..*self }
+    }
+
+    /// Keeps the memory.
+    fn clone_from(&mut self, source: &Message) {
+        let (mut bytes, mut headers) = (take(&mut self.bytes), take(&mut self.headers));
+        bytes.clone_from(&source.bytes);
+        headers.clone_from(&source.headers);
+        *self = Message { bytes, headers, ..*source };
+    }
 }
 
 impl Default for Message {

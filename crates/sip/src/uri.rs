@@ -2,11 +2,14 @@
 
 pub mod equality;
 pub mod escape;
+mod numeric;
 mod usual;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use thiserror::Error;
+
+pub use numeric::numeric;
 
 use crate::{
     ascii::{self, Class},
@@ -96,6 +99,14 @@ impl<'a> Uri<'a> {
             Some(uri) => Ok(uri),
             None => Uri::parse_any(raw),
         }
+    }
+
+    /// Takes apart the URI in brackets with which a text begins, where it is a usual one; gives what is behind the brackets
+    /// too. [`Uri::parse`] takes each of them as well. `None` is no verdict.
+    #[inline]
+    #[must_use]
+    pub fn usual_in_brackets(text: &'a [u8]) -> Option<(Uri<'a>, &'a [u8])> {
+        usual::read_bracketed(text)
     }
 
     /// As [`Uri::parse`], one way for all.

@@ -153,7 +153,7 @@ impl<'a> Via<'a> {
 /// One Via value by its place.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct ViaSpans {
-    raw: Span,
+    pub(crate) raw: Span,
     protocol: Span,
     version: Span,
     transport: Span,
@@ -171,6 +171,16 @@ impl ViaSpans {
     /// Takes a Via value up to the end of the text or a comma.
     #[inline]
     pub(crate) fn take(cursor: &mut Cursor<'_>) -> Result<ViaSpans, ViaError> {
+        if let Some(plain) = ViaSpans::take_plain(cursor.text(), cursor.position()) {
+            cursor.skip(plain.raw.len as usize);
+            return Ok(plain);
+        }
+        ViaSpans::take_any(cursor)
+    }
+
+    /// As [`take`](ViaSpans::take), however it is written.
+    #[inline(never)]
+    fn take_any(cursor: &mut Cursor<'_>) -> Result<ViaSpans, ViaError> {
         cursor.skip_lws();
         if cursor.is_at_end() {
             return Err(ViaError::Empty);
@@ -181,7 +191,6 @@ impl ViaSpans {
         via.take_sent_by(cursor)?;
         cursor.skip_lws();
         let params_start = cursor.position() + 1;
-        via.take_plain_params(cursor);
         params::take_all(cursor, |name, param| via.note(name, param))?;
         via.params = cursor.trimmed_since(params_start);
         via.raw = cursor.trimmed_since(start);
@@ -235,34 +244,59 @@ impl ViaSpans {
         Ok(())
     }
 
-    /// Takes the parameters that nearly every Via has as they are nearly always written, up to the first that is another,
-    /// or written in another way.
+    /// Takes a text from `start` to its end that is one Via value as nearly all are written: one of the usual transports, a host
+    /// and a port, a branch and rport and nothing else. `None` is no verdict.
     #[inline]
-    fn take_plain_params(&mut self, cursor: &mut Cursor<'_>) {
-        while let [b';', rest @ ..] = cursor.rest() {
-            let start = cursor.position() + 1;
-            let (name_len, is_branch) = match rest {
-                [b'b', b'r', b'a', b'n', b'c', b'h', b'=', ..] if self.branch.is_none() => (7, true),
-                [b'r', b'p', b'o', b'r', b't'] | [b'r', b'p', b'o', b'r', b't', b';', ..]
-                    if self.rport.is_none() =>
-                {
-                    (5, false)
-                }
-                _ => return,
-            };
-            let mut ahead = cursor.clone();
-            ahead.skip(1 + name_len);
-            if is_branch {
-                let value = ahead.run(Class::VALUE);
-                if value.is_empty() || !matches!(ahead.peek(), None | Some(b';')) {
-                    return;
-                }
-                self.branch = Some(value);
-            } else {
-                self.rport = Some(Span::between(start, start + name_len));
-            }
-            *cursor = ahead;
+    fn take_plain(text: &[u8], start: usize) -> Option<ViaSpans> {
+        const PROTOCOL: usize = b"SIP/2.0/UDP ".len();
+        let span = |at: usize, len: usize| Span { start: (start + at) as u32, len: len as u32 };
+        let value = text.get(start..)?;
+        let (protocol, _) = value.split_first_chunk::<PROTOCOL>()?;
+        if !matches!(protocol, b"SIP/2.0/UDP " | b"SIP/2.0/TCP " | b"SIP/2.0/TLS ") {
+            return None;
         }
+        let host_len = Class::HOST.run_len(value.get(PROTOCOL..)?);
+        let mut at = PROTOCOL + host_len;
+        let mut port = None;
+        if let Some([b':', rest @ ..]) = value.get(at..) {
+            let digits = rest.get(..Class::DIGIT.run_len(rest))?;
+            port = Some(ascii::parse_port(digits).ok()?);
+            at += 1 + digits.len();
+        }
+        if host_len == 0 {
+            return None;
+        }
+        let mut via = ViaSpans {
+            raw: span(0, value.len()),
+            protocol: span(0, 3),
+            version: span(4, 3),
+            transport: span(8, 3),
+            sent_by: span(PROTOCOL, at - PROTOCOL),
+            host: span(PROTOCOL, host_len),
+            port,
+            params: span(at + 1, value.len().saturating_sub(at + 1)),
+            ..ViaSpans::default()
+        };
+        while let Some(rest) = value.get(at..).filter(|rest| !rest.is_empty()) {
+            match rest {
+                [b';', b'b', b'r', b'a', b'n', b'c', b'h', b'=', branch @ ..] if via.branch.is_none() => {
+                    let len = Class::VALUE.run_len(branch);
+                    if len == 0 {
+                        return None;
+                    }
+                    via.branch = Some(span(at + 8, len));
+                    at += 8 + len;
+                }
+                [b';', b'r', b'p', b'o', b'r', b't'] | [b';', b'r', b'p', b'o', b'r', b't', b';', ..]
+                    if via.rport.is_none() =>
+                {
+                    via.rport = Some(span(at + 1, 5));
+                    at += 6;
+                }
+                _ => return None,
+            }
+        }
+        Some(via)
     }
 
     /// Keeps the parameters that nearly every message is asked for.
@@ -468,22 +502,31 @@ mod tests {
 
     proptest! {
         #[test]
-        fn plain_parameters_are_what_the_general_way_makes_of_them(
+        fn a_plain_value_is_what_the_general_way_makes_of_it(
+            start in "(SIP/2.0/(UDP|TCP|TLS|udp|SCTP)|sip/2.0/UDP|SIP / 2.0 / UDP) ? ?",
+            sent_by in "(host|192.0.2.1|\\[::1\\]|)( ?: ?[0-9]{0,6})?",
             params in prop::collection::vec(
                 "(;| ; |;;)(branch|rport|received|BRANCH|rports|x)(=[a-z0-9.]{0,6}|=\"q;\"|=|)[ ,]?", 0..5
             ),
         ) {
-            let value = format!("SIP/2.0/UDP host:5070{}", params.concat());
+            let value = format!("{start}{sent_by}{}", params.concat());
             let mut cursor = Cursor::new(value.as_bytes());
-            let taken = ViaSpans::take(&mut cursor).map(|via| (via.params, via.branch, via.received, via.rport));
-            let (mut other, mut general) = (Cursor::new(value.as_bytes()), ViaSpans::default());
-            other.skip("SIP/2.0/UDP host:5070".len());
-            let all = params::take_all(&mut other, |name, param| general.note(name, param));
-            let general = all.map(|all| (all, general.branch, general.received, general.rport));
-            prop_assert_eq!(format!("{taken:?}"), format!("{:?}", general.map_err(ViaError::Params)));
-            if taken.is_ok() {
-                prop_assert_eq!(cursor.position(), other.position());
+            let general = ViaSpans::take_any(&mut cursor);
+            if let Some(plain) = ViaSpans::take_plain(value.as_bytes(), 0) {
+                prop_assert_eq!(format!("{:?}", Ok::<_, ViaError>(plain)), format!("{general:?}"));
+                prop_assert!(cursor.is_at_end());
             }
+        }
+    }
+
+    #[test]
+    fn what_phones_write_is_plain() {
+        for usual in [
+            "SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKnashds8;rport",
+            "SIP/2.0/TCP a-host.example;rport;branch=z9hG4bK.x-y_z~1",
+            "SIP/2.0/TLS host",
+        ] {
+            assert!(ViaSpans::take_plain(usual.as_bytes(), 0).is_some(), "{usual}");
         }
     }
 }

@@ -59,7 +59,7 @@ fn main() {
         let Ok(id) = layer.create(now_ms, &key, request.clone(), context.clone(), &mut out) else { return };
         let mut branch = Vec::with_capacity(64);
         keys.write_branch(id.branch(0), path, &mut branch);
-        let new = NewBranch { index: 0, target: Udp, bytes, timeouts_ms: None };
+        let new = NewBranch { index: 0, target: Udp, bytes: bytes.into(), timeouts_ms: None };
         if layer.forward(now_ms, id, [new], &mut out).is_err() {
             return;
         }

@@ -17,7 +17,7 @@ impl<U: Clone, T: Target> Transaction<U, T> {
     pub(crate) fn start_branch(&mut self, step: &mut Step<'_, U, T>, new: NewBranch<T>) {
         let (fr_timeout_ms, fr_inv_timeout_ms) =
             new.timeouts_ms.unwrap_or((self.timers.fr_timeout_ms, self.timers.fr_inv_timeout_ms));
-        let request: Bytes = Arc::new(new.bytes);
+        let request = new.bytes;
         step.send(new.target, request.clone(), Some(new.index));
         step.counters.uac_transactions += 1;
         let reliable = new.target.is_reliable();
@@ -63,7 +63,7 @@ impl<U: Clone, T: Target> Transaction<U, T> {
                     branch.enter(step, BranchState::Accepted, self.timers.m_ms);
                 }
                 branch.is_received = true;
-                let bytes = upstream_bytes(message, relay);
+                let bytes = upstream_bytes(message, relay, None);
                 self.relay_2xx(step, status, bytes);
             }
             (BranchState::Completed | BranchState::Terminated, 300..) if invite => {
@@ -103,14 +103,15 @@ impl<U: Clone, T: Target> Transaction<U, T> {
         }
         // 100 (Trying) is hop by hop (RFC 3261 §16.7 step 5).
         if status > 100 && relay != Relay::Drop && !self.is_answered() {
-            let bytes = upstream_bytes(message, relay);
+            // The one before it is not sent again any more.
+            let bytes = upstream_bytes(message, relay, self.server.reply.take());
             self.send_provisional(step, status, bytes, false);
         }
     }
 
     fn receive_final(&mut self, step: &mut Step<'_, U, T>, index: u16, message: &Message, relay: Relay) {
         let (invite, timers) = (self.invite, self.timers);
-        let is_own = self.received.is_none();
+        let (is_own, is_answered) = (self.received.is_none(), self.is_answered());
         let Some(branch) = self.branches.get_mut(usize::from(index)) else { return };
         let status = message.status();
         branch.status = status;
@@ -120,21 +121,26 @@ impl<U: Clone, T: Target> Transaction<U, T> {
         if matches!(branch.cancel, Cancel::Wanted) {
             branch.cancel = Cancel::Ended;
         }
+        let mut spare = None;
         if !invite {
-            branch.request = None;
+            spare = branch.request.take();
             branch.enter(step, BranchState::Completed, unless_reliable(&branch.target, timers.k_ms));
         } else if status < 300 {
             branch.enter(step, BranchState::Accepted, timers.m_ms);
+            if !is_answered {
+                // The provisional response is not sent again any more.
+                spare = self.server.reply.take();
+            }
         } else {
             branch.acknowledge(step, index, message);
             branch.enter(step, BranchState::Completed, unless_reliable(&branch.target, timers.d_ms));
         }
         if status < 300 {
-            let bytes = upstream_bytes(message, relay);
+            let bytes = upstream_bytes(message, relay, spare);
             self.relay_2xx(step, status, bytes);
         } else {
             if let Relay::Edited(bytes) = relay {
-                branch.edited = Some(Arc::new(bytes));
+                branch.edited = Some(bytes);
             }
             self.branch_ended(step, status);
         }
@@ -217,16 +223,21 @@ impl<T: Target> Branch<T> {
     }
 }
 
-/// What goes upstream for a response.
-pub(crate) fn upstream_bytes(message: &Message, relay: Relay) -> Bytes {
-    match relay {
-        Relay::Edited(bytes) => Arc::new(bytes),
-        Relay::AsReceived | Relay::Drop => {
-            let mut bytes = Vec::with_capacity(message.bytes().len());
-            reply::strip_via(message, &mut bytes);
-            Arc::new(bytes)
-        }
+/// What goes upstream for a response. It is written into `spare` if nobody else reads that.
+pub(crate) fn upstream_bytes(message: &Message, relay: Relay, spare: Option<Bytes>) -> Bytes {
+    if let Relay::Edited(bytes) = relay {
+        return bytes;
     }
+    if let Some(mut bytes) = spare
+        && let Some(text) = Arc::get_mut(&mut bytes)
+    {
+        text.clear();
+        reply::strip_via(message, text);
+        return bytes;
+    }
+    let mut text = Vec::with_capacity(message.bytes().len());
+    reply::strip_via(message, &mut text);
+    Arc::new(text)
 }
 
 /// Whether a response answers the CANCEL of a branch and not its INVITE: they share the branch parameter.

@@ -138,7 +138,7 @@ pub struct NewBranch<T> {
     pub target: T,
     /// The complete message, our Via on top with the branch that
     /// [`Keys::write_branch`](crate::Keys::write_branch) made for this number.
-    pub bytes: Vec<u8>,
+    pub bytes: Bytes,
     /// `fr_timeout` and `fr_inv_timeout` of this branch in milliseconds, if they differ from the transaction's.
     pub timeouts_ms: Option<(u32, u32)>,
 }
@@ -163,7 +163,7 @@ pub enum Relay {
     /// It goes upstream as it came, less our Via.
     AsReceived,
     /// These bytes go upstream in its place; our Via is already removed.
-    Edited(Vec<u8>),
+    Edited(Bytes),
     /// Routing logic wants it dropped. Holds for provisional responses; a final one is passed on as it came, because
     /// the client would otherwise be left without an answer.
     Drop,

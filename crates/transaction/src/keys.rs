@@ -3,8 +3,12 @@
 //! Both are made with one secret that all shards of a server share. A client cannot aim at a bucket of the table,
 //! and a response whose branch we did not write is recognised without looking anything up.
 
-use core::{fmt, hash::Hasher};
+use core::{
+    fmt,
+    hash::{BuildHasher, Hasher},
+};
 
+use foldhash::quality::FixedState;
 use seawall_sip::{
     cseq::CSeq,
     message::Message,
@@ -32,7 +36,8 @@ const PING: u16 = u16::MAX - 1;
 pub struct Keys {
     transaction: SipHasher13Wide,
     branch: SipHasher13,
-    path: SipHasher13,
+    tag: SipHasher13,
+    path: u64,
     mark: u64,
 }
 
@@ -124,11 +129,14 @@ impl Keys {
         };
         let mut mark = SipHasher13::new_with_key(&derive(4));
         mark.write_u8(0);
+        let mut path = SipHasher13::new_with_key(&derive(5));
+        path.write_u8(0);
         Keys {
             mark: mark.finish(),
             transaction: SipHasher13Wide::new_with_key(&derive(1)),
             branch: SipHasher13::new_with_key(&derive(2)),
-            path: SipHasher13::new_with_key(&derive(3)),
+            tag: SipHasher13::new_with_key(&derive(3)),
+            path: path.finish(),
         }
     }
 
@@ -143,7 +151,7 @@ impl Keys {
             _ => RequestKind::Other,
         };
         let via = Via::top(request).ok()?;
-        let mut text = Text::new(self.transaction);
+        let mut text = Text::new(&self.transaction);
         // ACK and CANCEL count as the INVITE that they refer to.
         text.put(if kind == RequestKind::Other { request.method() } else { b"INVITE" });
         let unique = via.branch().filter(|branch| has_cookie(branch));
@@ -154,7 +162,7 @@ impl Keys {
             }
             None => rfc2543_text(request, &mut text)?,
         }
-        let value = text.finish().finish128().as_u128();
+        let value = text.finish();
         let marked = unique.filter(|_| request.method_id() == Method::Register);
         let mark = marked.map(|branch| Mark::of(branch, self.mark));
         Some(ServerKey { value, kind, rfc2543: unique.is_none(), mark })
@@ -213,17 +221,24 @@ impl Keys {
     /// A hash over what names a request and what decides where it goes: Call-ID, CSeq, Request-URI and Route. A
     /// request that comes back with the same hash would be sent the same way again (RFC 5393 §4.2); one that comes
     /// back with another is a spiral and welcome.
+    ///
+    /// It need not stand up to somebody who looks for two requests with one hash: all that these are good for is to have
+    /// one's own request refused. That the branch was written here is proved by its MAC.
     #[must_use]
     pub fn path_hash(&self, request: &Message) -> u64 {
-        let mut text = Text::new(self.path);
-        text.put(request.request_uri());
-        text.put(request.value(Name::CallId).unwrap_or_default());
-        text.put(request.value(Name::CSeq).unwrap_or_default());
-        for route in request.header_all(Name::Route) {
-            text.put(route.value);
+        let mut hasher = FixedState::with_seed(self.path).build_hasher();
+        let mut put = |field: &[u8]| {
+            hasher.write_usize(field.len());
+            hasher.write(field);
+        };
+        put(request.request_uri());
+        put(request.value(Name::CallId).unwrap_or_default());
+        put(request.value(Name::CSeq).unwrap_or_default());
+        if request.header(Name::Route).is_some() {
+            request.header_all(Name::Route).for_each(|route| put(route.value));
         }
         // 0 is kept for "not computed".
-        text.finish().finish().max(1)
+        hasher.finish().max(1)
     }
 
     /// The path hash that a branch of ours carries; `None` for foreign branches.
@@ -255,10 +270,9 @@ impl Keys {
 
     #[inline]
     fn tag_over(&self, bytes: &[u8]) -> [u8; 16] {
-        let mut hasher = self.path;
-        hasher.write(bytes);
+        let number = self.tag.hash(bytes);
         let mut tag = [0; 16];
-        for (part, number) in tag.as_chunks_mut::<8>().0.iter_mut().zip(halves(hasher.finish().to_be())) {
+        for (part, number) in tag.as_chunks_mut::<8>().0.iter_mut().zip(halves(number.to_be())) {
             *part = hex::digits(number);
         }
         tag
@@ -292,26 +306,28 @@ impl Keys {
     }
 
     fn mac(&self, [place, slot, generation]: [u32; 3], path: u64) -> u64 {
-        let mut hasher = self.branch;
         let words = [u64::from(place), whole([slot, generation]), path].map(u64::to_le_bytes);
-        hasher.write(words.as_flattened());
-        hasher.finish()
+        self.branch.hash(words.as_flattened())
     }
 }
 
-/// Collects fields for a hash, so that the hasher gets them in large pieces. Each field is followed by a byte that
+/// Collects fields for a hash, so that nearly always the hasher gets them in one piece. Each field is followed by a byte that
 /// no field contains.
-struct Text<H> {
-    hasher: H,
+struct Text<'a> {
+    key: &'a SipHasher13Wide,
+    /// What has got the fields that did not fit.
+    hasher: Option<SipHasher13Wide>,
     bytes: [u8; 256],
     used: usize,
 }
 
-impl<H: Hasher> Text<H> {
-    fn new(hasher: H) -> Text<H> {
-        Text { hasher, bytes: [0; 256], used: 0 }
+impl<'a> Text<'a> {
+    #[inline]
+    fn new(key: &'a SipHasher13Wide) -> Text<'a> {
+        Text { key, hasher: None, bytes: [0; 256], used: 0 }
     }
 
+    #[inline]
     fn put(&mut self, field: &[u8]) {
         let end = self.used + field.len();
         if let Some(place) = self.bytes.get_mut(self.used..end + 1) {
@@ -322,20 +338,30 @@ impl<H: Hasher> Text<H> {
             self.used = end + 1;
             return;
         }
-        self.flush();
-        self.hasher.write(field);
-        self.hasher.write(&[0]);
+        self.put_long(field);
     }
 
-    fn flush(&mut self) {
-        self.hasher.write(self.bytes.get(..self.used).unwrap_or_default());
+    #[cold]
+    fn put_long(&mut self, field: &[u8]) {
+        let hasher = self.hasher.get_or_insert(*self.key);
+        hasher.write(self.bytes.get(..self.used).unwrap_or_default());
+        hasher.write(field);
+        hasher.write(&[0]);
         self.bytes = [0; 256];
         self.used = 0;
     }
 
-    fn finish(mut self) -> H {
-        self.hasher.write(self.bytes.get(..self.used).unwrap_or_default());
-        self.hasher
+    #[inline]
+    fn finish(self) -> u128 {
+        let bytes = self.bytes.get(..self.used).unwrap_or_default();
+        let hash = match self.hasher {
+            None => self.key.hash(bytes),
+            Some(mut hasher) => {
+                hasher.write(bytes);
+                hasher.finish128()
+            }
+        };
+        hash.as_u128()
     }
 }
 
@@ -345,7 +371,7 @@ fn has_cookie(branch: &[u8]) -> bool {
 
 /// What RFC 2543 clients are told apart by (RFC 3261 §17.2.3): Request-URI, From tag, Call-ID, CSeq number and the
 /// topmost Via. The To tag is left out because an ACK has the one of the response; it is compared for an ACK only.
-fn rfc2543_text<H: Hasher>(request: &Message, text: &mut Text<H>) -> Option<()> {
+fn rfc2543_text(request: &Message, text: &mut Text<'_>) -> Option<()> {
     text.put(request.request_uri());
     text.put(request.value(Name::CallId)?);
     text.put(NameAddr::parse(request.value(Name::From)?).ok()?.tag().unwrap_or_default());

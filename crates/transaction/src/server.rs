@@ -61,17 +61,15 @@ impl<U: Clone, T: Target> Transaction<U, T> {
     pub(crate) fn send_local(&mut self, step: &mut Step<'_, U, T>, status: u16, reason: &[u8]) {
         let Some(received) = &self.received else { return };
         let Some(request) = &received.request else { return };
-        let mut tag = Vec::with_capacity(16);
-        step.keys.write_tag(&received.key, &mut tag);
         // 100 (Trying) is hop by hop and creates no dialog, so it has no tag of its own (RFC 3261 §8.2.6.2).
-        let tag = (status > 100).then_some(tag.as_slice());
+        let tag = (status > 100).then(|| step.keys.tag(&received.key));
         let mut bytes = Vec::with_capacity(512);
         build::response_into(
             &mut bytes,
             &request.message,
             status,
             reason,
-            tag,
+            tag.as_ref().map(<[u8; 16]>::as_slice),
             request.via_fix,
             step.reply_headers,
         );

@@ -137,7 +137,7 @@ impl<T> Branch<T> {
     fn final_bytes(&self) -> Bytes {
         match (&self.edited, &self.reply) {
             (Some(bytes), _) => bytes.clone(),
-            (None, Some(message)) => upstream_bytes(message, Relay::AsReceived),
+            (None, Some(message)) => upstream_bytes(message, Relay::AsReceived, None),
             (None, None) => Arc::default(),
         }
     }

@@ -136,11 +136,18 @@ impl<U, T> Slab<U, T> {
         self.take_live(index)
     }
 
-    /// Lets a live transaction rest, and gives what it was before.
-    pub fn rest(&mut self, id: TransactionId, place: Shelved) -> Option<Transaction<U, T>> {
+    /// Lets a live transaction rest, and gives its user's context. All else of it is dropped where it stands.
+    pub fn rest(&mut self, id: TransactionId, place: Shelved) -> Option<U>
+    where
+        U: Clone,
+    {
         let State::Live(index) = self.state(id)? else { return None };
         self.slot_mut(id.slot)?.state = State::Resting { chunk: place.chunk, item: place.item };
-        self.take_live(index)
+        self.free_live.push(index);
+        let live = self.live.get_mut(index as usize)?;
+        let context = live.as_ref()?.context.clone();
+        *live = None;
+        Some(context)
     }
 
     fn take_live(&mut self, index: u32) -> Option<Transaction<U, T>> {

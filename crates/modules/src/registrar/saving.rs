@@ -181,9 +181,7 @@ fn run(context: &mut Context, asked: Asked<'_>, headers: &mut Vec<u8>) -> (Outco
     let (received, attr) = {
         let Configuration { program, settings, .. } = &*context.configuration;
         let text = |variable: Option<VariableId>| {
-            variable
-                .and_then(|variable| program.read_variable(context, variable).into_bytes())
-                .unwrap_or_default()
+            variable.and_then(|variable| program.read_variable(context, variable).into_bytes())
         };
         (text(settings.registrar.received), text(settings.registrar.attribute))
     };
@@ -199,13 +197,13 @@ fn run(context: &mut Context, asked: Asked<'_>, headers: &mut Vec<u8>) -> (Outco
         flags,
         domain,
         source: Source {
-            received: &received,
+            received: received.as_deref().unwrap_or_default(),
             socket: node.socket_name(context.origin.socket),
             peer: (context.origin.peer, transport_name(context.origin.transport)),
             host_port: node.socket(context.origin.socket).map_or(b"", |socket| &socket.sent_by),
             flags: context.target.flags,
             cflags: 0,
-            attr: &attr,
+            attr: attr.as_deref().unwrap_or_default(),
             ownership_tag: tag,
             is_own: &is_own,
             random,

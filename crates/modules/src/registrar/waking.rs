@@ -109,8 +109,25 @@ impl Asleep {
 }
 
 /// Keeps the phones that the last lookup found asleep until the route has ended.
+#[inline]
 pub(crate) fn note(context: &mut Context, domain: &Arc<Domain>, push: Option<&Arc<Push>>) {
-    let Some(push) = push.filter(|_| context.targets.sleepers().len() > 0) else { return };
+    if let Some(push) = push.filter(|_| context.targets.sleepers().len() > 0) {
+        note_sleepers(context, domain, push);
+    }
+}
+
+/// As [`note`], for the registrar's own settings.
+#[inline]
+pub(crate) fn note_own(context: &mut Context, domain: &Arc<Domain>) {
+    if context.targets.sleepers().len() > 0
+        && let Some(push) = context.configuration.settings.registrar.policy.push.clone()
+    {
+        note_sleepers(context, domain, &push);
+    }
+}
+
+#[cold]
+fn note_sleepers(context: &mut Context, domain: &Arc<Domain>, push: &Arc<Push>) {
     let targets = std::mem::take(&mut context.targets);
     let room = MAX_BRANCHES.saturating_sub(context.wakes.len());
     context.wakes.extend(targets.sleepers().take(room).map(|sleeper| Asleep::new(domain, push, &sleeper)));

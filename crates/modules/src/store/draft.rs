@@ -54,6 +54,7 @@ struct Open {
 
 impl<'a> Draft<'a> {
     /// Nothing yet.
+    #[inline]
     #[must_use]
     pub fn new(store: &'a Store, names: &'a Names) -> Self {
         Self { store, names, is_waited_for: false, limit: Limit::All, open: None, last: None }
@@ -165,12 +166,20 @@ impl<'a> Draft<'a> {
     }
 
     /// Ends the operation, and gives its ticket if somebody waits and something has changed.
+    #[inline]
     pub fn finish(&mut self) -> Option<Drafted> {
         self.close();
-        self.last.take()
+        if self.last.is_some() { self.last.take() } else { None }
     }
 
+    #[inline]
     fn close(&mut self) {
+        if self.open.is_some() {
+            self.close_open();
+        }
+    }
+
+    fn close_open(&mut self) {
         let Some(Open { sequence, table, aor, changes, image }) = self.open.take() else { return };
         let ticket = self.is_waited_for.then(Arc::<Ticket>::default);
         self.last = ticket.clone().map(|ticket| Drafted { ticket, sequence, table, aor });
@@ -180,6 +189,7 @@ impl<'a> Draft<'a> {
 }
 
 impl Drop for Draft<'_> {
+    #[inline]
     fn drop(&mut self) {
         // Also when something has gone wrong in between: an open place would hold up everybody behind it.
         self.close();

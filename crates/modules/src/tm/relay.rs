@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use seawall_script::{Flow, Frame, Outcome, RouteKind};
+use seawall_script::{Flow, Frame, Outcome, RouteId, RouteKind};
 use seawall_transaction::proxy::check;
 use seawall_transaction::{CreateError, NewBranch, RequestMatch, TransactionId};
 use smallvec::SmallVec;
@@ -54,24 +54,45 @@ pub fn matching_register(context: &mut Context) -> RequestMatch {
     }
 }
 
+/// The state of a transaction that is to be made, in the memory of one that has ended if there is such.
+fn new_state(context: &mut Context) -> Arc<TransactionState> {
+    let spare = context.spares.as_mut().and_then(|spares| spares.state());
+    let configuration = &context.configuration;
+    let used = spare.and_then(|mut state| {
+        let used = Arc::get_mut(&mut state)?;
+        used.origin = context.origin;
+        if !Arc::ptr_eq(&used.configuration, configuration) {
+            used.configuration = Arc::clone(configuration);
+        }
+        Some(state)
+    });
+    // It is large: filled in where it stays.
+    let mut state =
+        used.unwrap_or_else(|| TransactionState::shared(Arc::clone(configuration), context.origin));
+    if let Some(inner) = Arc::get_mut(&mut state).map(TransactionState::inner_mut) {
+        inner.armed = context.armed;
+        inner.flags = context.flags;
+        inner.accounting = context.accounting;
+        if !context.avps.is_empty() {
+            inner.avps.clone_from(&context.avps);
+        }
+        inner.reply_headers = std::mem::take(&mut context.reply_headers);
+        if !context.added_headers.is_empty() {
+            inner.added_headers.clone_from(&context.added_headers);
+        }
+        inner.journey.clone_from(&context.journey);
+        inner.is_busy = true;
+    }
+    state
+}
+
 /// Makes the transaction of the context's request.
 pub fn create(context: &mut Context) -> Created {
     let Some(key) = context.server_key() else { return Created::Failed };
     let node = Arc::clone(&context.node);
     let Some(shard) = node.shard(key.shard(node.shards())) else { return Created::Failed };
     let request = context.share_packet();
-    // It is large: filled in where it stays.
-    let mut state = TransactionState::shared(Arc::clone(&context.configuration), context.origin);
-    if let Some(inner) = Arc::get_mut(&mut state).map(TransactionState::inner_mut) {
-        inner.armed = context.armed;
-        inner.flags = context.flags;
-        inner.accounting = context.accounting;
-        inner.avps.clone_from(&context.avps);
-        inner.reply_headers = std::mem::take(&mut context.reply_headers);
-        inner.added_headers.clone_from(&context.added_headers);
-        inner.journey.clone_from(&context.journey);
-        inner.is_busy = true;
-    }
+    let state = new_state(context);
     let mut layer = shard.lock();
     match layer.create(context.now_ms, &key, request, Arc::clone(&state), &mut context.effects) {
         Ok(id) => {
@@ -142,7 +163,12 @@ pub fn relay(context: &mut Context, options: Options) -> Flow {
     }
     let mut branches = SmallVec::<[Branch; 1]>::new();
     // Every branch knows its Request-URI from here on, so that later routes can ask for it.
-    branches.push(context.target.to(context.request_uri()));
+    let mut first = context.spares.as_mut().map(|spares| spares.branch()).unwrap_or_default();
+    first.copy_from(&context.target);
+    if first.uri.is_empty() {
+        first.uri.extend_from_slice(context.message().request_uri());
+    }
+    branches.push(first);
     context.branches.iter().for_each(|branch| branches.push(branch.clone()));
     if let Some(proxy) = &options.proxy {
         for branch in branches.iter_mut().filter(|branch| branch.destination.is_empty()) {
@@ -158,14 +184,15 @@ pub fn relay(context: &mut Context, options: Options) -> Flow {
             found => targets.push(found.ok()),
         }
     }
+    let mut first = None;
     if context.transaction.is_none() {
         match create(context) {
-            Created::New => {}
+            Created::New => first = Some(0),
             Created::Absorbed => return Flow::Value(0),
             Created::Failed => return Flow::Value(-2),
         }
     }
-    send_to(context, branches, &targets, path, &options)
+    send_to(context, branches, (&targets, first), path, &options)
 }
 
 /// The next hop of each branch, as far as it is known.
@@ -178,32 +205,38 @@ pub(super) fn send_branches(
     path: u64,
     options: &Options,
 ) -> Flow {
-    send_to(context, branches, &Targets::new(), path, options)
+    send_to(context, branches, (&Targets::new(), None), path, options)
 }
 
-/// As [`send_branches`], for branches of which the next hops were found already.
+/// As [`send_branches`], for branches of which the next hops were found already, and perhaps the number of the first one.
 fn send_to(
     context: &mut Context,
     branches: impl IntoIterator<Item = Branch>,
-    targets: &Targets,
+    (targets, first): (&Targets, Option<u16>),
     path: u64,
     options: &Options,
 ) -> Flow {
     let Some((id, state)) = context.transaction.clone() else { return Flow::FALSE };
     let node = Arc::clone(&context.node);
     let Some(shard) = node.shard(id.shard) else { return Flow::FALSE };
-    let Ok(first) = shard.lock().next_branch(id) else { return Flow::FALSE };
+    let first = match first {
+        Some(first) => first,
+        None => match shard.lock().next_branch(id) {
+            Ok(first) => first,
+            Err(_) => return Flow::FALSE,
+        },
+    };
     keep(context, &state);
     let mut unusable = None;
     let mut new = SmallVec::<[NewBranch<Target>; 2]>::new();
-    for (place, branch) in branches.into_iter().enumerate() {
+    for (place, mut branch) in branches.into_iter().enumerate() {
         let index = first.saturating_add(u16::try_from(new.len()).unwrap_or(u16::MAX));
-        match prepare(context, branch, targets.get(place).copied().flatten(), index, path) {
-            Ok((branch, sent)) => {
+        match prepare(context, &mut branch, targets.get(place).copied().flatten(), index, path) {
+            Ok((message, reply_route)) => {
                 let mut inner = state.lock();
                 inner.branches.truncate(usize::from(index));
-                inner.branches.push(sent);
-                new.push(branch);
+                inner.branches.push(SentBranch { branch, reply_route });
+                new.push(message);
             }
             Err(Some(fault)) => unusable = Some(fault),
             // The branch route dropped it.
@@ -233,6 +266,9 @@ fn send_to(
     }
     let forwarded = layer.forward(context.now_ms, id, new, &mut context.effects);
     drop(layer);
+    if forwarded.is_err() {
+        state.lock().branches.truncate(usize::from(first));
+    }
     Flow::bool(forwarded.is_ok())
 }
 
@@ -282,7 +318,9 @@ pub fn keep(context: &Context, state: &TransactionState) {
     let mut inner = state.lock();
     inner.armed = context.armed;
     inner.flags = context.flags;
-    inner.avps.clone_from(&context.avps);
+    if !(context.avps.is_empty() && inner.avps.is_empty()) {
+        inner.avps.clone_from(&context.avps);
+    }
     inner.accounting = context.accounting;
     inner.journey.clone_from(&context.journey);
     let Kept {
@@ -297,63 +335,69 @@ pub fn keep(context: &Context, state: &TransactionState) {
         serial,
     } = &mut inner.kept;
     target.copy_from(&context.target);
-    edits.clone_from(&context.edits);
+    if !(edits.is_empty() && context.edits.is_empty()) {
+        edits.clone_from(&context.edits);
+    }
     record_route.clone_from(&context.record_route);
     path_header.clone_from(&context.path_header);
     loose_route.clone_from(&context.loose_route);
-    serial.clone_from(&context.serial);
+    if !(serial.is_empty() && context.serial.is_empty()) {
+        serial.clone_from(&context.serial);
+    }
     *max_forwards = context.max_forwards;
     *add_local_rport = context.add_local_rport;
     *force_rport = context.force_rport;
 }
 
-/// Runs the branch route and writes the message of one branch. An error without a fault: the route dropped it.
+/// Runs the branch route and writes the message of one branch; gives it, and the reply route that was armed for this branch
+/// alone. An error without a fault: the route dropped it.
 fn prepare(
     context: &mut Context,
-    branch: Branch,
+    branch: &mut Branch,
     target: Option<Target>,
     index: u16,
     path: u64,
-) -> Result<(NewBranch<Target>, SentBranch), Option<NoTarget>> {
+) -> Result<(NewBranch<Target>, Option<RouteId>), Option<NoTarget>> {
     let Some((id, _)) = context.transaction else { return Err(None) };
     let Some(route) = context.armed.branch else {
-        let (new, branch) = written(context, branch, target, id, index, path)?;
-        return Ok((new, SentBranch { branch, reply_route: None }));
+        return Ok((written(context, branch, target, id, index, path)?, None));
     };
     let edits = context.edits.clone();
     let armed = context.armed;
-    let main = std::mem::replace(&mut context.target, branch);
+    std::mem::swap(&mut context.target, branch);
     let kept = run_branch_route(context, route, index);
-    let branch = std::mem::replace(&mut context.target, main);
+    std::mem::swap(&mut context.target, branch);
     let result = if kept { written(context, branch, None, id, index, path) } else { Err(None) };
     let reply_route = (context.armed.reply != armed.reply).then_some(context.armed.reply).flatten();
     context.edits = edits;
     context.armed = armed;
-    result.map(|(new, branch)| (new, SentBranch { branch, reply_route }))
+    result.map(|new| (new, reply_route))
 }
 
 fn written(
     context: &mut Context,
-    branch: Branch,
+    branch: &Branch,
     target: Option<Target>,
     id: TransactionId,
     index: u16,
     path: u64,
-) -> Result<(NewBranch<Target>, Branch), Option<NoTarget>> {
+) -> Result<NewBranch<Target>, Option<NoTarget>> {
     let target = match target {
         Some(known) => known,
-        None => forward::target(context, &branch).map_err(Some)?,
+        None => forward::target(context, branch).map_err(Some)?,
     };
     if let Some(journey) = &context.journey {
-        journey.departs(context, index, &branch, &target);
+        journey.departs(context, index, branch, &target);
     }
     let mut via_branch = std::mem::take(&mut context.scratch);
     via_branch.clear();
     context.node.keys.write_branch(id.branch(index), path, &mut via_branch);
-    let mut bytes = Vec::with_capacity(context.message().bytes().len() + USUAL_GROWTH);
-    forward::write(context, &branch, &target, &via_branch, &mut bytes);
+    let mut bytes = context.spare_text(context.message().bytes().len() + USUAL_GROWTH);
+    if let Some(text) = Arc::get_mut(&mut bytes) {
+        forward::write(context, branch, &target, &via_branch, text);
+    }
     context.scratch = via_branch;
-    Ok((NewBranch { index, target, bytes, timeouts_ms: None }, branch))
+    Ok(NewBranch { index, target, bytes, timeouts_ms: None })
 }
 
 /// Runs a branch route for the branch that is `context.target` now. False when the route dropped the branch.

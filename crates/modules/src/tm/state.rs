@@ -59,6 +59,43 @@ pub struct Kept {
     pub serial: crate::serial::Waiting,
 }
 
+impl Kept {
+    /// Takes everything out and keeps the memory.
+    fn empty(&mut self) {
+        let Kept {
+            target,
+            edits,
+            record_route,
+            path_header,
+            loose_route,
+            max_forwards,
+            add_local_rport,
+            force_rport,
+            serial,
+        } = self;
+        renew(target, Branch::is_small);
+        target.clear();
+        renew(edits, |edits| edits.text_len() <= LONGEST_KEPT);
+        edits.clear();
+        (*record_route, *path_header, *max_forwards) = (None, None, None);
+        renew(loose_route, |found| found.params.is_empty());
+        loose_route.driven = false;
+        (*add_local_rport, *force_rport) = (false, false);
+        renew(serial, crate::serial::Waiting::is_empty);
+    }
+}
+
+/// Longest text of edits whose memory is kept for another transaction, in bytes.
+const LONGEST_KEPT: usize = 2048;
+
+/// Lets go of the memory of something unless it is what nearly every transaction has.
+#[inline]
+fn renew<T: Default>(part: &mut T, is_usual: impl FnOnce(&T) -> bool) {
+    if !is_usual(part) {
+        *part = T::default();
+    }
+}
+
 /// The part of a transaction's state that changes.
 #[derive(Debug, Default)]
 pub struct Inner {
@@ -112,6 +149,48 @@ impl Inner {
             self.kept = Kept::default();
         }
     }
+
+    /// Takes everything out, and keeps what memory nearly every transaction needs.
+    fn empty(&mut self, mut give: impl FnMut(Branch)) {
+        // Each field by its name, so that none that is added is left out.
+        let Inner {
+            armed,
+            avps,
+            flags,
+            branches,
+            accounting,
+            reply_headers,
+            kept,
+            to_tag,
+            reason,
+            added_headers,
+            journey,
+            on_answer,
+            own_request,
+            is_own,
+            holds_answer,
+            is_busy,
+            injections,
+            expects,
+            waits,
+        } = self;
+        (*armed, *accounting, *flags) = (Armed::default(), Accounting::default(), 0);
+        (*is_own, *holds_answer, *is_busy, *expects) = (false, false, false, None);
+        (*journey, *on_answer, *own_request) = (None, None, None);
+        renew(avps, Avps::is_empty);
+        for text in [reply_headers, to_tag, reason, added_headers] {
+            renew(text, Vec::is_empty);
+        }
+        renew(injections, Vec::is_empty);
+        renew(waits, Vec::is_empty);
+        while let Some(SentBranch { mut branch, reply_route: _ }) = branches.pop() {
+            if branch.is_small() {
+                branch.clear();
+                give(branch);
+            }
+        }
+        kept.empty();
+    }
 }
 
 /// A transaction's state, shared between the transaction layer and the routes that run for it.
@@ -136,6 +215,11 @@ impl TransactionState {
         Arc::new(Self { configuration, origin, inner: Mutex::new(Inner::default()) })
     }
 
+    /// Takes everything out, for a transaction that is to come. `give` gets destinations whose memory may be used again.
+    pub(crate) fn empty(&mut self, give: impl FnMut(Branch)) {
+        self.inner.get_mut().empty(give);
+    }
+
     /// The part that changes, while nobody else knows of the transaction.
     pub fn inner_mut(&mut self) -> &mut Inner {
         self.inner.get_mut()
@@ -150,5 +234,60 @@ impl TransactionState {
 impl std::fmt::Debug for TransactionState {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("TransactionState").field("origin", &self.origin).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use seawall_script::Value;
+
+    use super::*;
+    use crate::acc::Wanted;
+    use crate::tm::inject::Injection;
+
+    #[test]
+    fn nothing_of_a_transaction_is_left_for_the_next_one() {
+        let branch = Branch { uri: b"sip:a@192.0.2.1".to_vec(), flags: 1, q: 500, ..Branch::default() };
+        let mut inner = Inner {
+            flags: 7,
+            branches: [SentBranch { branch: branch.clone(), reply_route: None }].into_iter().collect(),
+            accounting: Accounting {
+                log: Wanted { is_on: true, ..Wanted::default() },
+                ..Accounting::default()
+            },
+            reply_headers: b"A: b\r\n".to_vec(),
+            to_tag: b"tag".to_vec(),
+            reason: b"OK".to_vec(),
+            added_headers: b"C: d\r\n".to_vec(),
+            is_own: true,
+            holds_answer: true,
+            is_busy: true,
+            injections: vec![Injection { branches: Vec::new(), cancel: true, last: true, wait: None }],
+            expects: Some(Some(1)),
+            ..Inner::default()
+        };
+        inner.avps.add(b"name", Value::str(b"value"));
+        inner.kept.target = branch.clone();
+        inner.kept.target.set_attribute(b"name", Value::str(b"value"));
+        inner.kept.edits.insert_before(0, b"text");
+        inner.kept.record_route = Some(crate::rr::RecordRoute::default());
+        inner.kept.loose_route = crate::rr::LooseRoute { driven: true, params: b";a".to_vec() };
+        inner.kept.max_forwards = Some(1);
+        inner.kept.add_local_rport = true;
+        inner.kept.force_rport = true;
+        let mut given = Vec::new();
+        inner.empty(|branch| given.push(branch));
+        assert_eq!(format!("{inner:?}"), format!("{:?}", Inner::default()));
+        assert_eq!(format!("{given:?}"), format!("{:?}", [Branch::default()]));
+    }
+
+    #[test]
+    fn the_memory_of_a_long_destination_is_not_kept() {
+        let branch = Branch { uri: vec![b'a'; 4096], ..Branch::default() };
+        let mut inner = Inner::default();
+        inner.kept.target = branch.clone();
+        inner.branches.push(SentBranch { branch, reply_route: None });
+        inner.empty(|_| panic!("it is long"));
+        assert_eq!(inner.kept.target.uri.capacity(), 0);
     }
 }

@@ -61,8 +61,9 @@ impl Mid<'_> {
                 return Decision::Answered(outcome);
             }
         }
-        let read = Register::go_on(request.message, name, &begun, &save);
-        let served = read.and_then(|mut register| {
+        let mut register = Register::begun(request.message, name, &begun, &save);
+        let read = register.go_on(&save);
+        let served = read.and_then(|()| {
             save.note_flow(&mut register);
             let outgoing_s = request.outgoing_expires_s;
             let bound = if request.flags.known_only { Bound::Crowd } else { Bound::Limit };

@@ -6,7 +6,7 @@ mod operators;
 mod variables;
 
 use crate::call::{Call, Flow, Mode};
-use crate::code::{LevelExpr, LogSite, Op, RouteTarget};
+use crate::code::{CallSite, LevelExpr, LogSite, Op, RouteTarget};
 use crate::declare::{AssignOp, RouteKind};
 use crate::frame::{Activation, Frame, Loop, State};
 use crate::host::{Host, level};
@@ -44,7 +44,9 @@ pub enum Outcome {
 /// Starts a frame, and runs it until it ends or parks.
 pub fn run<C: Host>(program: &Program<C>, frame: &mut Frame, host: &mut C) -> Outcome {
     make_room(program, frame);
-    frame.params.extend(frame.named.iter().map(|(_, value)| value.clone()));
+    if !frame.named.is_empty() {
+        frame.params.extend(frame.named.iter().map(|(_, value)| value.clone()));
+    }
     let start = frame.start;
     let outcome = match enter(program, frame, start, None, 0) {
         true => execute(program, frame, host),
@@ -55,7 +57,9 @@ pub fn run<C: Host>(program: &Program<C>, frame: &mut Frame, host: &mut C) -> Ou
 
 /// Makes room in a frame for the variables of a program.
 pub(crate) fn make_room<C: Host>(program: &Program<C>, frame: &mut Frame) {
-    frame.vars.resize(program.slots.len(), variables::UNSET);
+    if frame.vars.len() != program.slots.len() {
+        frame.vars.resize(program.slots.len(), variables::UNSET);
+    }
 }
 
 /// Goes on with a parked frame; `value` is what the pending function returned. A frame that is not parked is left alone and
@@ -142,16 +146,16 @@ fn step<C: Host>(program: &Program<C>, frame: &mut Frame, host: &mut C, op: Op) 
     match op {
         // What follows these two is for a call that was pending, whose value comes on the stack.
         Op::CallOrJump { site, target } => match call(program, frame, host, site) {
-            Ok(value) => frame.pc = if value > 0 { frame.pc + 1 } else { target },
-            Err(outcome) => return Some(outcome),
+            Flow::Value(value) if value != 0 => frame.pc = if value > 0 { frame.pc + 1 } else { target },
+            flow => return Some(ended_in_call(program, frame, host, site, flow)),
         },
         Op::CallAndPop(site) => match call(program, frame, host, site) {
-            Ok(_) => frame.pc += 1,
-            Err(outcome) => return Some(outcome),
+            Flow::Value(value) if value != 0 => frame.pc += 1,
+            flow => return Some(ended_in_call(program, frame, host, site, flow)),
         },
         Op::Call(site) => match call(program, frame, host, site) {
-            Ok(value) => frame.operands.push(Value::Int(value)),
-            Err(outcome) => return Some(outcome),
+            Flow::Value(value) if value != 0 => frame.operands.push(Value::Int(value)),
+            flow => return Some(ended_in_call(program, frame, host, site, flow)),
         },
         Op::Int(number) => frame.operands.push(Value::Int(i64::from(number))),
         Op::Const(index) => frame.operands.push(code.constants.get(index as usize)?.clone()),
@@ -301,23 +305,35 @@ fn iterate<C: Host>(program: &Program<C>, frame: &mut Frame, host: &mut C, op: O
     }
 }
 
-/// Calls a function; gives its value, or how the run ends or parks.
-fn call<C: Host>(program: &Program<C>, frame: &mut Frame, host: &mut C, index: u32) -> Result<i64, Outcome> {
-    match invoke(program, frame, host, index, Mode::Inline, None) {
-        Flow::Value(value) => {
-            frame.rc = value;
-            if value == 0 { Err(Outcome::Done { exit: true, drop: false, code: 0 }) } else { Ok(value) }
-        }
-        Flow::Exit => Err(Outcome::Done { exit: true, drop: false, code: frame.rc }),
-        Flow::Drop => Err(Outcome::Done { exit: true, drop: true, code: frame.rc }),
+/// Calls a function, and remembers its value.
+#[inline]
+fn call<C: Host>(program: &Program<C>, frame: &mut Frame, host: &mut C, index: u32) -> Flow {
+    let flow = invoke(program, frame, host, index, Mode::Inline, None);
+    if let Flow::Value(value) = flow {
+        frame.rc = value;
+    }
+    flow
+}
+
+/// How a run ends or parks in a call that had no value, or the value 0.
+fn ended_in_call<C: Host>(
+    program: &Program<C>,
+    frame: &mut Frame,
+    host: &mut C,
+    index: u32,
+    flow: Flow,
+) -> Outcome {
+    match flow {
+        Flow::Value(_) | Flow::Exit => Outcome::Done { exit: true, drop: false, code: frame.rc },
+        Flow::Drop => Outcome::Done { exit: true, drop: true, code: frame.rc },
         Flow::Pending => {
             frame.state = State::ParkedInCall;
-            Err(Outcome::Parked)
+            Outcome::Parked
         }
         Flow::Error => {
             let site = program.code.calls.get(index as usize);
             let (line, name) = site.map_or((0, ""), |site| (site.line, site.function.name));
-            Err(failed(host, line, name))
+            failed(host, line, name)
         }
     }
 }
@@ -329,6 +345,7 @@ fn failed<C: Host>(host: &mut C, line: u32, name: &str) -> Outcome {
 }
 
 /// Runs a function with its arguments, which it takes off the stack.
+#[inline]
 fn invoke<C: Host>(
     program: &Program<C>,
     frame: &mut Frame,
@@ -338,22 +355,37 @@ fn invoke<C: Host>(
     extra: Option<&Value>,
 ) -> Flow {
     let Some(site) = program.code.calls.get(index as usize) else { return Flow::Error };
+    if site.stack != 0 {
+        return invoke_with_stack(program, frame, host, (site, index), mode, extra);
+    }
+    // A function puts nothing on the stack, so nothing has to be taken off.
+    let base = frame.operands.len();
+    let mut call = Call { program, site, index, frame, base, dynamic: &[], mode, extra };
+    (site.function.call)(host, &mut call)
+}
+
+/// As [`invoke`], for a call that has arguments on the stack.
+fn invoke_with_stack<C: Host>(
+    program: &Program<C>,
+    frame: &mut Frame,
+    host: &mut C,
+    (site, index): (&CallSite<C>, u32),
+    mode: Mode,
+    extra: Option<&Value>,
+) -> Flow {
     let base = frame.operands.len().saturating_sub(site.stack as usize);
-    let dynamic = if site.stack == 0 {
-        Vec::new()
-    } else {
-        match arguments::prepare(program, frame, site, base) {
-            Ok(dynamic) => dynamic,
-            Err(problem) => {
-                let text = format!("line {}: {}(): {problem}\n", site.line, site.function.name);
-                host.log(level::ERR, text.as_bytes());
-                frame.operands.truncate(base);
-                return Flow::FALSE;
-            }
+    let flow = match arguments::prepare(program, frame, site, base) {
+        Ok(dynamic) => {
+            let dynamic = dynamic.as_slice();
+            let mut call = Call { program, site, index, frame: &mut *frame, base, dynamic, mode, extra };
+            (site.function.call)(host, &mut call)
+        }
+        Err(problem) => {
+            let text = format!("line {}: {}(): {problem}\n", site.line, site.function.name);
+            host.log(level::ERR, text.as_bytes());
+            Flow::FALSE
         }
     };
-    let mut call = Call { program, site, index, frame: &mut *frame, base, dynamic, mode, extra };
-    let flow = (site.function.call)(host, &mut call);
     frame.operands.truncate(base);
     flow
 }

@@ -1,5 +1,7 @@
 //! The calls about requests that are sent, and their responses.
 
+use std::sync::Arc;
+
 use seawall_sip::message::Message;
 
 use super::Layer;
@@ -88,7 +90,7 @@ impl<U: Clone, T: Target> Layer<U, T> {
         out: &mut Effects<U, T>,
     ) -> Result<TransactionId, CreateError> {
         let id = self.insert(now_ms, None, invite, context)?;
-        let bytes = message(id.branch(0));
+        let bytes = Arc::new(message(id.branch(0)));
         self.with(now_ms, id, out, |transaction, step| {
             transaction.guard_ms = NEVER;
             transaction.start_branch(step, NewBranch { index: 0, target, bytes, timeouts_ms: None });

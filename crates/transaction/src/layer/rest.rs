@@ -87,8 +87,8 @@ impl<U: Clone, T: Target> Layer<U, T> {
             self.queue.push(Deadline { at_ms: ends_ms, slot: id.slot, generation: id.generation });
         }
         let place = self.shelf.put(rest, server.reply.as_deref().map_or(&[], |reply| reply));
-        if let Some(before) = self.slab.rest(id, place) {
-            out.push(Effect::Ended { id, context: before.context });
+        if let Some(context) = self.slab.rest(id, place) {
+            out.push(Effect::Ended { id, context });
         }
     }
 

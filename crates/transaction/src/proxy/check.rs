@@ -86,6 +86,9 @@ pub fn is_loop(request: &Message, keys: &Keys, path: u64) -> bool {
 /// # Errors
 /// [`Objection::BadExtension`].
 pub fn extensions(request: &Message, supported: &[&[u8]]) -> Result<(), Objection> {
+    if request.header(Name::ProxyRequire).is_none() {
+        return Ok(());
+    }
     validate::extensions(request, Name::ProxyRequire, supported).map_err(|_| Objection::BadExtension)
 }
 

@@ -1,6 +1,6 @@
 //! The forwarded request (RFC 3261 §16.6).
 
-use seawall_sip::{Edits, Message, Name, ViaFix, cseq};
+use seawall_sip::{Edits, Message, Name, Onward, ViaFix, ascii, cseq};
 
 /// Our Via.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,8 @@ pub enum MaxForwards {
     Keep,
     /// One less; a request without it gets 70 (§16.6 step 3).
     Decrement,
+    /// This many; a request without it gets none.
+    Set(u32),
 }
 
 /// What is changed in a request on its way out, besides the edits of routing logic.
@@ -44,6 +46,31 @@ impl Forward<'_> {
     /// function are added to it, so that a caller with several branches gives each a copy. Content-Length is not
     /// touched.
     pub fn write(&self, request: &Message, edits: &mut Edits, out: &mut Vec<u8>) {
+        let is_written = edits.is_empty() && self.write_plainly(request, out);
+        if !is_written {
+            self.write_edited(request, edits, out);
+        }
+    }
+
+    /// Without a list of edits, where routing logic has made none. False, and nothing is written, where there has to be one.
+    fn write_plainly(&self, request: &Message, out: &mut Vec<u8>) -> bool {
+        let max_forwards = match self.max_forwards {
+            MaxForwards::Keep => None,
+            MaxForwards::Set(hops) => Some(hops),
+            MaxForwards::Decrement => match cseq::max_forwards(request) {
+                Ok(Some(hops @ 1..)) => Some(u32::from(hops) - 1),
+                Ok(None) => return false,
+                Ok(Some(0)) | Err(_) => None,
+            },
+        };
+        let onward = Onward { request_uri: self.request_uri, via_fix: self.via_fix.as_ref(), max_forwards };
+        onward.write(request, out, |out| {
+            self.write_via(out);
+            out.extend_from_slice(self.first_headers);
+        })
+    }
+
+    fn write_edited(&self, request: &Message, edits: &mut Edits, out: &mut Vec<u8>) {
         edits.write_first_headers(request, |text| {
             self.write_via(text);
             text.extend_from_slice(self.first_headers);
@@ -54,8 +81,14 @@ impl Forward<'_> {
         if let Some(fix) = &self.via_fix {
             edits.fix_top_via(request, fix);
         }
-        if self.max_forwards == MaxForwards::Decrement {
-            decrement_max_forwards(request, edits);
+        match self.max_forwards {
+            MaxForwards::Keep => {}
+            MaxForwards::Decrement => decrement_max_forwards(request, edits),
+            MaxForwards::Set(hops) => {
+                if let Some(header) = request.header(Name::MaxForwards) {
+                    edits.replace_value_with(&header, |text| ascii::write_u32(text, hops));
+                }
+            }
         }
         edits.write(request, out);
     }
@@ -102,6 +135,9 @@ mod tests {
         let mut out = Vec::new();
         forward.write(&request, &mut Edits::new(), &mut out);
         assert_eq!(String::from_utf8_lossy(&out), expected);
+        let mut edited = Vec::new();
+        forward.write_edited(&request, &mut Edits::new(), &mut edited);
+        assert_eq!(String::from_utf8_lossy(&edited), expected, "by edits");
     }
 
     #[test]
@@ -151,6 +187,33 @@ mod tests {
                 &format!("M sip:b SIP/2.0\r\n{via}\r\nVia: SIP/2.0/UDP {new},SIP/2.0/TCP b;rport\r\n\r\n"),
             );
         }
+    }
+
+    #[test]
+    fn max_forwards_may_be_set_and_stand_anywhere() {
+        let fix = ViaFix { received: Some([192, 0, 2, 9].into()), rport: Some(4000) };
+        let forward = Forward { max_forwards: MaxForwards::Set(8), via_fix: Some(fix), ..PLAIN };
+        let top = "Via: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKours\r\n";
+        let via = |value: &str| format!("Via: SIP/2.0/UDP a;{value}\r\n");
+        let (old, new) = (via("rport;branch=1"), via("rport=4000;branch=1;received=192.0.2.9"));
+        for (request, expected) in [
+            (format!("Max-Forwards: 70\r\n{old}"), format!("{top}Max-Forwards: 8\r\n{new}")),
+            (format!("{old}A: b\r\nMax-Forwards: 9\r\n"), format!("{top}{new}A: b\r\nMax-Forwards: 8\r\n")),
+            (format!("{old}Max-Forwards:\r\n"), format!("{top}{new}Max-Forwards: 8\r\n")),
+            (old, format!("{top}{new}")),
+        ] {
+            let line = "M sip:b SIP/2.0\r\n";
+            check(&forward, &format!("{line}{request}\r\nbody"), &format!("{line}{expected}\r\nbody"));
+        }
+    }
+
+    #[test]
+    fn what_has_no_header_fields_is_forwarded_too() {
+        check(
+            &PLAIN,
+            "M sip:b SIP/2.0\r\n\r\n",
+            "M sip:b SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bKours\r\n\r\n",
+        );
     }
 
     #[test]

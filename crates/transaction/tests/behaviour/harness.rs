@@ -205,7 +205,7 @@ impl Bench {
             let branch = String::from_utf8(branch).expect("text");
             let message = request(&self.method, &branch, "");
             let target = Place { branch: Some(index), reliable: self.setup.branch_tcp };
-            let new = NewBranch { index, target, bytes: message.bytes().to_vec(), timeouts_ms: None };
+            let new = NewBranch { index, target, bytes: message.bytes().to_vec().into(), timeouts_ms: None };
             self.sent.push(message);
             self.layer.forward(self.now_ms, id, [new], out).expect("forwarded");
         }

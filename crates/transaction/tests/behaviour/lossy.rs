@@ -110,7 +110,7 @@ impl Proxy {
             let mut branch = Vec::new();
             self.keys.write_branch(id.branch(index), path, &mut branch);
             let bytes = self.written(&request.message, request.via_fix, &branch);
-            NewBranch { index, target: Udp(target), bytes, timeouts_ms: None }
+            NewBranch { index, target: Udp(target), bytes: bytes.into(), timeouts_ms: None }
         });
         let branches: Vec<_> = branches.collect();
         self.layer.forward(now_ms, id, branches, &mut self.effects).expect("forwarded");

@@ -1,5 +1,6 @@
 //! The server: what a worker does around the script, without sockets.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use seawall_modules::node::{Identity, Node, Socket};
 use seawall_modules::originate::{self, Ended, OwnRequest, Sent};
 use seawall_modules::reg_event::{self, Watchers};
 use seawall_modules::registrar::waking;
+use seawall_modules::spares::Spares;
 use seawall_modules::statistics::{COUNTED, Counters};
 use seawall_modules::tm::inject;
 use seawall_modules::tm::relay;
@@ -140,6 +142,8 @@ pub struct Server {
     waiting: HashMap<u64, (Box<Context>, Frame, Resume, u64)>,
     last_ticket: u64,
     own_requests: Vec<OwnRequest>,
+    /// As a worker has it, so that transactions here begin in the memory of those before them.
+    spares: Cell<Option<Box<Spares>>>,
 }
 
 impl Server {
@@ -197,6 +201,7 @@ impl Server {
             now_ms: 1_000_000,
             deaf: false,
             is_behind: false,
+            spares: Cell::default(),
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
             pinger: Pinger::new(0, 1),
             names_asked: 0,
@@ -326,6 +331,7 @@ impl Server {
         context.is_behind = self.is_behind;
         context.origin = origin;
         context.route = route;
+        context.spares = self.spares.take();
         context
     }
 
@@ -481,6 +487,9 @@ impl Server {
             let started = self.context(RouteKind::Request, context.origin);
             self.go(started, frame);
         }
+        if let spares @ Some(_) = context.spares.take() {
+            self.spares.set(spares);
+        }
         self.raise(std::mem::take(&mut context.events));
     }
 
@@ -572,7 +581,7 @@ impl Server {
         let Some(journey) = state.lock().journey.clone() else { return relayed };
         match mid_registrar::answered(context, token.branch, &journey, state) {
             Answered::Passes => relayed,
-            Answered::Edited => Relay::Edited(edited(context)),
+            Answered::Edited => Relay::Edited(edited(context).into()),
             Answered::Again => {
                 let request = self.node.shard(token.id.shard).unwrap().lock().request_of(token.id).unwrap();
                 let mut again = self.context(RouteKind::Failure, state.origin);
@@ -621,7 +630,7 @@ impl Server {
         if context.edits.is_empty() {
             return Relay::AsReceived;
         }
-        Relay::Edited(edited(context))
+        Relay::Edited(edited(context).into())
     }
 
     fn carry_out(&mut self) {
@@ -636,16 +645,20 @@ impl Server {
                     Effect::Send { to, bytes, .. } => {
                         let sent = packet(&self.node, to, &bytes);
                         self.run.sent.push(sent);
+                        self.give(|spares| spares.give_text(bytes));
                     }
                     Effect::Failure { id, code, branch, context } => {
                         self.failure(id, &context, Failure { code, branch });
                     }
-                    Effect::Completed { id, code, local, context: state, .. } => {
+                    Effect::Completed { id, code, local, request, context: state } => {
                         self.completed(id, code, &state);
                         waking::forget(&self.node, &state);
                         let mut context = self.context(RouteKind::Event, seawall_modules::context::nowhere());
                         mid_registrar::completed(&mut context, &state, code, local);
                         self.leave(context);
+                        if let Some(request) = request {
+                            self.give(|spares| spares.give_request(request));
+                        }
                     }
                     Effect::Result { code, response, context: state, .. } => {
                         let mut context = self.context(RouteKind::Local, seawall_modules::context::nowhere());
@@ -656,6 +669,8 @@ impl Server {
                         let mut context = self.context(RouteKind::Event, seawall_modules::context::nowhere());
                         mid_registrar::abandoned(&mut context, &state);
                         self.leave(context);
+                        let configuration = self.node.configuration.load_full();
+                        self.give(|spares| spares.give_state(state, &configuration));
                     }
                 }
             }
@@ -698,6 +713,12 @@ impl Server {
             // Nobody but the mid-registrar waits.
             None => self.leave(context),
         }
+    }
+
+    fn give(&self, give: impl FnOnce(&mut Spares)) {
+        let mut spares = self.spares.take().unwrap_or_default();
+        give(&mut spares);
+        self.spares.set(Some(spares));
     }
 
     fn completed(&self, id: TransactionId, code: u16, state: &TransactionState) {

@@ -83,6 +83,15 @@ impl<'a> Via<'a> {
         message.essentials.via.map(|via| via.view(message.bytes()))
     }
 
+    /// The branch parameter of the topmost Via of a message, for less than [`top`](Via::top). `None` where there is none, or no
+    /// Via.
+    #[inline]
+    #[must_use]
+    pub fn top_branch(message: &'a Message) -> Option<&'a [u8]> {
+        let via = message.essentials.via.as_ref().ok()?;
+        via.branch.map(|branch| branch.of(message.bytes()))
+    }
+
     /// The branch parameter.
     #[inline]
     #[must_use]

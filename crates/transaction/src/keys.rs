@@ -215,7 +215,7 @@ impl Keys {
     /// The branch of the topmost Via of a response, if this server wrote it. It tells the shard to lock.
     #[must_use]
     pub fn response_branch(&self, response: &Message) -> Option<OwnBranch> {
-        self.read_branch(Via::top(response).ok()?.branch()?)
+        self.read_branch(Via::top_branch(response)?)
     }
 
     /// A hash over what names a request and what decides where it goes: Call-ID, CSeq, Request-URI and Route. A
@@ -264,8 +264,7 @@ impl Keys {
     /// recognised by it. `None` where the topmost Via has no branch that is unique.
     #[must_use]
     pub fn stateless_tag(&self, request: &Message) -> Option<[u8; 16]> {
-        let via = Via::top(request).ok()?;
-        via.branch().filter(|branch| has_cookie(branch)).map(|branch| self.tag_over(branch))
+        Via::top_branch(request).filter(|branch| has_cookie(branch)).map(|branch| self.tag_over(branch))
     }
 
     #[inline]

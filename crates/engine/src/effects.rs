@@ -75,10 +75,18 @@ impl Worker {
             Effect::Result { code, response, context, .. } => {
                 self.own_request_ended(io, &context, &Ended { code, response });
             }
-            Effect::Ended { context, .. } => {
+            Effect::Ended { request, context, .. } => {
                 self.forgotten(io, &context);
                 if let Some(spares) = &mut self.spares {
                     spares.give_state(context, &self.configuration);
+                    if let Some(request) = request {
+                        spares.give_request(request);
+                    }
+                }
+            }
+            Effect::Spare { bytes } => {
+                if let Some(spares) = &mut self.spares {
+                    spares.give_text(bytes);
                 }
             }
         }

@@ -6,7 +6,7 @@ use seawall_sip::{cseq::CSeq, message::Message, method::Method};
 
 use crate::{
     build,
-    effect::{Bytes, NewBranch, Relay, Target},
+    effect::{Bytes, Effect, NewBranch, Relay, Target},
     proxy::reply,
     queue::NEVER,
     transaction::{Branch, BranchState, Cancel, Step, Transaction, unless_reliable},
@@ -126,16 +126,21 @@ impl<U: Clone, T: Target> Transaction<U, T> {
             spare = branch.request.take();
             branch.enter(step, BranchState::Completed, unless_reliable(&branch.target, timers.k_ms));
         } else if status < 300 {
+            // What is accepted is neither sent again nor cancelled, and its ACK is not ours.
+            spare = branch.request.take();
             branch.enter(step, BranchState::Accepted, timers.m_ms);
-            if !is_answered {
-                // The provisional response is not sent again any more.
-                spare = self.server.reply.take();
+            if !is_answered && let Some(provisional) = self.server.reply.take() {
+                // Neither is the provisional response sent again.
+                *step.spare = spare.replace(provisional);
             }
         } else {
             branch.acknowledge(step, index, message);
             branch.enter(step, BranchState::Completed, unless_reliable(&branch.target, timers.d_ms));
         }
         if status < 300 {
+            if matches!(relay, Relay::Edited(_)) {
+                step.out.extend(spare.take().map(|bytes| Effect::Spare { bytes }));
+            }
             let bytes = upstream_bytes(message, relay, spare);
             self.relay_2xx(step, status, bytes);
         } else {

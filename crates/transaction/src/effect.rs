@@ -124,8 +124,15 @@ pub enum Effect<U, T> {
     Ended {
         /// The transaction.
         id: TransactionId,
+        /// The request, if it was kept until now.
+        request: Option<Arc<Request<T>>>,
         /// As given to `create`.
         context: U,
+    },
+    /// Nothing to do: these bytes, which were sent, are not needed any more, and their memory may be used again.
+    Spare {
+        /// What was sent, perhaps still on its way.
+        bytes: Bytes,
     },
 }
 

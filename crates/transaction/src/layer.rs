@@ -11,7 +11,7 @@ use self::rest::Rest;
 pub use self::status::{BranchStatus, Status};
 use crate::{
     counters::Counters,
-    effect::{Effect, Effects, Target, TransactionId},
+    effect::{Bytes, Effect, Effects, Target, TransactionId},
     keys::{Keys, ServerKey},
     limits::MAX_TRANSACTIONS_PER_SHARD,
     marks::{Mark, Marks},
@@ -53,6 +53,8 @@ pub struct Layer<U, T> {
     counters: Counters,
     capacity: usize,
     marks: Option<Arc<Marks>>,
+    /// The memory of a request that was accepted, for the next response that is made here.
+    spare: Option<Bytes>,
 }
 
 impl<U: Clone, T: Target> Layer<U, T> {
@@ -70,6 +72,7 @@ impl<U: Clone, T: Target> Layer<U, T> {
             counters: Counters::default(),
             capacity: MAX_TRANSACTIONS_PER_SHARD,
             marks: None,
+            spare: None,
         }
     }
 
@@ -183,7 +186,8 @@ impl<U: Clone, T: Target> Layer<U, T> {
     ) -> Option<R> {
         let transaction = self.slab.get_mut(id)?;
         let (keys, reply_headers, counters) = (&self.keys, &*self.reply_headers, &mut self.counters);
-        let mut step = Step { now_ms, id, keys, reply_headers, counters, out };
+        let spare = &mut self.spare;
+        let mut step = Step { now_ms, id, keys, reply_headers, counters, spare, out };
         let result = act(transaction, &mut step);
         if transaction.is_over() {
             self.remove(id, out);
@@ -210,7 +214,8 @@ impl<U: Clone, T: Target> Layer<U, T> {
         if let Some(received) = &transaction.received {
             self.remove_mark(received.key.mark);
         }
-        out.push(Effect::Ended { id, context: transaction.context });
+        let request = transaction.received.and_then(|received| received.request);
+        out.push(Effect::Ended { id, request, context: transaction.context });
     }
 
     fn lookup(&self, key: &ServerKey) -> Option<TransactionId> {

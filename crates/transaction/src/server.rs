@@ -1,5 +1,7 @@
 //! The server side: responses, their retransmission, ACK (RFC 3261 §17.2, RFC 6026 §7.1).
 
+use std::sync::Arc;
+
 use seawall_sip::build;
 
 use crate::{
@@ -63,9 +65,12 @@ impl<U: Clone, T: Target> Transaction<U, T> {
         let Some(request) = &received.request else { return };
         // 100 (Trying) is hop by hop and creates no dialog, so it has no tag of its own (RFC 3261 §8.2.6.2).
         let tag = (status > 100).then(|| step.keys.tag(&received.key));
-        let mut bytes = Vec::with_capacity(512);
+        let spare = step.spare.take().filter(|spare| Arc::strong_count(spare) == 1);
+        let mut bytes = spare.unwrap_or_else(|| Arc::new(Vec::with_capacity(512)));
+        let text = Arc::make_mut(&mut bytes);
+        text.clear();
         build::response_into(
-            &mut bytes,
+            text,
             &request.message,
             status,
             reason,
@@ -74,9 +79,9 @@ impl<U: Clone, T: Target> Transaction<U, T> {
             step.reply_headers,
         );
         if status < 200 {
-            self.send_provisional(step, status, bytes.into(), true);
+            self.send_provisional(step, status, bytes, true);
         } else {
-            self.send_final(step, status, bytes.into(), true);
+            self.send_final(step, status, bytes, true);
         }
     }
 

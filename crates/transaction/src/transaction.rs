@@ -21,6 +21,8 @@ pub(crate) struct Step<'a, U, T> {
     /// Header lines for every response that is made here.
     pub reply_headers: &'a [u8],
     pub counters: &'a mut Counters,
+    /// A text that was sent and is not needed any more, for the next one that is made here.
+    pub spare: &'a mut Option<Bytes>,
     pub out: &'a mut Effects<U, T>,
 }
 

@@ -88,7 +88,7 @@ impl<U: Clone, T: Target> Layer<U, T> {
         }
         let place = self.shelf.put(rest, server.reply.as_deref().map_or(&[], |reply| reply));
         if let Some(context) = self.slab.rest(id, place) {
-            out.push(Effect::Ended { id, context });
+            out.push(Effect::Ended { id, request: None, context });
         }
     }
 

@@ -97,7 +97,7 @@ impl<U: Clone, T: Target> Layer<U, T> {
     }
 
     /// The request as it was sent on a branch; `None` when it is not needed any more, after the final response to
-    /// a request other than INVITE.
+    /// a request other than INVITE, or a 2xx to one.
     #[must_use]
     pub fn sent(&self, id: TransactionId, branch: u16) -> Option<crate::effect::Bytes> {
         self.slab.get(id)?.branches.get(usize::from(branch))?.request.clone()

@@ -280,6 +280,9 @@ impl Bench {
 
     fn record(&mut self, out: &mut Effects<&'static str, Place>) {
         for effect in out.drain(..) {
+            if let Effect::Spare { .. } = &effect {
+                continue;
+            }
             if let Effect::Send { bytes, .. } = &effect {
                 self.wire.push(String::from_utf8(bytes.to_vec()).expect("text"));
             }
@@ -325,5 +328,6 @@ pub fn describe(effect: &Effect<&'static str, Place>) -> String {
             format!("result {code}{}", if response.is_some() { " received" } else { "" })
         }
         Effect::Ended { .. } => "ended".to_owned(),
+        Effect::Spare { .. } => "spare".to_owned(),
     }
 }

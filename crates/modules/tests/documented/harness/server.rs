@@ -665,6 +665,7 @@ impl Server {
                         originate::ended(&mut context, &state, &Ended { code, response });
                         self.leave(context);
                     }
+                    Effect::Spare { bytes } => self.give(|spares| spares.give_text(bytes)),
                     Effect::Ended { context: state, .. } => {
                         let mut context = self.context(RouteKind::Event, seawall_modules::context::nowhere());
                         mid_registrar::abandoned(&mut context, &state);

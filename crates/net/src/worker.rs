@@ -162,8 +162,7 @@ impl<H: Handler> Worker<H> {
     fn run(&mut self) {
         let mut events = Events::with_capacity(EVENTS);
         loop {
-            let asks =
-                self.io.clock.now_us() >= self.ask_us || !self.udp.iter().any(|socket| socket.is_ready);
+            let asks = self.asks();
             if asks && let Err(error) = self.wait(&mut events) {
                 tracing::error!(worker = self.index, %error, "the worker cannot wait for events and ends");
                 return;
@@ -181,6 +180,14 @@ impl<H: Handler> Worker<H> {
             }
         }
         self.finish();
+    }
+
+    /// Whether the kernel is to be asked what there is: when there are no datagrams to be read, now and then while there are,
+    /// and always in a shutdown, which must not end before everything is known.
+    fn asks(&self) -> bool {
+        self.io.draining()
+            || self.io.clock.now_us() >= self.ask_us
+            || !self.udp.iter().any(|socket| socket.is_ready)
     }
 
     /// Sleeps until there is something to do.

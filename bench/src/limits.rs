@@ -3,6 +3,9 @@
 /// Datagrams moved by one `recvmmsg` or `sendmmsg`. Beyond 64 the saving for each datagram is no longer measurable.
 pub const BATCH: usize = 64;
 
+/// Datagrams that the kernel makes of one buffer: it takes 64, and 64 KB. More than 32 at once save nothing more.
+pub const SEGMENTS: usize = 32;
+
 /// Room for one datagram, bytes. A relayed INVITE with Via, Record-Route and SDP stays well under it.
 pub const DATAGRAM_BYTES: usize = 4096;
 

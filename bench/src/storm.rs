@@ -143,6 +143,12 @@ fn measure(args: &StormArgs, server: u32, options: Options) -> Result<(), Error>
         ..storm
     })?;
     report("storm", &wave, capacity);
+    let new_as_refreshes = each_fresh_s / each_calm_s.max(1e-12);
+    let served = wave.known.accepted as f64 + wave.new.accepted as f64 * new_as_refreshes;
+    println!(
+        "goodput with each new one as the {new_as_refreshes:.2} refreshes that it takes: {:.1} % of the capacity",
+        served / wave.elapsed.as_secs_f64() / capacity * 100.0
+    );
     println!(
         "of use: {:.1} % of the processor time, by what those who were accepted would have taken in the calm",
         of_use_s / took_s * 100.0

@@ -5,14 +5,34 @@
 //! `bench/cost/budgets.txt`. A change that costs more is noticed when it is made: it is either made cheaper, or its price
 //! is accepted with `cargo xtask budget --accept` in the commit that says what for.
 
+mod table;
+
 use crate::Outcome;
 use crate::process::{cargo, output, program, root, run as run_command};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The operations of `seawall-cost`.
-const OPERATIONS: [&str; 8] =
-    ["fresh", "refresh", "refresh-pushed", "message", "invite", "absorbed", "forwarded", "forwarded-aor"];
+/// The operations of `seawall-cost`, and what they are in words.
+const OPERATIONS: [(&str, &str); 8] = [
+    ("fresh", "fresh REGISTER: scan, checks, `save()`, 200"),
+    ("refresh", "refresh"),
+    ("refresh-pushed", "refresh of a phone that is woken by pushes, its token 130 characters long"),
+    (
+        "message",
+        "MESSAGE: scan, checks, matching, look-up, transaction, forwarded request, its 200 on the way back, timers",
+    ),
+    ("invite", "INVITE: the same with 180 and 200"),
+    ("absorbed", "REGISTER absorbed in contact mode: scan, checks, `mid_registrar_save()`, 200"),
+    (
+        "forwarded",
+        "REGISTER forwarded in contact mode: scan, checks, `mid_registrar_save()`, transaction, forwarded request, its \
+         200 with what it grants, timers",
+    ),
+    ("forwarded-aor", "the same in AoR mode"),
+];
+
+/// Where the budgets stand.
+const BUDGETS: &str = "bench/cost/budgets.txt";
 
 /// How often each is done: enough for what happens now and then (a table that grows, a timer) to even out.
 const COUNT: u64 = 2_000;
@@ -30,6 +50,22 @@ struct Budgets {
     instructions: Vec<(String, u64)>,
 }
 
+/// Writes the table of docs/performance.md from the budgets.
+///
+/// # Errors
+/// When the budgets or the page cannot be read, or the page cannot be written.
+pub fn write_table() -> Outcome {
+    table::write(&root(), &Budgets::accepted()?.to_table())
+}
+
+/// Whether docs/performance.md shows the budgets.
+///
+/// # Errors
+/// When it does not, or one of the two cannot be read.
+pub fn check_table() -> Outcome {
+    table::check(&root(), &Budgets::accepted()?.to_table())
+}
+
 /// Counts and compares; with `--accept`, counts and writes down.
 pub fn run(arguments: &[String]) -> Outcome {
     let build = ["build", "--quiet", "--profile", "budget", "--package", "seawall-cost"];
@@ -39,18 +75,16 @@ pub fn run(arguments: &[String]) -> Outcome {
         .join("budget");
     let counted: Vec<(String, u64)> = OPERATIONS
         .iter()
-        .map(|operation| count(&target, operation).map(|each| ((*operation).to_owned(), each)))
+        .map(|(operation, _)| count(&target, operation).map(|each| ((*operation).to_owned(), each)))
         .collect::<Result<_, String>>()?;
     let measured = Budgets { compiler: compiler()?, instructions: counted };
-    let place = root().join("bench/cost/budgets.txt");
     if arguments.iter().any(|argument| argument == "--accept") {
-        return fs::write(&place, measured.to_text())
-            .map_err(|error| format!("{}: {error}", place.display()));
+        fs::write(root().join(BUDGETS), measured.to_text()).map_err(|error| format!("{BUDGETS}: {error}"))?;
+        return write_table();
     }
-    let text = fs::read_to_string(&place).map_err(|error| format!("{}: {error}", place.display()))?;
-    let (report, verdict) = judge(&Budgets::read(&text)?, &measured);
+    let (report, verdict) = judge(&Budgets::accepted()?, &measured);
     print!("{report}");
-    verdict
+    verdict.and_then(|()| check_table())
 }
 
 /// Instructions of one operation.
@@ -85,6 +119,19 @@ impl Budgets {
             self.compiler,
             lines.collect::<String>()
         )
+    }
+
+    /// What was written down.
+    fn accepted() -> Result<Budgets, String> {
+        let text = fs::read_to_string(root().join(BUDGETS)).map_err(|error| format!("{BUDGETS}: {error}"))?;
+        Budgets::read(&text)
+    }
+
+    fn to_table(&self) -> String {
+        let words = |name: &str| OPERATIONS.iter().find(|(known, _)| *known == name).map(|(_, words)| *words);
+        let rows: Vec<(&str, u64)> =
+            self.instructions.iter().map(|(name, each)| (words(name).unwrap_or(name), *each)).collect();
+        table::table(&rows)
     }
 
     fn read(text: &str) -> Result<Budgets, String> {

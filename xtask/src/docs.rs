@@ -1,11 +1,12 @@
-//! `cargo xtask docs`: writes docs/reference from the declaration tables.
+//! `cargo xtask docs`: writes docs/reference from the declaration tables, and the table of budgets of docs/performance.md.
 
 use crate::process::{cargo, root, run as run_command};
-use crate::{Outcome, parity};
+use crate::{Outcome, budget, parity};
 use std::path::Path;
 
-/// Rewrites docs/reference.
+/// Rewrites docs/reference and that table.
 pub fn run(_arguments: &[String]) -> Outcome {
+    budget::write_table()?;
     write_reference(&root().join("docs/reference"))
 }
 

@@ -11,7 +11,7 @@ use super::{Generator, Operation, answer};
 use crate::error::Error;
 use crate::histogram::Histogram;
 use crate::limits;
-use crate::socket::{self, Endpoint, ReceiveBatch, SendBatch};
+use crate::socket::{self, Endpoint, ReceiveBatch};
 
 /// How the requests are spread over known and new users: the multiples of this number meet every remainder of 100.
 const STRIDE: u64 = 61;
@@ -87,7 +87,8 @@ impl Generator {
     /// Sends a storm from the first of the callers' sockets.
     ///
     /// # Errors
-    /// [`Error::Usage`] for more requests than [`limits::MAX_STORM`], [`Error::System`] when pinning or a socket fails.
+    /// [`Error::Usage`] for more requests than [`limits::MAX_STORM`], [`Error::System`] when pinning or a socket fails, or the
+    /// kernel cannot cut datagrams (before Linux 4.18).
     pub fn storm(&mut self, storm: &Storm) -> Result<Wave, Error> {
         let most = storm.rate_per_s * storm.duration.as_secs_f64();
         if !(most >= 1.0 && most <= limits::MAX_STORM as f64) || storm.known_percent > 100 || storm.users == 0
@@ -99,7 +100,12 @@ impl Generator {
                 .map_err(Error::system(format!("cannot pin the generator to CPU {cpu}")))?;
         }
         let Some(endpoint) = self.callers.first() else { return Ok(Wave::default()) };
-        let wave = Run::new(self, endpoint, storm, most as usize).go()?;
+        let run = Run::new(self, endpoint, storm, most as usize);
+        let segment_bytes = u16::try_from(run.template.len()).unwrap_or(u16::MAX);
+        endpoint.cut_into(segment_bytes).map_err(Error::system("the kernel cannot cut datagrams"))?;
+        let wave = run.go();
+        endpoint.cut_into(0).map_err(Error::system("the kernel cannot leave datagrams whole"))?;
+        let wave = wave?;
         let passes = wave.known.sent.div_ceil(u64::from(storm.users)) + 1;
         self.next_cseq = self.next_cseq.saturating_add(u32::try_from(passes).unwrap_or(u32::MAX));
         self.next_operation = self.next_operation.wrapping_add(wave.sent() as u32);
@@ -118,7 +124,7 @@ struct Run<'a> {
     most: usize,
     wave: Wave,
     received: ReceiveBatch,
-    outgoing: SendBatch,
+    outgoing: Vec<u8>,
 }
 
 /// In place of the time of a request that was answered.
@@ -136,7 +142,7 @@ impl<'a> Run<'a> {
             most,
             wave: Wave::default(),
             received: ReceiveBatch::default(),
-            outgoing: SendBatch::default(),
+            outgoing: Vec::new(),
         }
     }
 
@@ -159,19 +165,21 @@ impl<'a> Run<'a> {
         Ok(self.wave)
     }
 
-    /// Sends what is due, a batch at most: the answers want to be read.
+    /// Sends what is due, [`limits::SEGMENTS`] at most: the answers want to be read. One call takes them all, without which a
+    /// generator could not offer many times what a server serves.
     fn send_due(&mut self) {
         let now_us = self.now_us();
         let owed = (f64::from(now_us) * self.storm.rate_per_s / 1e6) as usize + 1;
-        let due = owed.min(self.most).saturating_sub(self.sent_us.len()).min(limits::BATCH);
+        let due = owed.min(self.most).saturating_sub(self.sent_us.len()).min(limits::SEGMENTS);
+        if due == 0 {
+            return;
+        }
+        self.outgoing.clear();
         for _ in 0..due {
             let values = self.next_request(now_us);
-            let template = &self.template;
-            self.outgoing.push(None, |out| template.render(values, out));
+            self.template.render(values, &mut self.outgoing);
         }
-        if due > 0 {
-            self.outgoing.flush(self.endpoint);
-        }
+        self.endpoint.send_all(&self.outgoing);
     }
 
     fn next_request(&mut self, now_us: u32) -> Values {

@@ -229,11 +229,6 @@ fn set_udp_options(socket: &Socket, address: SocketAddr, config: &Config) -> io:
     if address::is_wildcard(address.ip()) {
         options::report_local_address(fd, address.is_ipv6())?;
     }
-    if config.busy_poll_us > 0
-        && let Err(error) = options::busy_poll(fd, config.busy_poll_us)
-    {
-        tracing::warn!(%error, "busy polling cannot be switched on");
-    }
     Ok(())
 }
 

@@ -54,6 +54,4 @@ pub struct Config {
     /// One UDP socket for all workers, instead of one for each over which the kernel spreads datagrams. Costs more
     /// under load; used without being asked for when the kernel does not let the filter be attached.
     pub share_udp_sockets: bool,
-    /// Microseconds for which the kernel polls the network card before sleeping (`SO_BUSY_POLL`). 0: not at all.
-    pub busy_poll_us: u32,
 }

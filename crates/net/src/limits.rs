@@ -101,9 +101,10 @@ pub(crate) const DATAGRAM_OVERHEAD_BYTES: u64 = 768;
 /// It has caught up when less than one part in so many is taken.
 pub(crate) const CAUGHT_UP_PART: u32 = 16;
 
-/// A worker that is behind spends one part in so many of its time on refusing: who can be served gets more than nine tenths
-/// of it, in whatever storm.
-pub(crate) const REFUSING_PART: u64 = 16;
+/// A worker that is behind spends one part in so many of its time on refusing: with what it has saved up
+/// ([`REFUSING_AT_ONCE_US`]) who can be served gets more than nine tenths of it, in a storm of a few seconds as well as in a
+/// long one.
+pub(crate) const REFUSING_PART: u64 = 32;
 
 /// The time for refusals that a worker has saved up at most, microseconds: a flood that is over within a second or so is
 /// refused without counting.

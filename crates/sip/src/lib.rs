@@ -45,6 +45,7 @@ mod lanes;
 pub mod limits;
 mod lines;
 pub mod list;
+mod marks;
 pub mod message;
 pub mod method;
 pub mod name;

@@ -5,6 +5,7 @@ use thiserror::Error;
 use crate::{
     ascii::{self, NumberError},
     cursor::Cursor,
+    lanes,
     list::TakeItems,
     message::Message,
     name::Name,
@@ -254,7 +255,7 @@ fn plain_tag(cursor: &mut Cursor<'_>) -> Option<(Span, Option<Span>)> {
 fn bracketed_uri(cursor: &mut Cursor<'_>) -> Result<Span, AddressError> {
     cursor.skip(1);
     let start = cursor.position();
-    cursor.skip(swar::find_bracket_end(cursor.rest()).ok_or(AddressError::Address)?);
+    cursor.skip(lanes::find_bracket_end(cursor.text(), start) - start);
     let uri = cursor.since(start);
     if cursor.eat(b'>') && !uri.is_empty() { Ok(uri) } else { Err(AddressError::Address) }
 }

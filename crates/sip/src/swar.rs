@@ -95,23 +95,6 @@ pub(crate) fn find3(haystack: &[u8], a: u8, b: u8, c: u8) -> Option<usize> {
     )
 }
 
-/// Position of the first byte that ends a URI in brackets: `>`, and what may not stand in it, `<`, blanks and
-/// control characters.
-#[inline]
-pub(crate) fn find_bracket_end(haystack: &[u8]) -> Option<usize> {
-    // `<` and `>` differ in this bit only.
-    const EITHER: u8 = b'<' ^ b'>';
-    let (either, close) = (repeat(EITHER), repeat(b'>'));
-    search(
-        haystack,
-        |byte| byte <= b' ' || byte | EITHER == b'>',
-        |word| {
-            let after_space = (word & !HIGH) + repeat(0x5f);
-            !(after_space | word) & HIGH | zeros((word | either) ^ close)
-        },
-    )
-}
-
 /// Position of the first byte that ends a display name or a URI without brackets: `<`, `;`, `,` or a quote.
 #[inline]
 pub(crate) fn find_address_mark(haystack: &[u8]) -> Option<usize> {

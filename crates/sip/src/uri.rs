@@ -14,6 +14,7 @@ pub use numeric::numeric;
 use crate::{
     ascii::{self, Class},
     cursor::Cursor,
+    marks::Marks,
     params::Params,
     span::Span,
     swar,
@@ -306,14 +307,19 @@ impl<'a> Plain<'a> {
     #[inline]
     #[must_use]
     pub fn read(raw: &'a [u8]) -> Option<Plain<'a>> {
+        const SCHEME: usize = b"sip:".len();
         let whole = raw.strip_prefix(b"sip:")?;
-        let at = swar::find(whole, b'@');
-        let (user, host) = match at {
-            Some(0) => return None,
-            Some(at) => (whole.get(..at)?, whole.get(at + 1..)?),
-            None => (&b""[..], whole),
-        };
-        let is_plain = !host.is_empty() && Class::USER.has_all(user) && Class::HOST.has_all(host);
+        let mut marks = Marks::new(raw, SCHEME);
+        let first = marks.next();
+        if first == raw.len() {
+            return (!whole.is_empty()).then_some(Plain { whole, user: b"", host: whole });
+        }
+        // A user may have other signs in it than the host.
+        let has_signs = raw.get(first).is_some_and(|byte| Class::USER.has(*byte));
+        let at = if has_signs { marks.next_outside(Class::USER) } else { first };
+        let user = raw.get(SCHEME..at)?;
+        let host = raw.get(at..)?.strip_prefix(b"@")?;
+        let is_plain = !user.is_empty() && !host.is_empty() && marks.next() == raw.len();
         is_plain.then_some(Plain { whole, user, host })
     }
 }

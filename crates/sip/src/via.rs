@@ -8,6 +8,7 @@ use crate::{
     ascii::{self, Class},
     cursor::Cursor,
     list::TakeItems,
+    marks::Marks,
     message::Message,
     name::Name,
     params::{self, ParamError, ParamSpans, Params},
@@ -255,43 +256,42 @@ impl ViaSpans {
         if !matches!(protocol, b"SIP/2.0/UDP " | b"SIP/2.0/TCP " | b"SIP/2.0/TLS ") {
             return None;
         }
-        let host_len = Class::HOST.run_len(value.get(PROTOCOL..)?);
-        let mut at = PROTOCOL + host_len;
-        let mut port = None;
-        if let Some([b':', rest @ ..]) = value.get(at..) {
-            let digits = rest.get(..Class::DIGIT.run_len(rest))?;
-            port = Some(ascii::parse_port(digits).ok()?);
-            at += 1 + digits.len();
+        // Host names consist of what is no mark.
+        let mut marks = Marks::new(text, start + PROTOCOL);
+        let host_end = marks.next();
+        let host = Span::between(start + PROTOCOL, host_end);
+        let (mut at, mut port) = (host_end, None);
+        if text.get(at) == Some(&b':') {
+            at = marks.next();
+            port = Some(ascii::parse_port(text.get(host_end + 1..at)?).ok()?);
         }
-        if host_len == 0 {
+        if host.is_empty() {
             return None;
         }
         let mut via = ViaSpans {
-            raw: span(0, value.len()),
+            raw: Span::between(start, text.len()),
             protocol: span(0, 3),
             version: span(4, 3),
             transport: span(8, 3),
-            sent_by: span(PROTOCOL, at - PROTOCOL),
-            host: span(PROTOCOL, host_len),
+            sent_by: Span::between(start + PROTOCOL, at),
+            host,
             port,
-            params: span(at + 1, value.len().saturating_sub(at + 1)),
+            params: Span::between(at + 1, text.len()),
             ..ViaSpans::default()
         };
-        while let Some(rest) = value.get(at..).filter(|rest| !rest.is_empty()) {
-            match rest {
-                [b';', b'b', b'r', b'a', b'n', b'c', b'h', b'=', branch @ ..] if via.branch.is_none() => {
-                    let len = Class::VALUE.run_len(branch);
-                    if len == 0 {
-                        return None;
-                    }
-                    via.branch = Some(span(at + 8, len));
-                    at += 8 + len;
+        while at < text.len() {
+            let param = at + 1;
+            match text.get(at..)? {
+                [b';', b'b', b'r', b'a', b'n', b'c', b'h', b'=', ..] if via.branch.is_none() => {
+                    let branch = marks.next() + 1;
+                    at = marks.next_outside(Class::VALUE);
+                    via.branch = Some(Span::between(branch, at)).filter(|branch| !branch.is_empty());
+                    via.branch?;
                 }
-                [b';', b'r', b'p', b'o', b'r', b't'] | [b';', b'r', b'p', b'o', b'r', b't', b';', ..]
-                    if via.rport.is_none() =>
-                {
-                    via.rport = Some(span(at + 1, 5));
-                    at += 6;
+                [b';', b'r', b'p', b'o', b'r', b't', ..] if via.rport.is_none() => {
+                    at = marks.next();
+                    via.rport = Some(Span::between(param, at)).filter(|rport| rport.len == 5);
+                    via.rport?;
                 }
                 _ => return None,
             }

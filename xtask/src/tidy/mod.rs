@@ -9,7 +9,7 @@ mod unsafety;
 mod words;
 
 use crate::process::root;
-use crate::{Outcome, tree};
+use crate::{Outcome, budget, tree};
 use std::path::Path;
 
 /// Something that breaks a rule, or (as a notice) comes near to it.
@@ -42,7 +42,7 @@ impl Report {
     }
 }
 
-/// Checks the tree and that docs/reference is what the declaration tables give.
+/// Checks the tree, that docs/reference is what the declaration tables give, and that docs/performance.md shows the budgets.
 pub fn run(_arguments: &[String]) -> Outcome {
     let report = check(&root())?;
     for notice in &report.notices {
@@ -54,6 +54,7 @@ pub fn run(_arguments: &[String]) -> Outcome {
     if !report.errors.is_empty() {
         return Err(format!("{} rules broken", report.errors.len()));
     }
+    budget::check_table()?;
     reference::check(&root())
 }
 

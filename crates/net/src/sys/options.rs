@@ -49,12 +49,6 @@ pub(crate) fn force_send_buffer(socket: RawFd, bytes: usize) -> io::Result<()> {
     set(socket, libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, &bytes)
 }
 
-/// Lets the kernel poll the network card for so many microseconds.
-pub(crate) fn busy_poll(socket: RawFd, busy_poll_us: u32) -> io::Result<()> {
-    let busy_poll_us = libc::c_int::try_from(busy_poll_us).unwrap_or(libc::c_int::MAX);
-    set(socket, libc::SOL_SOCKET, libc::SO_BUSY_POLL, &busy_poll_us)
-}
-
 /// What the kernel holds of a socket.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Memory {

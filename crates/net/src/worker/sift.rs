@@ -9,6 +9,29 @@ use crate::endpoint::SocketId;
 use crate::handler::{Fate, Handler};
 use crate::refusing::share_us;
 
+/// The time that went into those whom the handler refused, while it served others too.
+struct Told {
+    /// When the last message had been handled.
+    noted_us: u64,
+    /// How many had been refused then.
+    refused: u64,
+    took_us: u64,
+}
+
+impl Told {
+    fn new(now_us: u64, refused: u64) -> Self {
+        Self { noted_us: now_us, refused, took_us: 0 }
+    }
+
+    /// Takes note of a message that has been handled.
+    fn note(&mut self, now_us: u64, refused: u64) {
+        if refused != self.refused {
+            self.took_us += now_us.saturating_sub(self.noted_us);
+        }
+        (self.noted_us, self.refused) = (now_us, refused);
+    }
+}
+
 impl<H: Handler> Worker<H> {
     /// As [`Worker::handle_datagrams`], after looking who stands back. Receiving the batch began at `began_us`.
     #[cold]
@@ -26,6 +49,8 @@ impl<H: Handler> Worker<H> {
             self.judge(count);
         }
         let sifted_us = monotonic_us();
+        // Whom the handler itself refuses has cost more than whom it serves, or less: only a clock tells.
+        let mut told = (self.io.is_behind && !sifts).then(|| Told::new(sifted_us, self.handler.refused()));
         let refused_before = self.handler.refused();
         let (mut handled, mut bytes, mut dropped) = (0, 0, 0);
         for index in 0..count {
@@ -40,17 +65,25 @@ impl<H: Handler> Worker<H> {
             };
             handled += u64::from(len.is_some());
             bytes += len.unwrap_or(0) as u64;
+            if let Some(told) = &mut told {
+                told.note(monotonic_us(), self.handler.refused());
+            }
         }
         self.io.current = None;
+        let handled_us = monotonic_us();
         // What is refused is told now, so that this counts too.
         self.io.flush_datagrams();
         let served_us = monotonic_us();
         let refused = self.handler.refused().saturating_sub(refused_before);
         let receiving_us = share_us(received_us.saturating_sub(began_us), dropped + refused, count as u64);
         let sifting_us = if sifts { sifted_us.saturating_sub(received_us) } else { 0 };
-        let telling_us =
-            share_us(served_us.saturating_sub(sifted_us), refused, (count as u64).saturating_sub(dropped));
-        self.allowance.spend(receiving_us + sifting_us + telling_us);
+        let answered = (count as u64).saturating_sub(dropped);
+        let handling_us = told.map_or_else(
+            || share_us(handled_us.saturating_sub(sifted_us), refused, answered),
+            |told| told.took_us,
+        );
+        let sending_us = share_us(served_us.saturating_sub(handled_us), refused, answered);
+        self.allowance.spend(receiving_us + sifting_us + handling_us + sending_us);
         (handled, bytes)
     }
 
@@ -73,5 +106,20 @@ impl<H: Handler> Worker<H> {
             }
             self.fates.push(fate);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_time_of_those_who_were_refused_counts() {
+        let mut told = Told::new(100, 7);
+        // When each was handled, and how many had been refused then.
+        for (now_us, refused) in [(105, 7), (108, 8), (110, 8), (117, 9), (116, 10)] {
+            told.note(now_us, refused);
+        }
+        assert_eq!(told.took_us, 3 + 7);
     }
 }

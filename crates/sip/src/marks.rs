@@ -1,0 +1,113 @@
+//! Where the parts of short texts end, by vector instructions that every machine of its kind has (SSE2, NEON).
+
+use wide::u8x16;
+
+use crate::ascii::Class;
+
+/// The places of bytes that are neither letters nor digits nor one of `-._`, found sixteen at a time. All parts of a URI or
+/// a Via may consist of these; whether they may have another byte in them is looked up for each.
+pub(crate) struct Marks<'a> {
+    text: &'a [u8],
+    /// Where the bytes begin that `found` is about.
+    block: usize,
+    /// A bit for each such byte that was not given yet, the first one lowest.
+    found: u32,
+}
+
+/// Bytes that are looked at together.
+const BLOCK: usize = 16;
+
+impl<'a> Marks<'a> {
+    /// Those from `start` on.
+    #[inline]
+    pub(crate) fn new(text: &'a [u8], start: usize) -> Marks<'a> {
+        let block = start - start % BLOCK;
+        let found = marks_of(text, block) & (u32::MAX << (start % BLOCK));
+        Marks { text, block, found }
+    }
+
+    /// The next place; the end of the text is the last.
+    #[inline]
+    pub(crate) fn next(&mut self) -> usize {
+        while self.found == 0 {
+            self.block += BLOCK;
+            if self.block > self.text.len() {
+                return self.text.len();
+            }
+            self.found = marks_of(self.text, self.block);
+        }
+        let place = self.block + self.found.trailing_zeros() as usize;
+        self.found &= self.found - 1;
+        place
+    }
+
+    /// The next place whose byte is not of this class.
+    #[inline]
+    pub(crate) fn next_outside(&mut self, class: Class) -> usize {
+        loop {
+            let place = self.next();
+            if !self.text.get(place).is_some_and(|byte| class.has(*byte)) {
+                return place;
+            }
+        }
+    }
+}
+
+/// The marks of a block. The end of the text has one, what is behind it may have.
+#[inline]
+fn marks_of(text: &[u8], block: usize) -> u32 {
+    let rest = text.get(block..).unwrap_or_default();
+    if let Some(bytes) = rest.first_chunk::<BLOCK>() {
+        return marks(bytes);
+    }
+    let end = 1 << rest.len();
+    match text.last_chunk::<BLOCK>() {
+        Some(bytes) => marks(bytes) >> (BLOCK - rest.len()) | end,
+        None => marks_of_few(rest) | end,
+    }
+}
+
+/// The marks of a text that is shorter than a block.
+#[inline(never)]
+fn marks_of_few(text: &[u8]) -> u32 {
+    let mut padded = [0; BLOCK];
+    if let Some(place) = padded.get_mut(..text.len()) {
+        place.copy_from_slice(text);
+    }
+    marks(&padded)
+}
+
+#[inline]
+fn marks(bytes: &[u8; BLOCK]) -> u32 {
+    let bytes = u8x16::new(*bytes);
+    let splat = u8x16::splat;
+    let is_at_most = |bytes: u8x16, most: u8| bytes.min(splat(most)).simd_eq(bytes);
+    let letters = is_at_most((bytes | splat(0x20)) - splat(b'a'), 25);
+    // From the hyphen over the full stop and the slash to the nine.
+    let digits = is_at_most(bytes - splat(b'-'), b'9' - b'-');
+    let slash = bytes.simd_eq(splat(b'/'));
+    let underscore = bytes.simd_eq(splat(b'_'));
+    let plain = (letters | digits | underscore).to_bitmask() & !slash.to_bitmask();
+    !plain & 0xffff
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn what_is_not_plain_is_marked(text in "[ -~é\\x00-\\xff]{0,50}", start in 0usize..20) {
+            let text = text.as_bytes();
+            let start = start.min(text.len());
+            let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._".contains(byte);
+            let mut marks = Marks::new(text, start);
+            for place in (start..text.len()).filter(|place| !is_plain(&text[*place])) {
+                prop_assert_eq!(marks.next(), place);
+            }
+            prop_assert_eq!(marks.next(), text.len());
+        }
+    }
+}

@@ -84,6 +84,16 @@ impl<'d> Entry<'d> {
         self.bindings().enumerate().filter(move |(_, binding)| binding.is_valid(now_s))
     }
 
+    /// As [`valid`](Entry::valid), but without User-Agents and key/value stores: what a list of the bindings does not show.
+    #[inline]
+    pub fn listed(&self) -> impl Iterator<Item = (usize, Binding<'_>)> + Clone {
+        let now_s = self.now_s;
+        let bindings = self
+            .record()
+            .map_or(RecordView::new(&[], self.domain.names()), |record| record.view(self.domain.names()));
+        bindings.brief().enumerate().filter(move |(_, binding)| binding.is_valid(now_s))
+    }
+
     /// Whether a stored binding does not count any more. Cheaper than to look at the bindings.
     #[inline]
     pub fn has_expired(&self) -> bool {

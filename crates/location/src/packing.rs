@@ -83,9 +83,13 @@ pub(crate) fn pack(bytes: &mut Vec<u8>, binding: &Binding<'_>, agent: &Agent<'_>
     }
 }
 
-/// Reads a packed binding.
+/// Reads a packed binding. Without names it has no User-Agent that is one of them.
 #[inline]
-pub(crate) fn unpack<'a>(packed: &'a [u8], names: &'a Names, aor_keys: &'a [u8]) -> Option<Binding<'a>> {
+pub(crate) fn unpack<'a>(
+    packed: &'a [u8],
+    names: Option<&'a Names>,
+    aor_keys: &'a [u8],
+) -> Option<Binding<'a>> {
     let (head, strings) = packed.split_at_checked(HEAD_LEN)?;
     let mut head = Reader(head);
     let [.., unanswered] = head.array::<4>()?;
@@ -103,7 +107,10 @@ pub(crate) fn unpack<'a>(packed: &'a [u8], names: &'a Names, aor_keys: &'a [u8])
     let marks = attr & (HAS_TAG | HAS_KEYS);
     let attr = strings.take(usize::from(attr & !(HAS_TAG | HAS_KEYS)))?;
     let inline = strings.take(usize::from(inline))?;
-    let user_agent = if agent == NameId::NONE { inline } else { names.name(agent) };
+    let user_agent = match names {
+        Some(names) if agent != NameId::NONE => names.name(agent),
+        _ => inline,
+    };
     let ownership_tag = if marks & HAS_TAG != 0 { NameId(strings.u16()?) } else { NameId::NONE };
     let keys = if marks & HAS_KEYS != 0 { strings.text()? } else { &[] };
     Some(Binding {

@@ -69,7 +69,13 @@ impl<'a> RecordView<'a> {
     #[inline]
     pub fn bindings(&self) -> Bindings<'a> {
         let rest = self.bytes.get(head_len(self.bytes)..).unwrap_or(&[]);
-        Bindings { rest, names: self.names, aor_keys: keys_of(self.bytes) }
+        Bindings { rest, names: Some(self.names), aor_keys: keys_of(self.bytes) }
+    }
+
+    /// The same without User-Agents and key/value stores, which cost a look at another place.
+    #[inline]
+    pub(crate) fn brief(&self) -> Bindings<'a> {
+        Bindings { names: None, aor_keys: &[], ..self.bindings() }
     }
 }
 
@@ -77,7 +83,8 @@ impl<'a> RecordView<'a> {
 #[derive(Clone)]
 pub struct Bindings<'a> {
     rest: &'a [u8],
-    names: &'a Names,
+    /// Those that User-Agents are among, if they are wanted.
+    names: Option<&'a Names>,
     aor_keys: &'a [u8],
 }
 
@@ -238,7 +245,7 @@ impl Record {
     /// leave the allocation as it is.
     pub(crate) fn replace(&mut self, position: usize, binding: &Binding<'_>, names: &Names) {
         let Some((start, end)) = self.locate(position) else { return };
-        let old = self.0.get(start..end).and_then(|packed| unpack(packed, names, &[]));
+        let old = self.0.get(start..end).and_then(|packed| unpack(packed, Some(names), &[]));
         let keys = old.map_or(&[][..], |old| old.keys);
         let binding = &Binding { keys, aor_keys: &[], ..*binding };
         if old.is_some_and(|old| Binding { numbers: binding.numbers, ..old } == *binding) {
@@ -263,7 +270,7 @@ impl Record {
         bytes.extend_from_slice(self.0.get(..start).unwrap_or(&[]));
         let mut count = 0;
         for (position, packed) in self.packed().enumerate() {
-            if unpack(packed, names, keys_of(&self.0)).is_some_and(|binding| keep(position, &binding)) {
+            if unpack(packed, Some(names), keys_of(&self.0)).is_some_and(|binding| keep(position, &binding)) {
                 bytes.extend_from_slice(packed);
                 count += 1;
             }

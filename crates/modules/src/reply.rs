@@ -21,18 +21,21 @@ const DEFAULT_PORT: u16 = 5060;
 #[must_use]
 pub fn way_back(context: &Context) -> (Target, Option<ViaFix>) {
     let origin = &context.origin;
-    let mut target = Target {
+    let target = Target {
         transport: origin.transport,
         socket: origin.socket,
         peer: origin.peer,
         connection: origin.connection,
     };
-    let Some(way) = WayBack::of(context.message(), origin.peer) else { return (target, None) };
-    let fix = if context.force_rport { Some(ViaFix::to_source(origin.peer)) } else { way.fix };
-    if origin.transport == Transport::Udp && !(way.has_rport || context.force_rport) {
-        target.peer.set_port(way.port.unwrap_or(DEFAULT_PORT));
+    // Made in the place where it is given back.
+    let mut back = (target, None);
+    if let Some(way) = WayBack::of(context.message(), origin.peer) {
+        back.1 = if context.force_rport { Some(ViaFix::to_source(origin.peer)) } else { way.fix };
+        if origin.transport == Transport::Udp && !(way.has_rport || context.force_rport) {
+            back.0.peer.set_port(way.port.unwrap_or(DEFAULT_PORT));
+        }
     }
-    (target, fix)
+    back
 }
 
 /// Sends a reply: by the transaction when there is one, stateless otherwise. False when none can be sent.

@@ -30,7 +30,7 @@ pub(crate) fn write_contacts(
     let mut writer = Writer { policy, gruus, now_s: entry.now_s(), count: 0, out };
     let is_wanted = |binding: &Binding<'_>| only.is_none_or(|ids| ids.contains(&binding.numbers.contact_id));
     if entry.len() <= 1 {
-        for (_, binding) in entry.valid().filter(|(_, binding)| is_wanted(binding)) {
+        for (_, binding) in entry.listed().filter(|(_, binding)| is_wanted(binding)) {
             writer.write(&binding);
         }
     } else {

@@ -230,16 +230,18 @@ impl Upstream {
         SipHasher13::new_with_keys(self.key.0, self.key.1).hash(bytes)
     }
 
-    /// Where a REGISTER came from, as a keyed hash: what `absorb=verified` compares.
+    /// Where a REGISTER came from, as a number: what `absorb=verified` compares. An IPv4 address and its port fit as they are;
+    /// of an IPv6 address it is a keyed hash, so that nobody can look for one that has the number of another sender.
     pub(super) fn flow(&self, (peer, transport): (SocketAddr, &[u8])) -> u64 {
-        let ip = match peer.ip() {
-            IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
-            IpAddr::V6(v6) => v6.octets(),
-        };
-        // The names of transports have eight letters at most, so that each is a number of its own.
+        // The names of transports have eight letters at most, and all end in two letters of their own.
         let transport = transport.iter().fold(0u64, |name, byte| name << 8 | u64::from(*byte));
-        let words = [u128::from_be_bytes(ip), u128::from(transport) << 16 | u128::from(peer.port())];
-        self.hash(words.map(u128::to_le_bytes).as_flattened())
+        match peer.ip().to_canonical() {
+            IpAddr::V4(v4) => transport << 48 | u64::from(v4.to_bits()) << 16 | u64::from(peer.port()),
+            IpAddr::V6(v6) => {
+                let words = [v6.to_bits(), u128::from(transport) << 16 | u128::from(peer.port())];
+                self.hash(words.map(u128::to_le_bytes).as_flattened())
+            }
+        }
     }
 
     pub(super) fn shard(&self, hash: u64) -> MutexGuard<'_, Shard> {
@@ -441,5 +443,32 @@ impl Shard {
     /// Whether a client was challenged lately.
     pub(super) fn is_challenged(&self, callid: u64, now_s: u32) -> bool {
         self.challenged.iter().any(|(known, until_s)| *known == callid && *until_s > now_s)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_flow_has_a_number_of_its_own() {
+        let upstream = Upstream::new([7; 16]);
+        let mut flows = Vec::new();
+        for peer in
+            ["192.0.2.1:5060", "192.0.2.1:5061", "192.0.2.2:5060", "[2001:db8::1]:5060", "[2001:db8::2]:5060"]
+        {
+            let peer: SocketAddr = peer.parse().unwrap();
+            for transport in [&b"udp"[..], b"tcp", b"tls", b"ws", b"wss", b"sctp"] {
+                flows.push(upstream.flow((peer, transport)));
+            }
+        }
+        let count = flows.len();
+        flows.sort_unstable();
+        flows.dedup();
+        assert_eq!(flows.len(), count);
+        // One socket may take both families.
+        let mapped = "[::ffff:192.0.2.1]:5060".parse().unwrap();
+        let plain = "192.0.2.1:5060".parse().unwrap();
+        assert_eq!(upstream.flow((mapped, b"udp")), upstream.flow((plain, b"udp")));
     }
 }

@@ -2,7 +2,8 @@
 //! the order of their maker, servers those of a response in theirs, so that a line is nearly always known from the one
 //! before it: two words are compared, where its name would have to be cut out and looked up. And what does not tell one
 //! phone from the next (User-Agent, Allow, Supported) are lines that stood there before, to the last byte: then a whole run of
-//! them is compared at once, and not even its ends are looked for. What is not as guessed takes the general way and is the guess from then on.
+//! them is compared at once, and not even its ends are looked for. What is not as guessed takes the general way and is the
+//! guess from then on.
 
 use crate::{
     lanes,
@@ -318,4 +319,37 @@ fn stands_at(bytes: &[u8], at: usize, lines: &[u8]) -> bool {
 #[inline]
 fn words(bytes: &[u8], at: usize) -> Option<[u64; 2]> {
     swar::two_words(bytes.get(at..)?.first_chunk::<16>()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Framing, Message};
+
+    /// Scans the same lines with another CSeq each time; gives how many are in the longest run that is remembered then.
+    fn longest_run(habits: &mut Habits, user_agent: &str, count: u32) -> usize {
+        for _ in 0..count {
+            let cseq = habits.requests.scanned;
+            let text = format!(
+                "OPTIONS sip:h SIP/2.0\r\nCSeq: {cseq} OPTIONS\r\nUser-Agent: {user_agent}\r\nAllow: OPTIONS\r\n\
+                 Supported: path\r\nContent-Length: 0\r\n\r\n"
+            );
+            let mut message = Message::empty();
+            *message.buffer_mut() = text.into_bytes();
+            message.scan_by_habit(Framing::Datagram, habits).unwrap();
+            assert_eq!(message.header_count(), 5);
+            assert_eq!(message.value(Name::UserAgent), Some(user_agent.as_bytes()));
+        }
+        habits.requests.guesses.iter().map(|guess| guess.fields.len()).max().unwrap()
+    }
+
+    #[test]
+    fn lines_that_are_the_same_become_one_run_and_again_when_others_come() {
+        let mut habits = Habits::default();
+        assert_eq!(longest_run(&mut habits, "a", 1), 1);
+        assert_eq!(longest_run(&mut habits, "a", 9), 4);
+        // One that differs ends the run, until it is time to learn.
+        assert!(longest_run(&mut habits, "b", 1) < 4);
+        assert_eq!(longest_run(&mut habits, "b", 2 * LEARNING), 4);
+    }
 }

@@ -53,6 +53,38 @@ impl<'a> Marks<'a> {
     }
 }
 
+/// How many bytes come before the first mark: letters, digits and `-._`.
+#[inline]
+pub(crate) fn plain_len(text: &[u8]) -> usize {
+    let mut rest = text;
+    while let Some((bytes, after)) = rest.split_first_chunk() {
+        let found = marks(bytes);
+        if found != 0 {
+            return text.len() - rest.len() + found.trailing_zeros() as usize;
+        }
+        rest = after;
+    }
+    text.len() - rest.len() + plain_len_of_few(rest)
+}
+
+/// How many bytes at the start are of a class to which all bytes without a mark belong.
+#[inline]
+pub(crate) fn len_inside(class: Class, text: &[u8]) -> usize {
+    let len = plain_len(text);
+    if text.get(len).is_some_and(|byte| class.has(*byte)) {
+        len + class.run_len(text.get(len..).unwrap_or_default())
+    } else {
+        len
+    }
+}
+
+/// As [`plain_len`], where less than a block is left.
+#[inline(never)]
+fn plain_len_of_few(text: &[u8]) -> usize {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    text.iter().position(|byte| !is_plain(byte)).unwrap_or(text.len())
+}
+
 /// The marks of a block. The end of the text has one, what is behind it may have.
 #[inline]
 fn marks_of(text: &[u8], block: usize) -> u32 {
@@ -108,6 +140,10 @@ mod tests {
                 prop_assert_eq!(marks.next(), place);
             }
             prop_assert_eq!(marks.next(), text.len());
+            let text = &text[start..];
+            let outside = |is_inside: fn(&u8) -> bool| text.iter().position(|byte| !is_inside(byte)).unwrap_or(text.len());
+            prop_assert_eq!(plain_len(text), outside(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(byte)));
+            prop_assert_eq!(len_inside(Class::TOKEN, text), outside(|byte| Class::TOKEN.has(*byte)));
         }
     }
 }

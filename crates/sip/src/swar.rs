@@ -107,6 +107,12 @@ pub(crate) fn find_address_mark(haystack: &[u8]) -> Option<usize> {
     )
 }
 
+/// The first eight bytes as a number; `None` if there are not as many.
+#[inline]
+pub(crate) fn first_word(bytes: &[u8]) -> Option<u64> {
+    bytes.first_chunk().map(word)
+}
+
 /// The first 24 bytes as three words, for names that are looked up; `None` if there are not as many.
 #[inline]
 pub(crate) fn first_words(bytes: &[u8]) -> Option<[u64; 3]> {
@@ -133,6 +139,25 @@ pub(crate) fn padded_words(bytes: &[u8]) -> Option<[u64; 3]> {
     let mut padded = [0; 24];
     padded.get_mut(..bytes.len())?.copy_from_slice(bytes);
     first_words(&padded)
+}
+
+/// The number at the start and how many digits it has, if these are one to eight and more bytes follow.
+#[inline]
+pub(crate) fn leading_number(bytes: &[u8]) -> Option<(u32, usize)> {
+    let (first, after) = bytes.split_first_chunk::<8>()?;
+    let digits = word(first) ^ repeat(b'0');
+    // What is more than nine has bits above, or gets them from six more. The lowest such byte is right.
+    let others = (digits | digits.wrapping_add(repeat(6))) & repeat(0xf0);
+    let len = if others == 0 { 8 } else { position(others) };
+    if len == 0 || len == 8 && after.first()?.is_ascii_digit() {
+        return None;
+    }
+    // Leading zeros in place of what follows; then pairs, fours and all eight are put together.
+    let digits = digits << (64 - 8 * len);
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
+    let low = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(0x000f_4240_0000_0064);
+    let high = (pairs >> 16 & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001);
+    Some(((low.wrapping_add(high) >> 32) as u32, len))
 }
 
 /// Position of the first occurrence of a byte in three words.
@@ -204,6 +229,15 @@ mod tests {
             prop_assert_eq!(find(&haystack, a), plain(&[a]));
             prop_assert_eq!(find2(&haystack, a, b), plain(&[a, b]));
             prop_assert_eq!(find3(&haystack, a, b, c), plain(&[a, b, c]));
+        }
+
+        #[test]
+        fn a_number_at_the_start_is_what_its_digits_say(digits in "[0-9]{0,10}", rest in "[ -~\\x00-\\xff]{0,9}") {
+            let text = digits.clone() + &rest;
+            let len = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+            let is_short = (1..=8).contains(&len) && text.len() >= 8 + usize::from(len == 8);
+            let expected = is_short.then(|| (text[..len].parse().unwrap(), len));
+            prop_assert_eq!(leading_number(text.as_bytes()), expected);
         }
 
         #[test]

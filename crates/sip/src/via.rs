@@ -308,6 +308,43 @@ impl ViaSpans {
         Some(via)
     }
 
+    /// Host, port and branch of a value that is written as nearly all are, each where it is there: what differs from one message
+    /// of a sender to the next. `None` is no verdict.
+    pub(crate) fn plain_parts(&self, text: &[u8], value: Span) -> Option<[Option<Span>; 3]> {
+        let via = ViaSpans::take_plain(text.get(..value.end() as usize)?, value.start as usize)?;
+        let port = via.port.map(|_| Span::between(via.host.end() as usize + 1, via.sent_by.end() as usize));
+        Some([Some(via.host), port, via.branch])
+    }
+
+    /// The same Via at another place, where host, port and branch are longer by so much. The port is another one.
+    #[inline]
+    pub(crate) fn moved(&self, start: u32, [host, port, branch]: [u32; 3], number: Option<u16>) -> ViaSpans {
+        let by = start.wrapping_sub(self.raw.start);
+        let behind_port = by.wrapping_add(host).wrapping_add(port);
+        let is_behind = |span: &Span| self.branch.is_some_and(|branch| branch.start < span.start);
+        let behind_branch =
+            |span: &Span| if is_behind(span) { behind_port.wrapping_add(branch) } else { behind_port };
+        ViaSpans {
+            raw: self.raw.moved(by).longer(host.wrapping_add(port).wrapping_add(branch)),
+            protocol: self.protocol.moved(by),
+            version: self.version.moved(by),
+            transport: self.transport.moved(by),
+            sent_by: self.sent_by.moved(by).longer(host.wrapping_add(port)),
+            host: self.host.moved(by).longer(host),
+            port: number,
+            params: self.params.moved(behind_port).longer(branch),
+            branch: self.branch.map(|span| span.moved(behind_port).longer(branch)),
+            received: self.received,
+            rport: self.rport.map(|span| span.moved(behind_branch(&span))),
+        }
+    }
+
+    /// The port of sent-by, if it is given.
+    #[inline]
+    pub(crate) fn port(&self) -> Option<u16> {
+        self.port
+    }
+
     /// Keeps the parameters that nearly every message is asked for.
     #[inline]
     fn note(&mut self, name: &[u8], param: &ParamSpans) {

@@ -71,11 +71,16 @@ pub(crate) fn plain_len(text: &[u8]) -> usize {
 #[inline]
 pub(crate) fn len_inside(class: Class, text: &[u8]) -> usize {
     let len = plain_len(text);
-    if text.get(len).is_some_and(|byte| class.has(*byte)) {
-        len + class.run_len(text.get(len..).unwrap_or_default())
-    } else {
-        len
+    match text.get(len) {
+        Some(byte) if class.has(*byte) => longer_inside(class, text, len),
+        _ => len,
     }
+}
+
+/// As [`len_inside`], where the bytes up to here are of the class.
+#[inline(never)]
+fn longer_inside(class: Class, text: &[u8], len: usize) -> usize {
+    len + class.run_len(text.get(len..).unwrap_or_default())
 }
 
 /// As [`plain_len`], where less than a block is left.

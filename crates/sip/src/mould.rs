@@ -166,20 +166,21 @@ impl Parts {
         Some(Parts { via: via.ok()?, from: from.ok()?, to: to.ok()?, cseq: cseq.ok()? })
     }
 
-    /// The same of another message, of which everything else is known.
+    /// Gives the same to another message, of which everything else is known.
     #[inline]
-    fn moved(&self, message: &Message, found: &Found) -> Essentials {
-        let value = |name| message.value_span(name).unwrap_or_default();
+    fn fill(&self, message: &mut Message, found: &Found) {
         let longer = |gap| found.longer(gap);
-        let to_uri = longer(Gap::ToUri).wrapping_add(longer(Gap::Again));
+        let via = message.value_span(Name::Via).unwrap_or_default();
         let port = self.via.port().map(|_| found.port);
-        let via_parts = [longer(Gap::Host), longer(Gap::Port), longer(Gap::Branch)];
-        Essentials {
-            via: Ok(self.via.moved(value(Name::Via).start, via_parts, port)),
-            from: Ok(self.from.moved(value(Name::From).start, longer(Gap::FromUri), longer(Gap::FromTag))),
-            to: Ok(self.to.moved(value(Name::To).start, to_uri, longer(Gap::ToTag))),
-            cseq: Ok(self.cseq.moved(value(Name::CSeq), found.number)),
-        }
+        let parts = [longer(Gap::Host), longer(Gap::Port), longer(Gap::Branch)];
+        message.essentials.via = Ok(self.via.moved(via.start, parts, port));
+        let from = message.value_span(Name::From).unwrap_or_default();
+        message.essentials.from = Ok(self.from.moved(from.start, longer(Gap::FromUri), longer(Gap::FromTag)));
+        let to = message.value_span(Name::To).unwrap_or_default();
+        let uri = longer(Gap::ToUri).wrapping_add(longer(Gap::Again));
+        message.essentials.to = Ok(self.to.moved(to.start, uri, longer(Gap::ToTag)));
+        let cseq = message.value_span(Name::CSeq).unwrap_or_default();
+        message.essentials.cseq = Ok(self.cseq.moved(cseq, found.number));
     }
 }
 
@@ -293,7 +294,7 @@ impl Mould {
             false => scan::body(message, end, framing),
         };
         match &self.essentials {
-            Some(parts) => message.essentials = parts.moved(message, &found),
+            Some(parts) => parts.fill(message, &found),
             None => Essentials::read(message),
         }
         true

@@ -94,19 +94,19 @@ impl Block {
 pub(crate) fn begins_with(text: &[u8], other: &[u8], part: Span) -> bool {
     let len = part.len as usize;
     let expected = other.get(part.start as usize..).unwrap_or_default();
-    let at = len.saturating_sub(LANES);
     if len > 2 * LANES {
         return text.starts_with(part.of(other));
     }
-    let last =
-        text.get(at..).and_then(<[u8]>::first_chunk).zip(expected.get(at..).and_then(<[u8]>::first_chunk));
-    match (last, text.first_chunk().zip(expected.first_chunk())) {
-        // What is behind a short part does not matter.
-        (_, Some((found, expected))) if len <= LANES => {
-            differences(found, expected) & !(u32::MAX << len) == 0
-        }
-        (Some((last, expected_last)), Some((found, expected))) => {
-            differences(found, expected) | differences(last, expected_last) == 0
+    match (text.first_chunk::<{ 2 * LANES }>(), expected.first_chunk::<{ 2 * LANES }>()) {
+        (Some(found), Some(expected)) => {
+            let (([found, more], _), ([expected, more_expected], _)) =
+                (found.as_chunks(), expected.as_chunks())
+            else {
+                return false;
+            };
+            // What is behind a short part does not matter.
+            let differ = u64::from(differences(found, expected) | differences(more, more_expected) << LANES);
+            differ & !(u64::MAX << len) == 0
         }
         _ => text.starts_with(part.of(other)),
     }

@@ -213,15 +213,13 @@ impl Mould {
     /// empty line included.
     #[inline]
     fn measure(&self, bytes: &[u8], found: &mut Found) -> Option<usize> {
-        let (mut rest, mut blocks, mut moved) = (bytes, self.blocks.as_slice(), 0_u32);
+        let (mut rest, mut blocks, mut moved) = (bytes, self.blocks.iter(), 0_u32);
         let mut from_uri = Span::default();
         let Found { longer, moved: moved_until, port, number } = found;
         let [_, moved_until @ ..] = moved_until;
         for (piece, moved_until) in self.pieces.iter().zip(moved_until) {
-            let (same, other_blocks) = blocks.split_at_checked(piece.blocks as usize)?;
-            blocks = other_blocks;
-            for block in same {
-                rest = block.behind(rest)?;
+            for _ in 0..piece.blocks {
+                rest = blocks.next()?.behind(rest)?;
             }
             let len = match piece.gap {
                 Gap::Value => value_len(rest)?,

@@ -9,6 +9,7 @@ use crate::change::{Change, Removal, Sink, Updates};
 use crate::domain::{Domain, Shard, clamp_s};
 use crate::identity::AorHash;
 use crate::limits::{MAX_AOR_LEN, MAX_BINDINGS_PER_AOR, MAX_KEYS_LEN};
+use crate::packing::Stored;
 use crate::record::{Record, RecordView};
 
 /// Why a binding was not stored. Nothing has changed then.
@@ -84,14 +85,10 @@ impl<'d> Entry<'d> {
         self.bindings().enumerate().filter(move |(_, binding)| binding.is_valid(now_s))
     }
 
-    /// As [`valid`](Entry::valid), but without User-Agents and key/value stores: what a list of the bindings does not show.
+    /// The stored binding, if there is no other, expired or not. Cheaper than to look at the bindings.
     #[inline]
-    pub fn listed(&self) -> impl Iterator<Item = (usize, Binding<'_>)> + Clone {
-        let now_s = self.now_s;
-        let bindings = self
-            .record()
-            .map_or(RecordView::new(&[], self.domain.names()), |record| record.view(self.domain.names()));
-        bindings.brief().enumerate().filter(move |(_, binding)| binding.is_valid(now_s))
+    pub fn only(&self) -> Option<Stored<'_>> {
+        self.record()?.only()
     }
 
     /// Whether a stored binding does not count any more. Cheaper than to look at the bindings.
@@ -191,10 +188,9 @@ impl<'d> Entry<'d> {
         Ok(())
     }
 
-    /// The position and the numbers, but for the count of unanswered pings, of the binding that bears this mark, expired or
-    /// not.
+    /// The binding that bears this mark, expired or not, and its position.
     #[inline]
-    pub fn marked(&self, mark: NonZeroU64) -> Option<(usize, Numbers)> {
+    pub fn marked(&self, mark: NonZeroU64) -> Option<(usize, Stored<'_>)> {
         self.record()?.marked(mark.get())
     }
 
@@ -219,7 +215,7 @@ impl<'d> Entry<'d> {
         if let Some(record) = self.record_mut() {
             record.renew(position, (expires_s, now_s), cseq);
         }
-        self.arm();
+        self.arm_renewed(expires_s);
         match updates {
             Updates::Nothing => {}
             Updates::Ids => {
@@ -326,6 +322,16 @@ impl<'d> Entry<'d> {
         }
     }
 
+    /// As [`arm`](Entry::arm), when a binding has got this end and nothing else has changed. What was armed for it, and all
+    /// others are due then or later: as a rule so is this one, and nothing is left to do.
+    #[inline]
+    fn arm_renewed(&mut self, expires_s: u32) {
+        let is_armed = self.record().is_some_and(|record| record.armed_s() <= expires_s);
+        if !(is_armed && self.domain.is_due_at_end()) {
+            self.arm();
+        }
+    }
+
     /// The packed record, if there is one.
     pub(crate) fn view(&self) -> Option<RecordView<'_>> {
         self.record().map(|record| record.view(self.domain.names()))
@@ -360,6 +366,54 @@ impl<'d> Entry<'d> {
     pub(crate) fn tell(&self, sink: &mut dyn Sink, change: Change<'_>) {
         if sink.listens() {
             sink.change(self.domain.name(), self.aor, change);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::{Binding, Location, Numbers, PERMANENT, Settings};
+
+    proptest! {
+        /// Nothing is armed for a renewal that ends later than what is armed: the wheel looks in time all the same.
+        #[test]
+        fn the_wheel_never_looks_later_than_the_first_binding_ends(
+            steps in prop::collection::vec((0..3_u8, 0..3_usize, 1..200_000_u32, any::<bool>()), 1..30),
+        ) {
+            let location = Location::new(Settings { secret: [1; 16], shards: 1 });
+            let domain = location.declare("location").unwrap();
+            let mut now_s = 1000;
+            for (what, position, life_s, lasts) in steps {
+                now_s += u64::from(life_s) % 50;
+                let mut entry = domain.lock(b"alice", now_s);
+                let expires_s = if lasts { PERMANENT } else { now_s as u32 + life_s };
+                let numbers = Numbers { expires_s, ..Numbers::default() };
+                let binding = Binding { numbers, contact: b"sip:a", ..Binding::default() };
+                match what {
+                    0 => drop(entry.insert(&binding, &mut ())),
+                    1 => drop(entry.replace(position, &binding, &mut ())),
+                    _ => entry.renew(position, expires_s, 1, &mut ()),
+                }
+                if let Some(record) = entry.record() {
+                    prop_assert!(record.armed_s() <= record.earliest_expiry_s());
+                }
+            }
+        }
+
+        /// An entry that was approached is the entry that is locked.
+        #[test]
+        fn who_approaches_finds_what_locking_finds(names in prop::collection::vec("[a-e]{1,2}", 1..40), wanted in "[a-e]{1,2}") {
+            let location = Location::new(Settings { secret: [1; 16], shards: 2 });
+            let domain = location.declare("location").unwrap();
+            let binding = Binding { contact: b"sip:a", ..Binding::default() };
+            for name in &names {
+                domain.lock(name.as_bytes(), 1000).insert(&binding, &mut ()).unwrap();
+            }
+            let len = domain.lock(wanted.as_bytes(), 1000).len();
+            let entry = domain.approach(domain.place(wanted.as_bytes())).entry(wanted.as_bytes(), 1000);
+            prop_assert_eq!((entry.len(), entry.aor()), (len, wanted.as_bytes()));
         }
     }
 }

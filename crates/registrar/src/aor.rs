@@ -2,8 +2,8 @@
 //! step 5).
 
 use memchr::memchr;
-use seawall_sip::Uri;
 use seawall_sip::uri::{Plain, escape};
+use seawall_sip::{Uri, ascii};
 use smallvec::SmallVec;
 
 use crate::policy::Policy;
@@ -103,7 +103,21 @@ pub fn canonical_text(text: &[u8], policy: &Policy, out: &mut Aor) -> Result<(),
 #[must_use]
 pub fn plain<'a>(text: &'a [u8], policy: &Policy) -> Option<&'a [u8]> {
     let plain = user_and_host(text, policy)?;
-    (!plain.host.iter().any(u8::is_ascii_uppercase)).then_some(plain.whole)
+    (!ascii::has_upper_case(plain.host)).then_some(plain.whole)
+}
+
+/// As [`canonical_text`], but what is plain to see is given as it stands, and only the rest is written into `out`.
+#[inline]
+pub(crate) fn canonical_in<'a>(
+    text: &'a [u8],
+    policy: &Policy,
+    out: &'a mut Aor,
+) -> Result<&'a [u8], Reject> {
+    if let Some(plain) = plain(text, policy) {
+        return Ok(plain);
+    }
+    canonical_text(text, policy, out)?;
+    Ok(out)
 }
 
 /// A URI of a user and a host and nothing else that are the address of record but for the case of the host.
@@ -175,6 +189,10 @@ mod tests {
                 canonical_text(uri.as_bytes(), &policy, &mut read).unwrap();
                 assert_eq!(found, read.as_slice(), "{uri}");
             }
+            let (mut read, mut rest) = (Aor::new(), Aor::new());
+            let is_read = canonical_text(uri.as_bytes(), &policy, &mut read);
+            let given = canonical_in(uri.as_bytes(), &policy, &mut rest).map(<[u8]>::to_vec);
+            assert_eq!(given, is_read.map(|()| read.to_vec()), "{uri}");
         }
         let long = format!("sip:{}@h", "u".repeat(65));
         assert_eq!(plain(long.as_bytes(), &policy), None);

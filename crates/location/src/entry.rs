@@ -63,11 +63,13 @@ impl<'d> Entry<'d> {
     }
 
     /// How many bindings are stored, expired ones that the wheel has not come to included.
+    #[inline]
     pub fn len(&self) -> usize {
         self.record().map_or(0, Record::len)
     }
 
     /// Whether no binding is stored.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.record().is_none()
     }
@@ -127,6 +129,16 @@ impl<'d> Entry<'d> {
     /// Stores a new binding behind the others and gives its contact id, which is made here when
     /// `binding.numbers.contact_id` is 0.
     pub fn insert(&mut self, binding: &Binding<'_>, sink: &mut dyn Sink) -> Result<u64, Refused> {
+        self.insert_marked(binding, None, sink)
+    }
+
+    /// As [`insert`](Entry::insert), with the mark that [`mark`](Entry::mark) would give it.
+    pub fn insert_marked(
+        &mut self,
+        binding: &Binding<'_>,
+        mark: Option<NonZeroU64>,
+        sink: &mut dyn Sink,
+    ) -> Result<u64, Refused> {
         binding.check()?;
         if self.aor.len() > MAX_AOR_LEN {
             return Err(Refused::AorTooLong);
@@ -137,7 +149,7 @@ impl<'d> Entry<'d> {
         if binding.numbers.contact_id == 0 {
             let contact_id = self.fresh_contact_id(binding.contact, &[]);
             let numbers = Numbers { contact_id, ..binding.numbers };
-            return self.insert(&Binding { numbers, ..*binding }, sink);
+            return self.insert_marked(&Binding { numbers, ..*binding }, mark, sink);
         }
         let listens = sink.listens();
         if listens {
@@ -146,7 +158,7 @@ impl<'d> Entry<'d> {
                 self.tell(sink, Change::AorInsert);
             }
         }
-        self.store(binding);
+        self.store(binding, mark);
         self.shard.contacts += 1;
         self.arm();
         if listens {
@@ -305,13 +317,14 @@ impl<'d> Entry<'d> {
         }
     }
 
-    fn store(&mut self, binding: &Binding<'_>) {
+    fn store(&mut self, binding: &Binding<'_>, mark: Option<NonZeroU64>) {
         let domain = self.domain;
+        let mark = mark.map_or(0, NonZeroU64::get);
         if let Some(record) = self.record_mut() {
-            record.push(binding, domain.names());
+            record.push(binding, mark, domain.names());
             return;
         }
-        let record = Record::first(self.aor, binding, domain.names());
+        let record = Record::first(self.aor, binding, mark, domain.names());
         let hash = domain.table_hash(self.hash);
         self.bucket = Some(self.shard.table.insert(hash, record));
     }

@@ -1,6 +1,6 @@
 //! The packed form of a binding: what is fixed, then its byte strings.
 
-use crate::binding::{Binding, Numbers};
+use crate::binding::{Binding, Numbers, PERMANENT};
 use crate::names::{NameId, Names};
 
 /// Bytes in front of the byte strings.
@@ -41,11 +41,12 @@ pub(crate) fn packed_len(binding: &Binding<'_>, agent: &Agent<'_>) -> usize {
     HEAD_LEN + parts.iter().map(|part| part.len()).sum::<usize>() + agent.inline.len() + tag_len + keys_len
 }
 
-/// Appends a binding whose [`packed_len`] is `len`.
-pub(crate) fn pack(bytes: &mut Vec<u8>, binding: &Binding<'_>, agent: &Agent<'_>, len: usize) {
+/// Appends a binding with this mark, whose [`packed_len`] is `len`.
+pub(crate) fn pack(bytes: &mut Vec<u8>, binding: &Binding<'_>, agent: &Agent<'_>, mark: u64, len: usize) {
     let mut head = [0; HEAD_LEN];
     write_at(&mut head, 0, &(len as u32).to_le_bytes());
     write_numbers(&mut head, 0, &binding.numbers);
+    write_at(&mut head, MARK_AT, &mark.to_le_bytes());
     let has_tag = binding.ownership_tag != NameId::NONE;
     let has_keys = !binding.keys.is_empty();
     let marks = if has_tag { HAS_TAG } else { 0 } | if has_keys { HAS_KEYS } else { 0 };
@@ -191,6 +192,12 @@ impl<'a> Stored<'a> {
     #[inline]
     pub fn expires_s(&self) -> u32 {
         self.word(0)
+    }
+
+    /// Whether it counts at `now_s`, as [`Binding::is_valid`] says.
+    #[inline]
+    pub fn is_valid(&self, now_s: u64) -> bool {
+        u64::from(self.expires_s()) > now_s || self.expires_s() == PERMANENT
     }
 
     /// The second of its last REGISTER.

@@ -179,25 +179,25 @@ impl Record {
         if self.len() == 1 { Stored::first(self.bindings()) } else { None }
     }
 
-    /// A record with one binding. The parts were checked by [`Binding::check`] and the name by its own limit.
-    pub(crate) fn first(aor: &[u8], binding: &Binding<'_>, names: &Names) -> Record {
+    /// A record with one binding, which bears this mark. The parts were checked by [`Binding::check`] and the name by its own limit.
+    pub(crate) fn first(aor: &[u8], binding: &Binding<'_>, mark: u64, names: &Names) -> Record {
         let agent = Agent::of(binding.user_agent, names);
         let len = packed_len(binding, &agent);
         let mut bytes = Vec::with_capacity(AOR_AT + aor.len() + len);
         let head = u64::from(NOT_ARMED) | 1 << 32 | u64::from(aor.len() as u16) << 48;
         bytes.extend_from_slice(&head.to_le_bytes());
         bytes.extend_from_slice(aor);
-        pack(&mut bytes, binding, &agent, len);
+        pack(&mut bytes, binding, &agent, mark, len);
         Record(bytes.into_boxed_slice())
     }
 
-    /// Adds a binding behind the others.
-    pub(crate) fn push(&mut self, binding: &Binding<'_>, names: &Names) {
+    /// Adds a binding with this mark behind the others.
+    pub(crate) fn push(&mut self, binding: &Binding<'_>, mark: u64, names: &Names) {
         let agent = Agent::of(binding.user_agent, names);
         let len = packed_len(binding, &agent);
         let mut bytes = Vec::with_capacity(self.0.len() + len);
         bytes.extend_from_slice(&self.0);
-        pack(&mut bytes, binding, &agent, len);
+        pack(&mut bytes, binding, &agent, mark, len);
         self.rebuilt(bytes, self.len() + 1);
     }
 
@@ -284,7 +284,7 @@ impl Record {
         let len = packed_len(binding, &agent);
         let mut bytes = Vec::with_capacity(before.len() + after.len() + len);
         bytes.extend_from_slice(before);
-        pack(&mut bytes, binding, &agent, len);
+        pack(&mut bytes, binding, &agent, 0, len);
         bytes.extend_from_slice(after);
         self.rebuilt(bytes, self.len());
     }
@@ -444,9 +444,9 @@ mod tests {
         let first = binding(b"sip:a@1.2.3.4", b"call 1");
         let second =
             Binding { path: b"<sip:p;lr>", attr: b"x", received: b"sip:9.9.9.9", ..binding(b"sip:b", b"") };
-        let mut record = Record::first(b"alice@example.com", &first, &names);
+        let mut record = Record::first(b"alice@example.com", &first, 0, &names);
         check(&record, &names, &[first]);
-        record.push(&second, &names);
+        record.push(&second, 0, &names);
         check(&record, &names, &[first, second]);
         assert_eq!(record.armed_s(), NOT_ARMED);
         record.set_armed_s(55);
@@ -458,9 +458,9 @@ mod tests {
     fn replacing_keeps_the_place_and_removing_keeps_the_others() {
         let names = names();
         let [a, b, c] = [&b"sip:a"[..], b"sip:b", b"sip:c"].map(|contact| binding(contact, b"1"));
-        let mut record = Record::first(b"alice@example.com", &a, &names);
-        record.push(&b, &names);
-        record.push(&c, &names);
+        let mut record = Record::first(b"alice@example.com", &a, 0, &names);
+        record.push(&b, 0, &names);
+        record.push(&c, 0, &names);
         let longer = binding(b"sip:a-longer-contact", b"2");
         record.replace(0, &longer, &names);
         check(&record, &names, &[longer, b, c]);
@@ -487,9 +487,9 @@ mod tests {
         let names = names();
         let plain = binding(b"sip:a", b"1");
         let vip = Binding { ownership_tag: names.intern(b"vip").unwrap(), attr: &[b'x'; 4096], ..plain };
-        let mut record = Record::first(b"alice@example.com", &plain, &names);
+        let mut record = Record::first(b"alice@example.com", &plain, 0, &names);
         let len = record.bytes().len();
-        record.push(&vip, &names);
+        record.push(&vip, 0, &names);
         check(&record, &names, &[plain, vip]);
         record.replace(0, &Binding { ownership_tag: vip.ownership_tag, ..plain }, &names);
         record.retain(&names, |position, _| position == 0);
@@ -504,12 +504,12 @@ mod tests {
         let names = names();
         let [a, b] = [&b"sip:a"[..], b"sip:b"].map(|contact| binding(contact, b"1"));
         let kept = Binding { keys: b"{\"k\":1}", ownership_tag: names.intern(b"vip").unwrap(), ..a };
-        let mut record = Record::first(b"alice@example.com", &kept, &names);
+        let mut record = Record::first(b"alice@example.com", &kept, 0, &names);
         let len = record.bytes().len();
         check(&record, &names, &[kept]);
         record.set_keys(b"{\"x\":\"y\"}");
         record.set_armed_s(7);
-        record.push(&b, &names);
+        record.push(&b, 0, &names);
         let told = |binding| Binding { aor_keys: b"{\"x\":\"y\"}", ..binding };
         check(&record, &names, &[told(kept), told(b)]);
         // What a phone sends has no store, and takes none away.
@@ -537,7 +537,7 @@ mod tests {
     fn equal_strings_leave_the_allocation_alone() {
         let names = names();
         let a = binding(b"sip:a", b"1");
-        let mut record = Record::first(b"alice@example.com", &a, &names);
+        let mut record = Record::first(b"alice@example.com", &a, 0, &names);
         let address = record.bytes().as_ptr();
         let refreshed = Binding { numbers: Numbers { cseq: 4, expires_s: 200, ..a.numbers }, ..a };
         record.replace(0, &refreshed, &names);

@@ -134,7 +134,11 @@ impl Save<'_> {
     #[inline]
     pub(crate) fn renewal(&self, begun: &Begun<'_>, entry: &Entry<'_>) -> Option<Renewal> {
         let (position, stored) = entry.marked(begun.fingerprint?)?;
-        if begun.cseq <= stored.cseq() || entry.has_expired() {
+        let has_expired = match entry.len() {
+            1 => !stored.is_valid(self.now_s),
+            _ => entry.has_expired(),
+        };
+        if begun.cseq <= stored.cseq() || has_expired {
             return None;
         }
         let now_s = u32::try_from(self.now_s).ok()?;
@@ -156,12 +160,20 @@ impl Save<'_> {
     ) -> Result<Outcome, Reject> {
         let Renewal { position, contact_id, expires_s, cseq, is_pushed } = renewal;
         entry.renew(position, expires_s, cseq, sink);
-        let is_brief = self.bounded(message, Wish::Contacts, &[contact_id], reply, |only, reply| {
-            reply::write_contacts(entry, self.policy, only, None, reply);
-            if is_pushed && let Some(push) = self.policy.push.as_deref() {
-                push.write_again(position, self.domain, entry, reply);
+        let is_brief = match entry.only().filter(|_| !is_pushed) {
+            Some(stored) => {
+                // There is no shorter list.
+                let start = reply.len();
+                reply::write_stored(stored, self.policy, self.now_s, reply);
+                self.is_brief(message, reply.len() - start)
             }
-        })?;
+            None => self.bounded(message, Wish::Contacts, &[contact_id], reply, |only, reply| {
+                reply::write_contacts(entry, self.policy, only, None, reply);
+                if is_pushed && let Some(push) = self.policy.push.as_deref() {
+                    push.write_again(position, self.domain, entry, reply);
+                }
+            })?,
+        };
         Ok(Outcome {
             status: 200,
             reason: "OK",

@@ -113,18 +113,14 @@ impl Save<'_> {
         self.check_sizes(register, &step)?;
         let mut binding = self.binding(register, &step);
         self.name(&mut binding, entry);
+        let mark = register.fingerprint.filter(|_| self.is_told_by_fingerprint(register, &step));
         // Sizes were checked, so it is not refused.
-        let changed = entry.insert(&binding, sink).is_ok();
-        if let Some(fingerprint) = register.fingerprint
-            && self.is_told_by_fingerprint(register, &step)
-        {
-            entry.mark(0, fingerprint);
-        }
-        let ids = [binding.numbers.contact_id];
-        let is_brief = self.bounded(register.message, register.wish, &ids, reply, |_, reply| {
-            reply::write_contact(&binding, self.now_s, self.policy, self.gruus(register).as_ref(), reply);
-            self.write_others(register, entry, reply);
-        })?;
+        let changed = entry.insert_marked(&binding, mark, sink).is_ok();
+        let start = reply.len();
+        reply::write_contact(&binding, self.now_s, self.policy, self.gruus(register).as_ref(), reply);
+        self.write_others(register, entry, reply);
+        // It lists this contact alone, and cannot be shorter.
+        let is_brief = self.is_brief(register.message, reply.len() - start);
         Ok(Outcome {
             status: 200,
             reason: "OK",

@@ -30,14 +30,20 @@ pub(crate) fn write_contacts(
     if gruus.is_none()
         && let Some(stored) = entry.only()
     {
-        let is_wanted = only.is_none_or(|ids| ids.contains(&stored.contact_id()));
-        let is_valid = stored.expires_s() == PERMANENT || u64::from(stored.expires_s()) > entry.now_s();
-        if is_wanted && is_valid {
-            Shown::from(stored).write_only(policy, entry.now_s(), None, out);
+        if only.is_none_or(|ids| ids.contains(&stored.contact_id())) {
+            write_stored(stored, policy, entry.now_s(), out);
         }
         return;
     }
     write_several(entry, policy, only, gruus, out);
+}
+
+/// As [`write_contacts`], for the only binding that is stored.
+#[inline]
+pub(crate) fn write_stored(stored: Stored<'_>, policy: &Policy, now_s: u64, out: &mut Vec<u8>) {
+    if stored.is_valid(now_s) {
+        Shown::from(stored).write_only(policy, now_s, None, out);
+    }
 }
 
 /// As [`write_contacts`], for any number of bindings.
@@ -159,9 +165,7 @@ impl Shown<'_> {
         }
         ascii::write_u32(out, remaining_s(self.expires_s, now_s));
         if !self.received.is_empty() {
-            for part in [b";", &*policy.received_param, b"=\"", self.received, b"\""] {
-                out.extend_from_slice(part);
-            }
+            write_received(policy, self.received, out);
         }
         if !self.instance.is_empty() {
             if let Some((gruus, binding)) = gruus {
@@ -172,10 +176,22 @@ impl Shown<'_> {
             out.push(b'"');
         }
         if self.reg_id != 0 {
-            out.extend_from_slice(b";reg-id=");
-            ascii::write_u32(out, self.reg_id);
+            write_reg_id(self.reg_id, out);
         }
     }
+}
+
+#[inline(never)]
+fn write_received(policy: &Policy, received: &[u8], out: &mut Vec<u8>) {
+    for part in [b";", &*policy.received_param, b"=\"", received, b"\""] {
+        out.extend_from_slice(part);
+    }
+}
+
+#[inline(never)]
+fn write_reg_id(reg_id: u32, out: &mut Vec<u8>) {
+    out.extend_from_slice(b";reg-id=");
+    ascii::write_u32(out, reg_id);
 }
 
 impl Gruus<'_> {

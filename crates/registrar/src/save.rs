@@ -243,18 +243,28 @@ impl<'a> Save<'a> {
         let start = reply.len();
         let only = self.flags.only_request_contacts.then_some(ids);
         write(only, reply);
-        let (Some(added), percent @ 1..) = (self.source.unproven, self.policy.max_reply_percent) else {
-            return Ok(false);
-        };
-        let len = reply.len() - start;
-        if !proportion::exceeds(message, len + added.needed + added.optional, percent) {
-            return Ok(false);
-        }
-        if only.is_none() && proportion::exceeds(message, len + added.needed, percent) {
+        let is_brief = self.is_brief(message, reply.len() - start);
+        if is_brief
+            && only.is_none()
+            && let Some(added) = self.source.unproven
+            && proportion::exceeds(message, reply.len() - start + added.needed, self.policy.max_reply_percent)
+        {
             reply.truncate(start);
             rewrite(wish, ids, reply, &write)?;
         }
-        Ok(true)
+        Ok(is_brief)
+    }
+
+    /// Whether a reply with so many bytes of header fields of its own has to be brief, because it would be too long for a sender
+    /// who may be somebody else.
+    #[inline]
+    pub(crate) fn is_brief(&self, message: &Message, len: usize) -> bool {
+        match (self.source.unproven, self.policy.max_reply_percent) {
+            (None, _) | (_, 0) => false,
+            (Some(added), percent) => {
+                proportion::exceeds(message, len + added.needed + added.optional, percent)
+            }
+        }
     }
 
     /// Appends what a 200 says whose sender is known: the bindings that hold, or those of `ids` alone where the flags

@@ -83,6 +83,11 @@ fn user_at_host<'a>(uri: &Uri<'a>, user: &[u8], policy: &Policy) -> Option<&'a [
 /// # Errors
 /// As [`canonical`].
 pub fn canonical_text(text: &[u8], policy: &Policy, out: &mut Aor) -> Result<(), Reject> {
+    if let Some(plain) = as_it_is(text, policy) {
+        out.clear();
+        out.extend_from_slice(plain);
+        return Ok(());
+    }
     if let Some(plain) = user_and_host(text, policy) {
         out.clear();
         out.extend_from_slice(plain.whole);
@@ -102,8 +107,18 @@ pub fn canonical_text(text: &[u8], policy: &Policy, out: &mut Aor) -> Result<(),
 #[inline]
 #[must_use]
 pub fn plain<'a>(text: &'a [u8], policy: &Policy) -> Option<&'a [u8]> {
+    if let Some(plain) = as_it_is(text, policy) {
+        return Some(plain);
+    }
     let plain = user_and_host(text, policy)?;
     (!ascii::has_upper_case(plain.host)).then_some(plain.whole)
+}
+
+/// As [`plain`], for what most are and nothing else.
+#[inline]
+fn as_it_is<'a>(text: &'a [u8], policy: &Policy) -> Option<&'a [u8]> {
+    let plain = Plain::read_lower(text).filter(|_| takes_as_it_is(policy))?;
+    fits(&plain, policy).then_some(plain.whole)
 }
 
 /// As [`canonical_text`], but what is plain to see is given as it stands, and only the rest is written into `out`.
@@ -124,10 +139,15 @@ pub(crate) fn canonical_in<'a>(
 #[inline]
 fn user_and_host<'a>(text: &'a [u8], policy: &Policy) -> Option<Plain<'a>> {
     let plain = Plain::read(text).filter(|_| takes_as_it_is(policy))?;
-    let fits = plain.user.len() <= policy.max_username_len
+    (fits(&plain, policy) && !plain.user.is_empty()).then_some(plain)
+}
+
+/// Whether no part is too long.
+#[inline]
+fn fits(plain: &Plain<'_>, policy: &Policy) -> bool {
+    plain.user.len() <= policy.max_username_len
         && plain.host.len() <= policy.max_domain_len
-        && plain.whole.len() <= policy.max_aor_len;
-    (fits && !plain.user.is_empty()).then_some(plain)
+        && plain.whole.len() <= policy.max_aor_len
 }
 
 fn append_user(user: &[u8], out: &mut Aor) -> Result<(), Reject> {
@@ -168,6 +188,8 @@ mod tests {
         for (uri, is_plain) in [
             ("sip:alice@example.com", true),
             ("sip:+49.30_1-2@192.0.2.1", true),
+            ("sip:Alice.B_c-1@a-host.example.com", true),
+            ("sip:alice@Example.com.example.org", false),
             ("sip:alice@example.com:5070", false),
             ("sip:Alice@Example.com", false),
             ("sip:%61lice@example.com", false),

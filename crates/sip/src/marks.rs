@@ -104,6 +104,33 @@ fn marks_of(text: &[u8], block: usize) -> u32 {
     }
 }
 
+/// Bytes of a text whose places fit into the bits of a number.
+const FEW_BLOCKS: usize = 64;
+
+/// The marks and the letters in upper case of a text of 16 to 64 bytes, a bit for each byte, the first one lowest. `None` for
+/// others.
+#[inline]
+pub(crate) fn marks_and_upper_case(text: &[u8]) -> Option<(u64, u64)> {
+    let last = text.last_chunk::<BLOCK>().filter(|_| text.len() <= FEW_BLOCKS)?;
+    let (whole, rest) = text.as_chunks::<BLOCK>();
+    // The end of the text is the end of its last sixteen bytes.
+    let (shift, overlap) = (text.len() - rest.len(), BLOCK - rest.len());
+    let behind = |bits: u32| (u64::from(bits) >> overlap).wrapping_shl(shift as u32);
+    let is_whole = rest.is_empty();
+    let mut found = if is_whole { (0, 0) } else { (behind(marks(last)), behind(upper_case(last))) };
+    for (number, bytes) in whole.iter().enumerate() {
+        let at = |bits: u32| u64::from(bits) << (number * BLOCK % FEW_BLOCKS);
+        found = (found.0 | at(marks(bytes)), found.1 | at(upper_case(bytes)));
+    }
+    Some(found)
+}
+
+#[inline]
+fn upper_case(bytes: &[u8; BLOCK]) -> u32 {
+    let from_a = u8x16::new(*bytes) - u8x16::splat(b'A');
+    from_a.min(u8x16::splat(25)).simd_eq(from_a).to_bitmask()
+}
+
 /// The marks of a text that is shorter than a block.
 #[inline(never)]
 fn marks_of_few(text: &[u8]) -> u32 {
@@ -135,6 +162,18 @@ mod tests {
     use super::*;
 
     proptest! {
+        #[test]
+        fn the_bits_of_a_short_text_are_those_of_its_bytes(text in prop::collection::vec(any::<u8>(), 0..70)) {
+            let bits = |wanted: fn(u8) -> bool| {
+                text.iter().enumerate().filter(|(_, byte)| wanted(**byte)).fold(0, |bits, (at, _)| bits | 1_u64 << at)
+            };
+            let expected = (16..=64).contains(&text.len()).then(|| {
+                let is_mark = |byte: u8| !byte.is_ascii_alphanumeric() && !b"-._".contains(&byte);
+                (bits(is_mark), bits(|byte| byte.is_ascii_uppercase()))
+            });
+            prop_assert_eq!(marks_and_upper_case(&text), expected);
+        }
+
         #[test]
         fn what_is_not_plain_is_marked(text in "[ -~é\\x00-\\xff]{0,50}", start in 0usize..20) {
             let text = text.as_bytes();

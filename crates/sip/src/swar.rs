@@ -201,6 +201,14 @@ pub(crate) fn eq_ignore_case(left: &[u8], right: &[u8]) -> bool {
     left_tail.is_empty() || to_lower(load_tail(left, left_tail)) == to_lower(load_tail(right, right_tail))
 }
 
+/// Whether there is an ASCII letter in upper case.
+#[inline]
+pub(crate) fn has_upper_case(text: &[u8]) -> bool {
+    let (words, tail) = text.as_chunks::<8>();
+    let is_upper = |word: u64| to_lower(word) != word;
+    words.iter().any(|bytes| is_upper(word(bytes))) || !tail.is_empty() && is_upper(load_tail(text, tail))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -255,6 +263,12 @@ mod tests {
                 right[at] = byte;
             }
             prop_assert_eq!(eq_ignore_case(&left, &right), left.eq_ignore_ascii_case(&right));
+        }
+
+        #[test]
+        fn upper_case_is_seen_wherever_it_is(before in "[a-z0-9@\\[`{é-]{0,20}", upper in "[A-Z]?", behind in "[a-z0-9@\\[`{é-]{0,20}") {
+            let text = format!("{before}{upper}{behind}");
+            prop_assert_eq!(has_upper_case(text.as_bytes()), !upper.is_empty());
         }
     }
 }

@@ -14,8 +14,9 @@ pub use register::Registrar;
 pub type Run = fn(u32) -> Result<(), Fault>;
 
 /// The operations by their names.
-pub const OPERATIONS: [(&str, Run); 8] = [
+pub const OPERATIONS: [(&str, Run); 9] = [
     ("fresh", register::fresh),
+    ("fresh-instance", register::fresh_instance),
     ("refresh", register::refresh),
     ("refresh-pushed", register::pushed),
     ("message", relay::message),

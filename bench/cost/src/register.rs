@@ -57,6 +57,20 @@ pub(crate) fn fresh(count: u32) -> Result<(), Fault> {
     messages.into_iter().try_for_each(|bytes| registrar.measured(bytes))
 }
 
+/// First registrations of phones that name themselves (RFC 5626).
+pub(crate) fn fresh_instance(count: u32) -> Result<(), Fault> {
+    const EXPIRES: &str = ">;expires=3600";
+    let location = location();
+    let domain = location.declare("location").ok_or(Fault("there is no table"))?;
+    let mut registrar = Counted::new(&domain);
+    let text = |user: u32| {
+        let instance =
+            format!("{EXPIRES};+sip.instance=\"<urn:uuid:1a2b3c4d-0000-1000-8000-0000{user:08x}>\"");
+        String::from_utf8_lossy(&text(user, 1)).replace(EXPIRES, &instance).into_bytes()
+    };
+    (0..count).try_for_each(|user| registrar.measured(text(user)))
+}
+
 /// Refreshes of users that are registered.
 pub(crate) fn refresh(count: u32) -> Result<(), Fault> {
     let location = location();

@@ -181,6 +181,16 @@ impl Domain {
         Entry::new(self, shard, aor, hash, bucket, now_s)
     }
 
+    /// Locks the shard of a place, and asks memory for what finding it reads first. What is done before
+    /// [`Approach::entry`] is short, as everything under a lock.
+    #[inline]
+    pub fn approach(&self, Place(hash): Place) -> Approach<'_> {
+        let shard = self.shard(hash);
+        let table_hash = self.table_hash(hash);
+        shard.table.ask_for_slot(table_hash, self.ask);
+        Approach { domain: self, shard, hash, table_hash }
+    }
+
     /// Asks memory for what finding this place reads first. In a large table that is out of the processor's caches, and
     /// whoever will lock the place a little later does not have to wait for it then.
     #[inline]
@@ -318,6 +328,7 @@ impl Domain {
         self.shard(hash)
     }
 
+    #[inline]
     fn shard(&self, hash: AorHash) -> MutexGuard<'_, Shard> {
         self.shards.get(hash.shard(self.shards.len())).unwrap_or(&self.spare).lock()
     }
@@ -403,6 +414,29 @@ impl Domain {
             };
             record.set_armed_s(armed_s);
         }
+    }
+}
+
+/// Somebody who has locked the shard of a place, and will look for an address of record there a little later
+/// ([`Domain::approach`]).
+pub struct Approach<'d> {
+    domain: &'d Domain,
+    shard: MutexGuard<'d, Shard>,
+    hash: AorHash,
+    table_hash: u64,
+}
+
+impl<'d> Approach<'d> {
+    /// The entry of an address of record, whose place it has to be, as [`Domain::lock_at`] gives it. All of its record is
+    /// asked of memory before any of it is read.
+    #[inline]
+    pub fn entry(self, aor: &'d [u8], now_s: u64) -> Entry<'d> {
+        let Approach { domain, shard, hash, table_hash } = self;
+        let bucket = shard.table.find(table_hash, |record| {
+            record.expect(domain.ask);
+            record.aor() == aor
+        });
+        Entry::new(domain, shard, aor, hash, bucket, now_s)
     }
 }
 

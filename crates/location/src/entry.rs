@@ -9,6 +9,7 @@ use crate::change::{Change, Removal, Sink, Updates};
 use crate::domain::{Domain, Shard, clamp_s};
 use crate::identity::AorHash;
 use crate::limits::{MAX_AOR_LEN, MAX_BINDINGS_PER_AOR, MAX_KEYS_LEN};
+use crate::packing::Stored;
 use crate::record::{Record, RecordView};
 
 /// Why a binding was not stored. Nothing has changed then.
@@ -62,11 +63,13 @@ impl<'d> Entry<'d> {
     }
 
     /// How many bindings are stored, expired ones that the wheel has not come to included.
+    #[inline]
     pub fn len(&self) -> usize {
         self.record().map_or(0, Record::len)
     }
 
     /// Whether no binding is stored.
+    #[inline]
     pub fn is_empty(&self) -> bool {
         self.record().is_none()
     }
@@ -84,14 +87,10 @@ impl<'d> Entry<'d> {
         self.bindings().enumerate().filter(move |(_, binding)| binding.is_valid(now_s))
     }
 
-    /// As [`valid`](Entry::valid), but without User-Agents and key/value stores: what a list of the bindings does not show.
+    /// The stored binding, if there is no other, expired or not. Cheaper than to look at the bindings.
     #[inline]
-    pub fn listed(&self) -> impl Iterator<Item = (usize, Binding<'_>)> + Clone {
-        let now_s = self.now_s;
-        let bindings = self
-            .record()
-            .map_or(RecordView::new(&[], self.domain.names()), |record| record.view(self.domain.names()));
-        bindings.brief().enumerate().filter(move |(_, binding)| binding.is_valid(now_s))
+    pub fn only(&self) -> Option<Stored<'_>> {
+        self.record()?.only()
     }
 
     /// Whether a stored binding does not count any more. Cheaper than to look at the bindings.
@@ -130,6 +129,16 @@ impl<'d> Entry<'d> {
     /// Stores a new binding behind the others and gives its contact id, which is made here when
     /// `binding.numbers.contact_id` is 0.
     pub fn insert(&mut self, binding: &Binding<'_>, sink: &mut dyn Sink) -> Result<u64, Refused> {
+        self.insert_marked(binding, None, sink)
+    }
+
+    /// As [`insert`](Entry::insert), with the mark that [`mark`](Entry::mark) would give it.
+    pub fn insert_marked(
+        &mut self,
+        binding: &Binding<'_>,
+        mark: Option<NonZeroU64>,
+        sink: &mut dyn Sink,
+    ) -> Result<u64, Refused> {
         binding.check()?;
         if self.aor.len() > MAX_AOR_LEN {
             return Err(Refused::AorTooLong);
@@ -140,7 +149,7 @@ impl<'d> Entry<'d> {
         if binding.numbers.contact_id == 0 {
             let contact_id = self.fresh_contact_id(binding.contact, &[]);
             let numbers = Numbers { contact_id, ..binding.numbers };
-            return self.insert(&Binding { numbers, ..*binding }, sink);
+            return self.insert_marked(&Binding { numbers, ..*binding }, mark, sink);
         }
         let listens = sink.listens();
         if listens {
@@ -149,7 +158,7 @@ impl<'d> Entry<'d> {
                 self.tell(sink, Change::AorInsert);
             }
         }
-        self.store(binding);
+        self.store(binding, mark);
         self.shard.contacts += 1;
         self.arm();
         if listens {
@@ -191,10 +200,9 @@ impl<'d> Entry<'d> {
         Ok(())
     }
 
-    /// The position and the numbers, but for the count of unanswered pings, of the binding that bears this mark, expired or
-    /// not.
+    /// The binding that bears this mark, expired or not, and its position.
     #[inline]
-    pub fn marked(&self, mark: NonZeroU64) -> Option<(usize, Numbers)> {
+    pub fn marked(&self, mark: NonZeroU64) -> Option<(usize, Stored<'_>)> {
         self.record()?.marked(mark.get())
     }
 
@@ -219,7 +227,7 @@ impl<'d> Entry<'d> {
         if let Some(record) = self.record_mut() {
             record.renew(position, (expires_s, now_s), cseq);
         }
-        self.arm();
+        self.arm_renewed(expires_s);
         match updates {
             Updates::Nothing => {}
             Updates::Ids => {
@@ -309,13 +317,14 @@ impl<'d> Entry<'d> {
         }
     }
 
-    fn store(&mut self, binding: &Binding<'_>) {
+    fn store(&mut self, binding: &Binding<'_>, mark: Option<NonZeroU64>) {
         let domain = self.domain;
+        let mark = mark.map_or(0, NonZeroU64::get);
         if let Some(record) = self.record_mut() {
-            record.push(binding, domain.names());
+            record.push(binding, mark, domain.names());
             return;
         }
-        let record = Record::first(self.aor, binding, domain.names());
+        let record = Record::first(self.aor, binding, mark, domain.names());
         let hash = domain.table_hash(self.hash);
         self.bucket = Some(self.shard.table.insert(hash, record));
     }
@@ -323,6 +332,16 @@ impl<'d> Entry<'d> {
     fn arm(&mut self) {
         if let Some(bucket) = self.bucket {
             self.domain.arm(&mut self.shard, bucket, self.hash, clamp_s(self.now_s));
+        }
+    }
+
+    /// As [`arm`](Entry::arm), when a binding has got this end and nothing else has changed. What was armed for it, and all
+    /// others are due then or later: as a rule so is this one, and nothing is left to do.
+    #[inline]
+    fn arm_renewed(&mut self, expires_s: u32) {
+        let is_armed = self.record().is_some_and(|record| record.armed_s() <= expires_s);
+        if !(is_armed && self.domain.is_due_at_end()) {
+            self.arm();
         }
     }
 
@@ -360,6 +379,54 @@ impl<'d> Entry<'d> {
     pub(crate) fn tell(&self, sink: &mut dyn Sink, change: Change<'_>) {
         if sink.listens() {
             sink.change(self.domain.name(), self.aor, change);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use crate::{Binding, Location, Numbers, PERMANENT, Settings};
+
+    proptest! {
+        /// Nothing is armed for a renewal that ends later than what is armed: the wheel looks in time all the same.
+        #[test]
+        fn the_wheel_never_looks_later_than_the_first_binding_ends(
+            steps in prop::collection::vec((0..3_u8, 0..3_usize, 1..200_000_u32, any::<bool>()), 1..30),
+        ) {
+            let location = Location::new(Settings { secret: [1; 16], shards: 1 });
+            let domain = location.declare("location").unwrap();
+            let mut now_s = 1000;
+            for (what, position, life_s, lasts) in steps {
+                now_s += u64::from(life_s) % 50;
+                let mut entry = domain.lock(b"alice", now_s);
+                let expires_s = if lasts { PERMANENT } else { now_s as u32 + life_s };
+                let numbers = Numbers { expires_s, ..Numbers::default() };
+                let binding = Binding { numbers, contact: b"sip:a", ..Binding::default() };
+                match what {
+                    0 => drop(entry.insert(&binding, &mut ())),
+                    1 => drop(entry.replace(position, &binding, &mut ())),
+                    _ => entry.renew(position, expires_s, 1, &mut ()),
+                }
+                if let Some(record) = entry.record() {
+                    prop_assert!(record.armed_s() <= record.earliest_expiry_s());
+                }
+            }
+        }
+
+        /// An entry that was approached is the entry that is locked.
+        #[test]
+        fn who_approaches_finds_what_locking_finds(names in prop::collection::vec("[a-e]{1,2}", 1..40), wanted in "[a-e]{1,2}") {
+            let location = Location::new(Settings { secret: [1; 16], shards: 2 });
+            let domain = location.declare("location").unwrap();
+            let binding = Binding { contact: b"sip:a", ..Binding::default() };
+            for name in &names {
+                domain.lock(name.as_bytes(), 1000).insert(&binding, &mut ()).unwrap();
+            }
+            let len = domain.lock(wanted.as_bytes(), 1000).len();
+            let entry = domain.approach(domain.place(wanted.as_bytes())).entry(wanted.as_bytes(), 1000);
+            prop_assert_eq!((entry.len(), entry.aor()), (len, wanted.as_bytes()));
         }
     }
 }

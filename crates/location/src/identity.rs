@@ -5,6 +5,8 @@
 //! and after every restart that has the same secret, cannot be guessed without it, tells nothing about the hash
 //! table, and leads back to its address of record without an index.
 
+use std::hash::Hasher;
+
 use siphasher::sip::SipHasher13;
 
 const AOR_BITS: u32 = 40;
@@ -33,6 +35,8 @@ impl Key {
         self.hasher().hash(bytes)
     }
 
+    /// A hasher that has taken nothing, made where it is used: the compiler leaves out what depends on how much it has taken.
+    #[inline]
     fn hasher(self) -> SipHasher13 {
         SipHasher13::new_with_keys(self.0, self.1)
     }
@@ -71,17 +75,17 @@ impl AorHash {
 
 /// The keys of one domain.
 pub(crate) struct Identity {
-    table: SipHasher13,
-    contact: SipHasher13,
-    cipher: SipHasher13,
+    table: Key,
+    contact: Key,
+    cipher: Key,
 }
 
 impl Identity {
     pub(crate) fn new(secret: Key, domain: &[u8]) -> Identity {
         Identity {
-            table: secret.derive(b"aor", domain).hasher(),
-            contact: secret.derive(b"contact", domain).hasher(),
-            cipher: secret.derive(b"cipher", domain).hasher(),
+            table: secret.derive(b"aor", domain),
+            contact: secret.derive(b"contact", domain),
+            cipher: secret.derive(b"cipher", domain),
         }
     }
 
@@ -100,21 +104,15 @@ impl Identity {
     /// Call-ID.
     #[inline]
     fn contact_mac(&self, aor: AorHash, contact: &[u8], callid: &[u8], attempt: u32) -> u64 {
-        // In one piece: a hasher that is given numbers one by one takes as long for these as for the contact. No contact is so
-        // long that the upper half of its length is not 0.
-        let head = u128::from(aor.bits()) | u128::from(attempt) << 64 | (contact.len() as u128) << 96;
-        let head = head.to_le_bytes();
-        let mut text = [0; 256];
-        if callid.is_empty()
-            && let Some((numbers, behind)) = text.split_first_chunk_mut()
-            && let Some(place) = behind.get_mut(4..4 + contact.len())
-        {
-            *numbers = head;
-            place.copy_from_slice(contact);
-            let whole = text.get(..head.len() + 4 + contact.len());
-            return self.contact.hash(whole.unwrap_or_default());
+        let mut hasher = self.contact.hasher();
+        hasher.write_u64(aor.bits());
+        hasher.write_u32(attempt);
+        hasher.write_u64(contact.len() as u64);
+        hasher.write(contact);
+        if !callid.is_empty() {
+            hasher.write(callid);
         }
-        self.contact.hash(&[&head[..], &[0; 4], contact, callid].concat())
+        hasher.finish()
     }
 
     /// The address of record that a contact id of this domain was made for. Any number gives some hash; only a
@@ -140,14 +138,14 @@ impl Identity {
     }
 
     fn round(&self, round: u8, half: u64) -> u64 {
-        self.cipher.hash(&(half << 8 | u64::from(round)).to_le_bytes()) & HALF_MASK
+        let mut hasher = self.cipher.hasher();
+        hasher.write_u64(half << 8 | u64::from(round));
+        hasher.finish() & HALF_MASK
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::hash::Hasher;
-
     use super::*;
 
     fn identity(domain: &[u8]) -> Identity {
@@ -173,15 +171,11 @@ mod tests {
         for len in [0, 1, 3, 4, 7, 100, 400] {
             let contact = vec![b'c'; len];
             for callid in [&b""[..], b"call"] {
-                let mut hasher = identity.contact;
-                hasher.write_u64(aor.bits());
-                hasher.write_u32(2);
-                hasher.write_usize(len);
-                hasher.write(&contact);
-                hasher.write(callid);
-                let mac = hasher.finish() & ((1 << MAC_BITS) - 1);
+                let (bits, len) = (aor.bits().to_le_bytes(), (len as u64).to_le_bytes());
+                let whole = [&bits[..], &2_u32.to_le_bytes(), &len, &contact, callid].concat();
+                let mac = identity.contact.hash(&whole) & ((1 << MAC_BITS) - 1);
                 let expected = identity.encipher(aor.bits() << MAC_BITS | mac);
-                assert_eq!(identity.contact_id(aor, &contact, callid, 2), expected, "{len}");
+                assert_eq!(identity.contact_id(aor, &contact, callid, 2), expected, "{len:?}");
             }
         }
         let block = (77_u64 << 8 | 3).to_le_bytes();

@@ -27,11 +27,12 @@ mod wheel;
 
 pub use binding::{ALL_METHODS, Binding, MADE_BY_HAND, Numbers, PERMANENT, PUSH_FLAG, Q_NONE, TooLong};
 pub use change::{Change, Removal, Sink, Updates};
-pub use domain::{Domain, Location, Place, Settings, Snapshot, Statistics};
+pub use domain::{Approach, Domain, Location, Place, Settings, Snapshot, Statistics};
 pub use entry::{Entry, Refused};
 pub use image::Image;
 pub use matching::{Candidate, Matching};
 pub use names::{NameId, Names};
 pub use order::{Order, ordered};
+pub use packing::Stored;
 pub use record::{Bindings, RecordView};
 pub use visit::{Part, Step, Visited};

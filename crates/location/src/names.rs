@@ -23,6 +23,13 @@ pub struct NameId(pub(crate) u16);
 impl NameId {
     /// The empty name.
     pub const NONE: NameId = NameId(0);
+
+    /// The number itself; 0 is that of the empty name. It says nothing outside of its table.
+    #[inline]
+    #[must_use]
+    pub const fn number(self) -> u16 {
+        self.0
+    }
 }
 
 type Chunk = Box<[OnceLock<Box<[u8]>>]>;

@@ -1,6 +1,6 @@
 //! The packed form of a binding: what is fixed, then its byte strings.
 
-use crate::binding::{Binding, Numbers};
+use crate::binding::{Binding, Numbers, PERMANENT};
 use crate::names::{NameId, Names};
 
 /// Bytes in front of the byte strings.
@@ -32,11 +32,6 @@ impl<'a> Agent<'a> {
     }
 }
 
-/// The size of the first of several bindings.
-pub(crate) fn size_of_first(bytes: &[u8]) -> Option<usize> {
-    Reader(bytes).u32().map(|size| (size & MAX_SIZE) as usize).filter(|size| *size >= HEAD_LEN)
-}
-
 /// How many bytes [`pack`] appends.
 pub(crate) fn packed_len(binding: &Binding<'_>, agent: &Agent<'_>) -> usize {
     let parts =
@@ -46,11 +41,12 @@ pub(crate) fn packed_len(binding: &Binding<'_>, agent: &Agent<'_>) -> usize {
     HEAD_LEN + parts.iter().map(|part| part.len()).sum::<usize>() + agent.inline.len() + tag_len + keys_len
 }
 
-/// Appends a binding whose [`packed_len`] is `len`.
-pub(crate) fn pack(bytes: &mut Vec<u8>, binding: &Binding<'_>, agent: &Agent<'_>, len: usize) {
+/// Appends a binding with this mark, whose [`packed_len`] is `len`.
+pub(crate) fn pack(bytes: &mut Vec<u8>, binding: &Binding<'_>, agent: &Agent<'_>, mark: u64, len: usize) {
     let mut head = [0; HEAD_LEN];
     write_at(&mut head, 0, &(len as u32).to_le_bytes());
     write_numbers(&mut head, 0, &binding.numbers);
+    write_at(&mut head, MARK_AT, &mark.to_le_bytes());
     let has_tag = binding.ownership_tag != NameId::NONE;
     let has_keys = !binding.keys.is_empty();
     let marks = if has_tag { HAS_TAG } else { 0 } | if has_keys { HAS_KEYS } else { 0 };
@@ -58,7 +54,7 @@ pub(crate) fn pack(bytes: &mut Vec<u8>, binding: &Binding<'_>, agent: &Agent<'_>
     let long = [agent.id.0, binding.contact.len() as u16, binding.path.len() as u16, attr_len];
     write_at(&mut head, LENGTHS_AT, long.map(u16::to_le_bytes).as_flattened());
     let short = [binding.callid, binding.received, binding.instance, agent.inline];
-    write_at(&mut head, HEAD_LEN - short.len(), &short.map(|part| part.len() as u8));
+    write_at(&mut head, SHORTS_AT, &short.map(|part| part.len() as u8));
     bytes.extend_from_slice(&head);
     for part in [
         binding.contact,
@@ -83,13 +79,9 @@ pub(crate) fn pack(bytes: &mut Vec<u8>, binding: &Binding<'_>, agent: &Agent<'_>
     }
 }
 
-/// Reads a packed binding. Without names it has no User-Agent that is one of them.
+/// Reads a packed binding.
 #[inline]
-pub(crate) fn unpack<'a>(
-    packed: &'a [u8],
-    names: Option<&'a Names>,
-    aor_keys: &'a [u8],
-) -> Option<Binding<'a>> {
+pub(crate) fn unpack<'a>(packed: &'a [u8], names: &'a Names, aor_keys: &'a [u8]) -> Option<Binding<'a>> {
     let (head, strings) = packed.split_at_checked(HEAD_LEN)?;
     let mut head = Reader(head);
     let [.., unanswered] = head.array::<4>()?;
@@ -107,10 +99,7 @@ pub(crate) fn unpack<'a>(
     let marks = attr & (HAS_TAG | HAS_KEYS);
     let attr = strings.take(usize::from(attr & !(HAS_TAG | HAS_KEYS)))?;
     let inline = strings.take(usize::from(inline))?;
-    let user_agent = match names {
-        Some(names) if agent != NameId::NONE => names.name(agent),
-        _ => inline,
-    };
+    let user_agent = if agent == NameId::NONE { inline } else { names.name(agent) };
     let ownership_tag = if marks & HAS_TAG != 0 { NameId(strings.u16()?) } else { NameId::NONE };
     let keys = if marks & HAS_KEYS != 0 { strings.text()? } else { &[] };
     Some(Binding {
@@ -137,6 +126,9 @@ const MARK_LEN: usize = 8;
 /// Where the number of the User-Agent and the lengths begin.
 const LENGTHS_AT: usize = MARK_AT + MARK_LEN;
 
+/// Where the lengths of one byte begin.
+const SHORTS_AT: usize = HEAD_LEN - 4;
+
 /// The largest size of a binding, which leaves the highest byte of the word to the count of unanswered pings. The
 /// limits of the parts add up to less than a hundredth of it.
 const MAX_SIZE: u32 = 0x00ff_ffff;
@@ -150,15 +142,128 @@ pub(crate) const LATENCY_AT: usize = 4 + 7 * 4;
 /// Where the contact id stands: behind eight numbers.
 pub(crate) const CONTACT_ID_AT: usize = 4 + 8 * 4;
 
-/// The second at which a packed binding ends.
-pub(crate) fn expires_s_of(packed: &[u8]) -> Option<u32> {
-    Reader(packed.get(4..)?).u32()
+/// A stored binding of which single parts are wanted: each is read where it stands when it is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Stored<'a> {
+    head: &'a [u8; HEAD_LEN],
+    /// The byte strings, and whatever stands behind them.
+    strings: &'a [u8],
 }
 
-/// Its mark; 0 is none.
-#[inline]
-pub(crate) fn mark_of(packed: &[u8]) -> Option<u64> {
-    Reader(packed.get(MARK_AT..)?).array().map(u64::from_le_bytes)
+impl<'a> Stored<'a> {
+    /// The first of several packed bindings.
+    #[inline]
+    pub(crate) fn first(bytes: &'a [u8]) -> Option<Stored<'a>> {
+        let (head, strings) = bytes.split_first_chunk()?;
+        Some(Stored { head, strings })
+    }
+
+    /// The number at a place of the head, which is known to the compiler.
+    #[inline]
+    fn array<const LEN: usize>(&self, at: usize) -> [u8; LEN] {
+        self.head.get(at..).and_then(<[u8]>::first_chunk).copied().unwrap_or([0; LEN])
+    }
+
+    #[inline]
+    fn word(&self, number: usize) -> u32 {
+        u32::from_le_bytes(self.array(4 + 4 * number))
+    }
+
+    /// A length of [`LENGTHS_AT`], by its number.
+    #[inline]
+    fn long(&self, number: usize) -> usize {
+        usize::from(u16::from_le_bytes(self.array(LENGTHS_AT + 2 * number)))
+    }
+
+    /// A length of the last of the head, by its number.
+    #[inline]
+    fn short(&self, number: usize) -> usize {
+        let [len] = self.array(SHORTS_AT + number);
+        usize::from(len)
+    }
+
+    /// How many bytes it takes: never so few that somebody who goes from one to the next would stand still.
+    #[inline]
+    pub(crate) fn size(&self) -> usize {
+        ((u32::from_le_bytes(self.array(0)) & MAX_SIZE) as usize).max(HEAD_LEN)
+    }
+
+    /// The second at which it ends.
+    #[inline]
+    pub fn expires_s(&self) -> u32 {
+        self.word(0)
+    }
+
+    /// Whether it counts at `now_s`, as [`Binding::is_valid`] says.
+    #[inline]
+    pub fn is_valid(&self, now_s: u64) -> bool {
+        u64::from(self.expires_s()) > now_s || self.expires_s() == PERMANENT
+    }
+
+    /// The second of its last REGISTER.
+    #[inline]
+    pub fn last_modified_s(&self) -> u32 {
+        self.word(1)
+    }
+
+    /// The CSeq number of that.
+    #[inline]
+    pub fn cseq(&self) -> u32 {
+        self.word(2)
+    }
+
+    /// Its internal flags.
+    #[inline]
+    pub fn cflags(&self) -> u32 {
+        self.word(4)
+    }
+
+    /// Its `reg-id`; 0 when there is none.
+    #[inline]
+    pub fn reg_id(&self) -> u32 {
+        self.word(6)
+    }
+
+    /// Its id.
+    #[inline]
+    pub fn contact_id(&self) -> u64 {
+        u64::from_le_bytes(self.array(CONTACT_ID_AT))
+    }
+
+    /// Its q in thousandths, or [`Q_NONE`](crate::Q_NONE).
+    #[inline]
+    pub fn q(&self) -> u16 {
+        u16::from_le_bytes(self.array(CONTACT_ID_AT + 8))
+    }
+
+    /// Its mark; 0 is none.
+    #[inline]
+    pub(crate) fn mark(&self) -> u64 {
+        u64::from_le_bytes(self.array(MARK_AT))
+    }
+
+    #[inline]
+    fn string(&self, at: usize, len: usize) -> &'a [u8] {
+        self.strings.get(at..at + len).unwrap_or_default()
+    }
+
+    /// The Contact URI.
+    #[inline]
+    pub fn contact(&self) -> &'a [u8] {
+        self.string(0, self.long(1))
+    }
+
+    /// Where requests really have to go; empty where that is the contact.
+    #[inline]
+    pub fn received(&self) -> &'a [u8] {
+        self.string(self.long(1) + self.short(0), self.short(1))
+    }
+
+    /// The value of `+sip.instance`; empty when there is none.
+    #[inline]
+    pub fn instance(&self) -> &'a [u8] {
+        self.string(self.long(1) + self.short(0) + self.short(1) + self.long(2), self.short(2))
+    }
 }
 
 /// Writes the numbers of a binding, which has no mark any more then.

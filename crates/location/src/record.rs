@@ -14,8 +14,8 @@
 use crate::binding::{Binding, Numbers, PERMANENT};
 use crate::names::Names;
 use crate::packing::{
-    Agent, CONTACT_ID_AT, KEYS_LEN, LATENCY_AT, MARK_AT, Reader, UNANSWERED_AT, expires_s_of, mark_of, pack,
-    packed_len, size_of_first, unpack, write_at, write_numbers,
+    Agent, KEYS_LEN, LATENCY_AT, MARK_AT, Reader, Stored, UNANSWERED_AT, pack, packed_len, unpack, write_at,
+    write_numbers,
 };
 
 const AOR_AT: usize = 8;
@@ -25,6 +25,12 @@ const HAS_AOR_KEYS: u16 = 0x8000;
 
 /// `armed_s` of a record without an entry in the wheel.
 pub(crate) const NOT_ARMED: u32 = u32::MAX;
+
+/// Bytes that memory hands over at once.
+const LINE_LEN: usize = 64;
+
+/// Lines of a record that are asked for ahead of time: a phone with one contact has four or five.
+const LINES_AHEAD: usize = 6;
 
 /// One address of record with its bindings, packed.
 pub(crate) struct Record(Box<[u8]>);
@@ -69,13 +75,7 @@ impl<'a> RecordView<'a> {
     #[inline]
     pub fn bindings(&self) -> Bindings<'a> {
         let rest = self.bytes.get(head_len(self.bytes)..).unwrap_or(&[]);
-        Bindings { rest, names: Some(self.names), aor_keys: keys_of(self.bytes) }
-    }
-
-    /// The same without User-Agents and key/value stores, which cost a look at another place.
-    #[inline]
-    pub(crate) fn brief(&self) -> Bindings<'a> {
-        Bindings { names: None, aor_keys: &[], ..self.bindings() }
+        Bindings { rest, names: self.names, aor_keys: keys_of(self.bytes) }
     }
 }
 
@@ -83,8 +83,7 @@ impl<'a> RecordView<'a> {
 #[derive(Clone)]
 pub struct Bindings<'a> {
     rest: &'a [u8],
-    /// Those that User-Agents are among, if they are wanted.
-    names: Option<&'a Names>,
+    names: &'a Names,
     aor_keys: &'a [u8],
 }
 
@@ -93,7 +92,7 @@ impl<'a> Iterator for Bindings<'a> {
 
     #[inline]
     fn next(&mut self) -> Option<Binding<'a>> {
-        let (packed, rest) = self.rest.split_at_checked(size_of_first(self.rest)?)?;
+        let (packed, rest) = self.rest.split_at_checked(Stored::first(self.rest)?.size())?;
         self.rest = rest;
         unpack(packed, self.names, self.aor_keys)
     }
@@ -106,6 +105,15 @@ impl Record {
 
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
+    }
+
+    /// Asks memory for its first lines. Reads nothing.
+    #[inline]
+    pub(crate) fn expect(&self, ask: fn(*const u8)) {
+        let most = self.0.len().min(LINES_AHEAD * LINE_LEN);
+        for at in (0..most).step_by(LINE_LEN) {
+            ask(self.0.as_ptr().wrapping_add(at));
+        }
     }
 
     /// A record from a copy of its bytes.
@@ -156,28 +164,40 @@ impl Record {
     /// The earliest second at which one of the bindings ends; `PERMANENT` when none does.
     #[inline]
     pub(crate) fn earliest_expiry_s(&self) -> u32 {
-        self.packed().filter_map(expires_s_of).min().unwrap_or(PERMANENT)
+        let mut rest = self.bindings();
+        let mut earliest_s = PERMANENT;
+        while let Some(stored) = Stored::first(rest) {
+            earliest_s = earliest_s.min(stored.expires_s());
+            rest = rest.get(stored.size()..).unwrap_or_default();
+        }
+        earliest_s
     }
 
-    /// A record with one binding. The parts were checked by [`Binding::check`] and the name by its own limit.
-    pub(crate) fn first(aor: &[u8], binding: &Binding<'_>, names: &Names) -> Record {
+    /// Its binding, if it has no other.
+    #[inline]
+    pub(crate) fn only(&self) -> Option<Stored<'_>> {
+        if self.len() == 1 { Stored::first(self.bindings()) } else { None }
+    }
+
+    /// A record with one binding, which bears this mark. The parts were checked by [`Binding::check`] and the name by its own limit.
+    pub(crate) fn first(aor: &[u8], binding: &Binding<'_>, mark: u64, names: &Names) -> Record {
         let agent = Agent::of(binding.user_agent, names);
         let len = packed_len(binding, &agent);
         let mut bytes = Vec::with_capacity(AOR_AT + aor.len() + len);
         let head = u64::from(NOT_ARMED) | 1 << 32 | u64::from(aor.len() as u16) << 48;
         bytes.extend_from_slice(&head.to_le_bytes());
         bytes.extend_from_slice(aor);
-        pack(&mut bytes, binding, &agent, len);
+        pack(&mut bytes, binding, &agent, mark, len);
         Record(bytes.into_boxed_slice())
     }
 
-    /// Adds a binding behind the others.
-    pub(crate) fn push(&mut self, binding: &Binding<'_>, names: &Names) {
+    /// Adds a binding with this mark behind the others.
+    pub(crate) fn push(&mut self, binding: &Binding<'_>, mark: u64, names: &Names) {
         let agent = Agent::of(binding.user_agent, names);
         let len = packed_len(binding, &agent);
         let mut bytes = Vec::with_capacity(self.0.len() + len);
         bytes.extend_from_slice(&self.0);
-        pack(&mut bytes, binding, &agent, len);
+        pack(&mut bytes, binding, &agent, mark, len);
         self.rebuilt(bytes, self.len() + 1);
     }
 
@@ -188,13 +208,19 @@ impl Record {
         }
     }
 
-    /// Where the binding is that bears this mark, which is not 0, and its numbers.
+    /// The binding that bears this mark, which is not 0, and its position.
     #[inline]
-    pub(crate) fn marked(&self, mark: u64) -> Option<(usize, Numbers)> {
-        let is_marked = |packed: &&[u8]| mark_of(packed) == Some(mark);
-        let (position, packed) = self.packed().enumerate().find(|(_, packed)| is_marked(packed))?;
-        let numbers = Reader(packed.get(4..)?).numbers()?;
-        Some((position, numbers))
+    pub(crate) fn marked(&self, mark: u64) -> Option<(usize, Stored<'_>)> {
+        let mut rest = self.bindings();
+        let mut position = 0;
+        loop {
+            let stored = Stored::first(rest)?;
+            if stored.mark() == mark {
+                return Some((position, stored));
+            }
+            rest = rest.get(stored.size()..)?;
+            position += 1;
+        }
     }
 
     /// Marks the binding at `position`.
@@ -207,7 +233,7 @@ impl Record {
     /// Writes a new end, time and CSeq into the binding at `position`, which answers; its mark stays.
     #[inline]
     pub(crate) fn renew(&mut self, position: usize, (expires_s, now_s): (u32, u32), cseq: u32) {
-        let Some((start, _)) = self.locate(position) else { return };
+        let Some(start) = self.start_of(position) else { return };
         let Some(head) = self.0.get_mut(start..).and_then(<[u8]>::first_chunk_mut::<16>) else { return };
         let [_, _, _, unanswered, numbers @ ..] = head;
         *unanswered = 0;
@@ -220,8 +246,8 @@ impl Record {
     /// The contact id of the binding at `position`.
     #[inline]
     pub(crate) fn contact_id(&self, position: usize) -> Option<u64> {
-        let (start, _) = self.locate(position)?;
-        Reader(self.0.get(start + CONTACT_ID_AT..)?).array().map(u64::from_le_bytes)
+        let stored = Stored::first(self.0.get(self.start_of(position)?..)?)?;
+        Some(stored.contact_id())
     }
 
     /// Counts one more unanswered ping of the binding at `position`.
@@ -245,7 +271,7 @@ impl Record {
     /// leave the allocation as it is.
     pub(crate) fn replace(&mut self, position: usize, binding: &Binding<'_>, names: &Names) {
         let Some((start, end)) = self.locate(position) else { return };
-        let old = self.0.get(start..end).and_then(|packed| unpack(packed, Some(names), &[]));
+        let old = self.0.get(start..end).and_then(|packed| unpack(packed, names, &[]));
         let keys = old.map_or(&[][..], |old| old.keys);
         let binding = &Binding { keys, aor_keys: &[], ..*binding };
         if old.is_some_and(|old| Binding { numbers: binding.numbers, ..old } == *binding) {
@@ -258,7 +284,7 @@ impl Record {
         let len = packed_len(binding, &agent);
         let mut bytes = Vec::with_capacity(before.len() + after.len() + len);
         bytes.extend_from_slice(before);
-        pack(&mut bytes, binding, &agent, len);
+        pack(&mut bytes, binding, &agent, 0, len);
         bytes.extend_from_slice(after);
         self.rebuilt(bytes, self.len());
     }
@@ -270,7 +296,7 @@ impl Record {
         bytes.extend_from_slice(self.0.get(..start).unwrap_or(&[]));
         let mut count = 0;
         for (position, packed) in self.packed().enumerate() {
-            if unpack(packed, Some(names), keys_of(&self.0)).is_some_and(|binding| keep(position, &binding)) {
+            if unpack(packed, names, keys_of(&self.0)).is_some_and(|binding| keep(position, &binding)) {
                 bytes.extend_from_slice(packed);
                 count += 1;
             }
@@ -283,21 +309,34 @@ impl Record {
         self.0 = bytes.into_boxed_slice();
     }
 
+    /// The packed bindings.
+    #[inline]
+    fn bindings(&self) -> &[u8] {
+        self.0.get(head_len(&self.0)..).unwrap_or_default()
+    }
+
     fn packed(&self) -> impl Iterator<Item = &[u8]> {
-        let mut rest = self.0.get(head_len(&self.0)..).unwrap_or(&[]);
+        let mut rest = self.bindings();
         std::iter::from_fn(move || {
-            let (packed, after) = rest.split_at_checked(size_of_first(rest)?)?;
+            let (packed, after) = rest.split_at_checked(Stored::first(rest)?.size())?;
             rest = after;
             Some(packed)
         })
     }
 
-    fn locate(&self, position: usize) -> Option<(usize, usize)> {
+    /// Where the binding at `position` begins.
+    #[inline]
+    fn start_of(&self, position: usize) -> Option<usize> {
         let mut start = head_len(&self.0);
         for _ in 0..position {
-            start += size_of_first(self.0.get(start..)?)?;
+            start += Stored::first(self.0.get(start..)?)?.size();
         }
-        Some((start, start + size_of_first(self.0.get(start..)?)?))
+        Some(start)
+    }
+
+    fn locate(&self, position: usize) -> Option<(usize, usize)> {
+        let start = self.start_of(position)?;
+        Some((start, start + Stored::first(self.0.get(start..)?)?.size()))
     }
 }
 
@@ -346,7 +385,16 @@ mod tests {
     }
 
     fn binding<'a>(contact: &'a [u8], callid: &'a [u8]) -> Binding<'a> {
-        let numbers = Numbers { contact_id: 7, expires_s: 100, cseq: 3, q: 500, ..Numbers::default() };
+        let numbers = Numbers {
+            contact_id: 7,
+            expires_s: 100,
+            last_modified_s: 40,
+            cseq: 3,
+            cflags: 4,
+            reg_id: 2,
+            q: 500,
+            ..Numbers::default()
+        };
         Binding {
             numbers,
             contact,
@@ -362,6 +410,32 @@ mod tests {
         assert_eq!(bindings, expected);
         assert_eq!(record.len(), expected.len());
         assert_eq!(record.aor(), b"alice@example.com");
+        let mut rest = record.bindings();
+        for binding in expected {
+            let stored = Stored::first(rest).unwrap();
+            check_parts(stored, binding);
+            rest = &rest[stored.size()..];
+        }
+        assert!(rest.is_empty());
+        assert_eq!(record.only().is_some(), expected.len() == 1);
+        let earliest_s = expected.iter().map(|binding| binding.numbers.expires_s).min();
+        assert_eq!(record.earliest_expiry_s(), earliest_s.unwrap_or(PERMANENT));
+    }
+
+    fn check_parts(stored: Stored<'_>, binding: &Binding<'_>) {
+        let numbers = Numbers {
+            expires_s: stored.expires_s(),
+            last_modified_s: stored.last_modified_s(),
+            cseq: stored.cseq(),
+            cflags: stored.cflags(),
+            reg_id: stored.reg_id(),
+            contact_id: stored.contact_id(),
+            q: stored.q(),
+            ..binding.numbers
+        };
+        assert_eq!(numbers, binding.numbers);
+        let parts = [stored.contact(), stored.received(), stored.instance()];
+        assert_eq!(parts, [binding.contact, binding.received, binding.instance]);
     }
 
     #[test]
@@ -370,9 +444,9 @@ mod tests {
         let first = binding(b"sip:a@1.2.3.4", b"call 1");
         let second =
             Binding { path: b"<sip:p;lr>", attr: b"x", received: b"sip:9.9.9.9", ..binding(b"sip:b", b"") };
-        let mut record = Record::first(b"alice@example.com", &first, &names);
+        let mut record = Record::first(b"alice@example.com", &first, 0, &names);
         check(&record, &names, &[first]);
-        record.push(&second, &names);
+        record.push(&second, 0, &names);
         check(&record, &names, &[first, second]);
         assert_eq!(record.armed_s(), NOT_ARMED);
         record.set_armed_s(55);
@@ -384,9 +458,9 @@ mod tests {
     fn replacing_keeps_the_place_and_removing_keeps_the_others() {
         let names = names();
         let [a, b, c] = [&b"sip:a"[..], b"sip:b", b"sip:c"].map(|contact| binding(contact, b"1"));
-        let mut record = Record::first(b"alice@example.com", &a, &names);
-        record.push(&b, &names);
-        record.push(&c, &names);
+        let mut record = Record::first(b"alice@example.com", &a, 0, &names);
+        record.push(&b, 0, &names);
+        record.push(&c, 0, &names);
         let longer = binding(b"sip:a-longer-contact", b"2");
         record.replace(0, &longer, &names);
         check(&record, &names, &[longer, b, c]);
@@ -413,9 +487,9 @@ mod tests {
         let names = names();
         let plain = binding(b"sip:a", b"1");
         let vip = Binding { ownership_tag: names.intern(b"vip").unwrap(), attr: &[b'x'; 4096], ..plain };
-        let mut record = Record::first(b"alice@example.com", &plain, &names);
+        let mut record = Record::first(b"alice@example.com", &plain, 0, &names);
         let len = record.bytes().len();
-        record.push(&vip, &names);
+        record.push(&vip, 0, &names);
         check(&record, &names, &[plain, vip]);
         record.replace(0, &Binding { ownership_tag: vip.ownership_tag, ..plain }, &names);
         record.retain(&names, |position, _| position == 0);
@@ -430,12 +504,12 @@ mod tests {
         let names = names();
         let [a, b] = [&b"sip:a"[..], b"sip:b"].map(|contact| binding(contact, b"1"));
         let kept = Binding { keys: b"{\"k\":1}", ownership_tag: names.intern(b"vip").unwrap(), ..a };
-        let mut record = Record::first(b"alice@example.com", &kept, &names);
+        let mut record = Record::first(b"alice@example.com", &kept, 0, &names);
         let len = record.bytes().len();
         check(&record, &names, &[kept]);
         record.set_keys(b"{\"x\":\"y\"}");
         record.set_armed_s(7);
-        record.push(&b, &names);
+        record.push(&b, 0, &names);
         let told = |binding| Binding { aor_keys: b"{\"x\":\"y\"}", ..binding };
         check(&record, &names, &[told(kept), told(b)]);
         // What a phone sends has no store, and takes none away.
@@ -463,7 +537,7 @@ mod tests {
     fn equal_strings_leave_the_allocation_alone() {
         let names = names();
         let a = binding(b"sip:a", b"1");
-        let mut record = Record::first(b"alice@example.com", &a, &names);
+        let mut record = Record::first(b"alice@example.com", &a, 0, &names);
         let address = record.bytes().as_ptr();
         let refreshed = Binding { numbers: Numbers { cseq: 4, expires_s: 200, ..a.numbers }, ..a };
         record.replace(0, &refreshed, &names);

@@ -27,6 +27,12 @@ impl Domain {
         }
     }
 
+    /// Whether a record is due when its first binding ends, and never earlier.
+    #[inline]
+    pub(crate) fn is_due_at_end(&self) -> bool {
+        self.refresh_before_s.load(Ordering::Relaxed) == 0
+    }
+
     fn earliest_due_s(&self, record: &Record, before_s: u32, now_s: u32) -> u32 {
         let due_s = |binding: Binding<'_>| {
             refresh_s(&binding, before_s).filter(|due_s| *due_s > now_s).unwrap_or(binding.numbers.expires_s)

@@ -14,12 +14,6 @@ const FIRST_SLOTS: usize = 8;
 const NEVER_USED: u64 = 0;
 const LEFT: u64 = 1;
 
-/// Bytes that memory hands over at once.
-const LINE_LEN: usize = 64;
-
-/// Lines of a record that are asked for ahead of time: a phone with one contact has four or five.
-const LINES_AHEAD: usize = 6;
-
 #[derive(Default)]
 struct Slot {
     /// The hash of the record; without one, whether there ever was one.
@@ -142,10 +136,8 @@ impl Table {
     /// Asks memory for the record with this hash, if there is one. Reads slots only.
     #[inline]
     pub(crate) fn ask_for_record(&self, hash: u64, ask: fn(*const u8)) {
-        let found = self.find(hash, |_| true).and_then(|place| self.get(place));
-        let bytes = found.map_or(&[][..], Record::bytes);
-        for line in bytes.chunks(LINE_LEN).take(LINES_AHEAD) {
-            ask(line.as_ptr());
+        if let Some(record) = self.find(hash, |_| true).and_then(|place| self.get(place)) {
+            record.expect(ask);
         }
     }
 

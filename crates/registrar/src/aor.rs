@@ -2,8 +2,8 @@
 //! step 5).
 
 use memchr::memchr;
-use seawall_sip::Uri;
 use seawall_sip::uri::{Plain, escape};
+use seawall_sip::{Uri, ascii};
 use smallvec::SmallVec;
 
 use crate::policy::Policy;
@@ -83,6 +83,11 @@ fn user_at_host<'a>(uri: &Uri<'a>, user: &[u8], policy: &Policy) -> Option<&'a [
 /// # Errors
 /// As [`canonical`].
 pub fn canonical_text(text: &[u8], policy: &Policy, out: &mut Aor) -> Result<(), Reject> {
+    if let Some(plain) = as_it_is(text, policy) {
+        out.clear();
+        out.extend_from_slice(plain);
+        return Ok(());
+    }
     if let Some(plain) = user_and_host(text, policy) {
         out.clear();
         out.extend_from_slice(plain.whole);
@@ -102,18 +107,47 @@ pub fn canonical_text(text: &[u8], policy: &Policy, out: &mut Aor) -> Result<(),
 #[inline]
 #[must_use]
 pub fn plain<'a>(text: &'a [u8], policy: &Policy) -> Option<&'a [u8]> {
+    if let Some(plain) = as_it_is(text, policy) {
+        return Some(plain);
+    }
     let plain = user_and_host(text, policy)?;
-    (!plain.host.iter().any(u8::is_ascii_uppercase)).then_some(plain.whole)
+    (!ascii::has_upper_case(plain.host)).then_some(plain.whole)
+}
+
+/// As [`plain`], for what most are and nothing else.
+#[inline]
+fn as_it_is<'a>(text: &'a [u8], policy: &Policy) -> Option<&'a [u8]> {
+    let plain = Plain::read_lower(text).filter(|_| takes_as_it_is(policy))?;
+    fits(&plain, policy).then_some(plain.whole)
+}
+
+/// As [`canonical_text`], but what is plain to see is given as it stands, and only the rest is written into `out`.
+#[inline]
+pub(crate) fn canonical_in<'a>(
+    text: &'a [u8],
+    policy: &Policy,
+    out: &'a mut Aor,
+) -> Result<&'a [u8], Reject> {
+    if let Some(plain) = plain(text, policy) {
+        return Ok(plain);
+    }
+    canonical_text(text, policy, out)?;
+    Ok(out)
 }
 
 /// A URI of a user and a host and nothing else that are the address of record but for the case of the host.
 #[inline]
 fn user_and_host<'a>(text: &'a [u8], policy: &Policy) -> Option<Plain<'a>> {
     let plain = Plain::read(text).filter(|_| takes_as_it_is(policy))?;
-    let fits = plain.user.len() <= policy.max_username_len
+    (fits(&plain, policy) && !plain.user.is_empty()).then_some(plain)
+}
+
+/// Whether no part is too long.
+#[inline]
+fn fits(plain: &Plain<'_>, policy: &Policy) -> bool {
+    plain.user.len() <= policy.max_username_len
         && plain.host.len() <= policy.max_domain_len
-        && plain.whole.len() <= policy.max_aor_len;
-    (fits && !plain.user.is_empty()).then_some(plain)
+        && plain.whole.len() <= policy.max_aor_len
 }
 
 fn append_user(user: &[u8], out: &mut Aor) -> Result<(), Reject> {
@@ -154,6 +188,8 @@ mod tests {
         for (uri, is_plain) in [
             ("sip:alice@example.com", true),
             ("sip:+49.30_1-2@192.0.2.1", true),
+            ("sip:Alice.B_c-1@a-host.example.com", true),
+            ("sip:alice@Example.com.example.org", false),
             ("sip:alice@example.com:5070", false),
             ("sip:Alice@Example.com", false),
             ("sip:%61lice@example.com", false),
@@ -175,6 +211,10 @@ mod tests {
                 canonical_text(uri.as_bytes(), &policy, &mut read).unwrap();
                 assert_eq!(found, read.as_slice(), "{uri}");
             }
+            let (mut read, mut rest) = (Aor::new(), Aor::new());
+            let is_read = canonical_text(uri.as_bytes(), &policy, &mut read);
+            let given = canonical_in(uri.as_bytes(), &policy, &mut rest).map(<[u8]>::to_vec);
+            assert_eq!(given, is_read.map(|()| read.to_vec()), "{uri}");
         }
         let long = format!("sip:{}@h", "u".repeat(65));
         assert_eq!(plain(long.as_bytes(), &policy), None);

@@ -13,7 +13,6 @@ use foldhash::quality::FixedState;
 use seawall_location::{Entry, PUSH_FLAG, Sink};
 use seawall_sip::{Message, Name};
 
-use crate::aor::Aor;
 use crate::flags::SaveFlags;
 use crate::limits::LATEST_EXPIRY_S;
 use crate::plan::{Fate, Plan, Step};
@@ -65,20 +64,37 @@ impl Familiar {
             }
             message.value(Name::FeatureCaps).hash(&mut hasher);
         }
-        flags(save.flags, &mut hasher);
+        let (flags, is_plain) = flags(save.flags);
+        if !is_plain {
+            hasher.write_u64(self.of_limits(save.flags));
+        }
         let source = &save.source;
-        (source.socket, source.ownership_tag).hash(&mut hasher);
-        hasher.write_u64(u64::from(source.flags) << 32 | u64::from(source.cflags));
+        let names = u128::from(source.socket.number()) << 16 | u128::from(source.ownership_tag.number());
+        // In one piece, which takes a third of what four numbers do.
+        hasher.write_u128(
+            u128::from(flags) << 96
+                | names << 64
+                | u128::from(source.flags) << 32
+                | u128::from(source.cflags),
+        );
         if !(source.received.is_empty() && source.attr.is_empty()) {
             (source.received, source.attr).hash(&mut hasher);
         }
         Some(NonZeroU64::new(hasher.finish()).unwrap_or(NonZeroU64::MIN))
     }
+
+    /// What the flags say that takes more than a few bits.
+    #[cold]
+    fn of_limits(&self, flags: &SaveFlags) -> u64 {
+        let limits = (flags.max_contacts, flags.min_expires_s, flags.max_expires_s);
+        self.0.hash_one((limits, &flags.matching))
+    }
 }
 
-/// What the flags of the call say, but for those that make no difference to a refresh.
+/// What the flags of the call say in a few bits, but for those that make no difference to a refresh, and whether that is all
+/// that they say.
 #[inline]
-fn flags(flags: &SaveFlags, hasher: &mut impl Hasher) {
+fn flags(flags: &SaveFlags) -> (u32, bool) {
     let SaveFlags {
         memory_only,
         no_reply: _,
@@ -95,12 +111,9 @@ fn flags(flags: &SaveFlags, hasher: &mut impl Hasher) {
     } = flags;
     let bits = [*memory_only, *force_registration, *path_received, *only_request_contacts];
     let bits = bits.iter().fold(*path as u32, |word, bit| word << 1 | u32::from(*bit));
-    let given = [*max_contacts, *min_expires_s, *max_expires_s];
-    let is_plain = given == [None; 3] && matching.is_none();
-    hasher.write_u32(bits << 1 | u32::from(is_plain));
-    if !is_plain {
-        (given, matching).hash(hasher);
-    }
+    let is_plain =
+        max_contacts.is_none() && min_expires_s.is_none() && max_expires_s.is_none() && matching.is_none();
+    (bits << 1 | u32::from(is_plain), is_plain)
 }
 
 /// A refresh that says nothing new.
@@ -117,35 +130,22 @@ pub(crate) struct Renewal {
 }
 
 impl Save<'_> {
-    /// Serves a REGISTER that says what the last one of its binding has said, if it is one and is newer. `None` is no verdict,
-    /// and nothing has changed.
-    #[inline]
-    pub(crate) fn renew(
-        &self,
-        message: &Message,
-        aor: &Aor,
-        begun: &Begun<'_>,
-        reply: &mut Vec<u8>,
-        sink: &mut dyn Sink,
-    ) -> Option<Result<Outcome, Reject>> {
-        begun.fingerprint?;
-        let mut entry = self.domain.lock_at(begun.place, aor, self.now_s);
-        let renewal = self.renewal(begun, &entry)?;
-        Some(self.carry_out_renewal(renewal, message, &mut entry, reply, sink))
-    }
-
     /// What a REGISTER changes that says what the last one of its binding has said, if it is one and is newer.
     #[inline]
     pub(crate) fn renewal(&self, begun: &Begun<'_>, entry: &Entry<'_>) -> Option<Renewal> {
-        let (position, numbers) = entry.marked(begun.fingerprint?)?;
-        if begun.cseq <= numbers.cseq || entry.has_expired() {
+        let (position, stored) = entry.marked(begun.fingerprint?)?;
+        let has_expired = match entry.len() {
+            1 => !stored.is_valid(self.now_s),
+            _ => entry.has_expired(),
+        };
+        if begun.cseq <= stored.cseq() || has_expired {
             return None;
         }
         let now_s = u32::try_from(self.now_s).ok()?;
-        let granted_s = numbers.expires_s.checked_sub(numbers.last_modified_s)?;
+        let granted_s = stored.expires_s().checked_sub(stored.last_modified_s())?;
         let expires_s = now_s.checked_add(granted_s).filter(|expires_s| *expires_s < LATEST_EXPIRY_S)?;
-        let is_pushed = numbers.cflags & PUSH_FLAG != 0;
-        Some(Renewal { position, contact_id: numbers.contact_id, expires_s, cseq: begun.cseq, is_pushed })
+        let is_pushed = stored.cflags() & PUSH_FLAG != 0;
+        Some(Renewal { position, contact_id: stored.contact_id(), expires_s, cseq: begun.cseq, is_pushed })
     }
 
     /// Does it, and lists what holds now.
@@ -160,12 +160,20 @@ impl Save<'_> {
     ) -> Result<Outcome, Reject> {
         let Renewal { position, contact_id, expires_s, cseq, is_pushed } = renewal;
         entry.renew(position, expires_s, cseq, sink);
-        let is_brief = self.bounded(message, Wish::Contacts, &[contact_id], reply, |only, reply| {
-            reply::write_contacts(entry, self.policy, only, None, reply);
-            if is_pushed && let Some(push) = self.policy.push.as_deref() {
-                push.write_again(position, self.domain, entry, reply);
+        let is_brief = match entry.only().filter(|_| !is_pushed) {
+            Some(stored) => {
+                // There is no shorter list.
+                let start = reply.len();
+                reply::write_stored(stored, self.policy, self.now_s, reply);
+                self.is_brief(message, reply.len() - start)
             }
-        })?;
+            None => self.bounded(message, Wish::Contacts, &[contact_id], reply, |only, reply| {
+                reply::write_contacts(entry, self.policy, only, None, reply);
+                if is_pushed && let Some(push) = self.policy.push.as_deref() {
+                    push.write_again(position, self.domain, entry, reply);
+                }
+            })?,
+        };
         Ok(Outcome {
             status: 200,
             reason: "OK",
@@ -219,8 +227,10 @@ mod tests {
     use seawall_location::{Domain, Location, NameId, Settings};
 
     use super::*;
+    use crate::aor::Aor;
     use crate::policy::Policy;
     use crate::push::Push;
+    use crate::request::Found;
     use crate::save::Source;
 
     const USUAL: &str =
@@ -276,9 +286,9 @@ mod tests {
         let save =
             Save { now_s, policy, flags: &flags, domain, source, allow: None, familiar: Some(&familiar) };
         if only_renew {
-            let mut name = Aor::new();
-            let begun = Begun::read(message, None, &save, &mut name).unwrap();
-            return save.renew(message, &name, &begun, &mut Vec::new(), &mut ()).is_some();
+            let mut out = Aor::new();
+            let found = Found::read(message, None, &save, &mut out).ok().unwrap();
+            return save.renewal(&found.begun, &found.entry).is_some();
         }
         save.handle(message, None, &mut Vec::new(), &mut ()).status == 200
     }

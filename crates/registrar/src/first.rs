@@ -2,9 +2,11 @@
 //! is to list. What it comes to is what a [`Plan`](crate::plan::Plan) of one step would; a property test compares the two.
 
 use seawall_location::{Entry, Sink};
+use seawall_sip::name_addr::parse_q;
 use seawall_sip::{Message, Name, Uri, ascii};
 use smallvec::SmallVec;
 
+use crate::limits::MAX_INSTANCE_LEN;
 use crate::plan::{self, Fate, Step};
 use crate::policy::Policy;
 use crate::reject::Reject;
@@ -12,8 +14,8 @@ use crate::reply;
 use crate::request::{Asked, Register};
 use crate::save::{Outcome, Save};
 
-/// Reads the only contact of a request where it is written as nearly all are: a usual URI in brackets with no parameter behind
-/// them but `expires`. `None` is no verdict, and nothing was added.
+/// Reads the only contact of a request where it is written as nearly all are: a usual URI in brackets, and behind them no
+/// parameters but those of [`read_usual_params`]. `None` is no verdict, and nothing was added.
 #[inline]
 pub(crate) fn read_usual_contact<'m>(
     message: &'m Message,
@@ -25,15 +27,69 @@ pub(crate) fn read_usual_contact<'m>(
         return None;
     }
     let (uri, behind) = Uri::usual_in_brackets(message.value(Name::Contact)?)?;
-    let given_s = match behind {
-        [] => general_s,
-        _ => Some(ascii::parse_u32(behind.strip_prefix(b";expires=")?).ok()?),
-    };
-    if uri.raw.len() > policy.max_contact_len {
+    let params = read_usual_params(behind)?;
+    let is_long = uri.raw.len() > policy.max_contact_len || params.instance.len() > MAX_INSTANCE_LEN;
+    if is_long {
         return None;
     }
-    contacts.push(Asked { uri: uri.raw, taken: Some(uri), ..Asked::new(given_s, policy) });
+    contacts.push(Asked {
+        uri: uri.raw,
+        taken: Some(uri),
+        instance: params.instance,
+        // RFC 5626 §6: without an instance it means nothing.
+        reg_id: if params.instance.is_empty() { 0 } else { params.reg_id },
+        q: params.q,
+        ..Asked::new(params.expires_s.or(general_s), policy)
+    });
     Some(())
+}
+
+/// What the parameters of a contact say.
+#[derive(Default)]
+struct Params<'m> {
+    expires_s: Option<u32>,
+    instance: &'m [u8],
+    reg_id: u32,
+    q: Option<u16>,
+}
+
+/// Reads the parameters that phones send as a rule, written as they write them: `expires`, `+sip.instance`, `reg-id` and `q`,
+/// in lower case, without blanks, and none of them wrong. The last one of a name holds. `None` is no verdict.
+#[inline]
+fn read_usual_params(mut text: &[u8]) -> Option<Params<'_>> {
+    let mut params = Params::default();
+    while !text.is_empty() {
+        text = if let Some(value) = text.strip_prefix(b";expires=") {
+            let (expires_s, behind) = leading_number(value)?;
+            params.expires_s = Some(expires_s);
+            behind
+        } else if let Some(value) = text.strip_prefix(b";+sip.instance=\"") {
+            let (instance, behind) = value.split_at_checked(ascii::find2(value, b'"', b'\\')?)?;
+            params.instance = instance;
+            behind.strip_prefix(b"\"")?
+        } else if let Some(value) = text.strip_prefix(b";reg-id=") {
+            let (reg_id, behind) = leading_number(value)?;
+            params.reg_id = reg_id;
+            behind
+        } else {
+            let value = text.strip_prefix(b";q=")?;
+            let (q, behind) = value.split_at_checked(ascii::find(value, b';').unwrap_or(value.len()))?;
+            params.q = Some(parse_q(q).ok()?);
+            behind
+        };
+    }
+    Some(params)
+}
+
+/// The number that a text begins with, and what is behind it.
+#[inline]
+fn leading_number(text: &[u8]) -> Option<(u32, &[u8])> {
+    let (mut number, mut behind) = (0_u32, text);
+    while let [digit @ b'0'..=b'9', rest @ ..] = behind {
+        number = number.checked_mul(10)?.checked_add(u32::from(digit - b'0'))?;
+        behind = rest;
+    }
+    (behind.len() < text.len()).then_some((number, behind))
 }
 
 impl Save<'_> {
@@ -57,18 +113,14 @@ impl Save<'_> {
         self.check_sizes(register, &step)?;
         let mut binding = self.binding(register, &step);
         self.name(&mut binding, entry);
+        let mark = register.fingerprint.filter(|_| self.is_told_by_fingerprint(register, &step));
         // Sizes were checked, so it is not refused.
-        let changed = entry.insert(&binding, sink).is_ok();
-        if let Some(fingerprint) = register.fingerprint
-            && self.is_told_by_fingerprint(register, &step)
-        {
-            entry.mark(0, fingerprint);
-        }
-        let ids = [binding.numbers.contact_id];
-        let is_brief = self.bounded(register.message, register.wish, &ids, reply, |_, reply| {
-            reply::write_contact(&binding, self.now_s, self.policy, self.gruus(register).as_ref(), reply);
-            self.write_others(register, entry, reply);
-        })?;
+        let changed = entry.insert_marked(&binding, mark, sink).is_ok();
+        let start = reply.len();
+        reply::write_contact(&binding, self.now_s, self.policy, self.gruus(register).as_ref(), reply);
+        self.write_others(register, entry, reply);
+        // It lists this contact alone, and cannot be shorter.
+        let is_brief = self.is_brief(register.message, reply.len() - start);
         Ok(Outcome {
             status: 200,
             reason: "OK",

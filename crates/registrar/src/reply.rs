@@ -1,6 +1,6 @@
 //! The header fields of the reply that list bindings (behaviour §2, "200 OK").
 
-use seawall_location::{Binding, Entry, PERMANENT, Q_NONE, ordered};
+use seawall_location::{Binding, Entry, Numbers, PERMANENT, Q_NONE, Stored, ordered};
 use seawall_sip::ascii;
 
 use crate::gruu::{self, Gruu};
@@ -27,20 +27,45 @@ pub(crate) fn write_contacts(
     gruus: Option<&Gruus<'_>>,
     out: &mut Vec<u8>,
 ) {
-    let mut writer = Writer { policy, gruus, now_s: entry.now_s(), count: 0, out };
-    let is_wanted = |binding: &Binding<'_>| only.is_none_or(|ids| ids.contains(&binding.numbers.contact_id));
-    if entry.len() <= 1 {
-        for (_, binding) in entry.listed().filter(|(_, binding)| is_wanted(binding)) {
-            writer.write(&binding);
+    if gruus.is_none()
+        && let Some(stored) = entry.only()
+    {
+        if only.is_none_or(|ids| ids.contains(&stored.contact_id())) {
+            write_stored(stored, policy, entry.now_s(), out);
         }
-    } else {
-        for position in ordered(entry.valid(), policy.order, entry.now_s()) {
-            if let Some(binding) = entry.binding(position).filter(is_wanted) {
-                writer.write(&binding);
-            }
+        return;
+    }
+    write_several(entry, policy, only, gruus, out);
+}
+
+/// As [`write_contacts`], for the only binding that is stored.
+#[inline]
+pub(crate) fn write_stored(stored: Stored<'_>, policy: &Policy, now_s: u64, out: &mut Vec<u8>) {
+    if stored.is_valid(now_s) {
+        Shown::from(stored).write_only(policy, now_s, None, out);
+    }
+}
+
+/// As [`write_contacts`], for any number of bindings.
+#[inline(never)]
+fn write_several(
+    entry: &Entry<'_>,
+    policy: &Policy,
+    only: Option<&[u64]>,
+    gruus: Option<&Gruus<'_>>,
+    out: &mut Vec<u8>,
+) {
+    let is_wanted = |binding: &Binding<'_>| only.is_none_or(|ids| ids.contains(&binding.numbers.contact_id));
+    let mut before: &[u8] = b"Contact: <";
+    for position in ordered(entry.valid(), policy.order, entry.now_s()) {
+        if let Some(binding) = entry.binding(position).filter(is_wanted) {
+            out.extend_from_slice(before);
+            let gruus = gruus.map(|gruus| (gruus, &binding));
+            Shown::from(&binding).write(policy, entry.now_s(), gruus, out);
+            before = b", <";
         }
     }
-    if writer.count > 0 {
+    if before == b", <" {
         out.extend_from_slice(b"\r\n");
     }
 }
@@ -55,8 +80,7 @@ pub(crate) fn write_contact(
     out: &mut Vec<u8>,
 ) {
     if binding.is_valid(now_s) {
-        Writer { policy, gruus, now_s, count: 0, out }.write(binding);
-        out.extend_from_slice(b"\r\n");
+        Shown::from(binding).write_only(policy, now_s, gruus.map(|gruus| (gruus, binding)), out);
     }
 }
 
@@ -72,45 +96,102 @@ pub(crate) fn write_path(joined: &[u8], out: &mut Vec<u8>) {
 /// About what a binding takes in a reply besides its byte strings.
 const FIXED_LEN: usize = 96;
 
-struct Writer<'a> {
-    policy: &'a Policy,
-    gruus: Option<&'a Gruus<'a>>,
-    now_s: u64,
-    count: usize,
-    out: &'a mut Vec<u8>,
+/// What a reply says of a binding.
+struct Shown<'a> {
+    contact: &'a [u8],
+    received: &'a [u8],
+    instance: &'a [u8],
+    expires_s: u32,
+    reg_id: u32,
+    q: u16,
 }
 
-impl Writer<'_> {
-    /// `<uri>;q=…;expires=N;received="…";pub-gruu="…";temp-gruu="…";+sip.instance="…";reg-id=…`, only what is set.
-    fn write(&mut self, binding: &Binding<'_>) {
-        let numbers = &binding.numbers;
-        let out = &mut *self.out;
+impl<'a> From<Stored<'a>> for Shown<'a> {
+    #[inline]
+    fn from(stored: Stored<'a>) -> Shown<'a> {
+        Shown {
+            contact: stored.contact(),
+            received: stored.received(),
+            instance: stored.instance(),
+            expires_s: stored.expires_s(),
+            reg_id: stored.reg_id(),
+            q: stored.q(),
+        }
+    }
+}
+
+impl<'a> From<&Binding<'a>> for Shown<'a> {
+    #[inline]
+    fn from(binding: &Binding<'a>) -> Shown<'a> {
+        let Binding { numbers, contact, received, instance, .. } = *binding;
+        let Numbers { expires_s, reg_id, q, .. } = numbers;
+        Shown { contact, received, instance, expires_s, reg_id, q }
+    }
+}
+
+impl Shown<'_> {
+    /// A line of its own.
+    #[inline]
+    fn write_only(
+        &self,
+        policy: &Policy,
+        now_s: u64,
+        gruus: Option<(&Gruus<'_>, &Binding<'_>)>,
+        out: &mut Vec<u8>,
+    ) {
         // Once for all parts of a usual binding.
-        out.reserve(FIXED_LEN + binding.contact.len() + binding.received.len() + binding.instance.len());
-        out.extend_from_slice(if self.count == 0 { b"Contact: <" } else { b", <" });
-        out.extend_from_slice(binding.contact);
-        out.push(b'>');
-        if numbers.q != Q_NONE {
-            out.extend_from_slice(b";q=");
-            write_q(numbers.q, out);
+        out.reserve(FIXED_LEN + self.contact.len() + self.received.len() + self.instance.len());
+        out.extend_from_slice(b"Contact: <");
+        self.write(policy, now_s, gruus, out);
+        out.extend_from_slice(b"\r\n");
+    }
+
+    /// `uri>;q=…;expires=N;received="…";pub-gruu="…";temp-gruu="…";+sip.instance="…";reg-id=…`, only what is set.
+    #[inline]
+    fn write(
+        &self,
+        policy: &Policy,
+        now_s: u64,
+        gruus: Option<(&Gruus<'_>, &Binding<'_>)>,
+        out: &mut Vec<u8>,
+    ) {
+        out.extend_from_slice(self.contact);
+        if self.q == Q_NONE {
+            out.extend_from_slice(b">;expires=");
+        } else {
+            out.extend_from_slice(b">;q=");
+            write_q(self.q, out);
+            out.extend_from_slice(b";expires=");
         }
-        out.extend_from_slice(b";expires=");
-        ascii::write_u32(out, remaining_s(numbers.expires_s, self.now_s));
-        if !binding.received.is_empty() {
-            quoted(&self.policy.received_param, binding.received, out);
+        ascii::write_u32(out, remaining_s(self.expires_s, now_s));
+        if !self.received.is_empty() {
+            write_received(policy, self.received, out);
         }
-        if !binding.instance.is_empty() {
-            if let Some(gruus) = self.gruus {
+        if !self.instance.is_empty() {
+            if let Some((gruus, binding)) = gruus {
                 gruus.write(binding, out);
             }
-            quoted(b"+sip.instance", binding.instance, out);
+            out.extend_from_slice(b";+sip.instance=\"");
+            out.extend_from_slice(self.instance);
+            out.push(b'"');
         }
-        if numbers.reg_id != 0 {
-            out.extend_from_slice(b";reg-id=");
-            ascii::write_u32(out, numbers.reg_id);
+        if self.reg_id != 0 {
+            write_reg_id(self.reg_id, out);
         }
-        self.count += 1;
     }
+}
+
+#[inline(never)]
+fn write_received(policy: &Policy, received: &[u8], out: &mut Vec<u8>) {
+    for part in [b";", &*policy.received_param, b"=\"", received, b"\""] {
+        out.extend_from_slice(part);
+    }
+}
+
+#[inline(never)]
+fn write_reg_id(reg_id: u32, out: &mut Vec<u8>) {
+    out.extend_from_slice(b";reg-id=");
+    ascii::write_u32(out, reg_id);
 }
 
 impl Gruus<'_> {
@@ -123,13 +204,6 @@ impl Gruus<'_> {
         out.extend_from_slice(b"\";temp-gruu=\"");
         self.gruu.write_temporary(self.aor, self.host_port, binding, out);
         out.push(b'"');
-    }
-}
-
-#[inline]
-fn quoted(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
-    for part in [b";", name, b"=\"", value, b"\""] {
-        out.extend_from_slice(part);
     }
 }
 

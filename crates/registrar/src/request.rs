@@ -1,6 +1,6 @@
 //! A REGISTER, read and checked as far as that is possible without the bindings (behaviour §1, §2).
 
-use seawall_location::Place;
+use seawall_location::{Entry, Place};
 use seawall_sip::cseq::CSeq;
 use seawall_sip::name_addr::{self, Contact, Contacts};
 use seawall_sip::{Message, Name, Uri, ascii, cseq, list, validate};
@@ -158,6 +158,41 @@ impl<'m> Begun<'m> {
         let fingerprint = save.familiar.and_then(|familiar| familiar.of(save, message));
         save.domain.expect_record(place);
         Ok(Begun { callid, cseq, place, fingerprint })
+    }
+}
+
+/// A REGISTER that was begun, with its address of record and what is stored there.
+pub(crate) struct Found<'a> {
+    pub(crate) begun: Begun<'a>,
+    pub(crate) aor: &'a [u8],
+    pub(crate) entry: Entry<'a>,
+}
+
+impl<'a> Found<'a> {
+    /// As [`Begun::read`], for a server that has no other table to look at: the shard is locked, once. `out` is where an
+    /// address of record is written that is not written in this way in the request.
+    ///
+    /// # Errors
+    /// As [`Begun::read`].
+    #[inline]
+    pub(crate) fn read(
+        message: &'a Message,
+        aor: Option<&'a [u8]>,
+        save: &Save<'a>,
+        out: &'a mut Aor,
+    ) -> Result<Found<'a>, Reject> {
+        let (callid, cseq) = checked(message, save.policy, false)?;
+        let uri = match aor {
+            Some(uri) => uri,
+            None => name_addr::to_uri(message).map_err(|_| Reject::AorParse)?,
+        };
+        let aor = aor::canonical_in(uri, save.policy, out)?;
+        let place = save.domain.place(aor);
+        let approach = save.domain.approach(place);
+        // Memory takes as long as this does.
+        let fingerprint = save.familiar.and_then(|familiar| familiar.of(save, message));
+        let entry = approach.entry(aor, save.now_s);
+        Ok(Found { begun: Begun { callid, cseq, place, fingerprint }, aor, entry })
     }
 }
 
@@ -324,7 +359,7 @@ impl<'m> Register<'m> {
         let general_s = cseq::expires(message).ok().flatten();
         if first::read_usual_contact(message, general_s, policy, &mut self.contacts).is_some() {
             self.wish = Wish::Contacts;
-            return Ok(());
+            return self.read_flows(policy);
         }
         let mut has_star = false;
         for header in message.header_all(Name::Contact) {
@@ -352,6 +387,12 @@ impl<'m> Register<'m> {
             (false, true) => Wish::Fetch,
             (false, false) => Wish::Contacts,
         };
+        self.read_flows(policy)
+    }
+
+    /// Looks at the flows among the contacts, if there are any.
+    #[inline]
+    fn read_flows(&mut self, policy: &Policy) -> Result<(), Reject> {
         if self.contacts.iter().any(|asked| asked.reg_id != 0) { self.read_flow(policy) } else { Ok(()) }
     }
 

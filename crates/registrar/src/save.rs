@@ -17,7 +17,7 @@ use crate::proportion;
 use crate::push::Wakes;
 use crate::reject::Reject;
 use crate::reply::{self, Gruus};
-use crate::request::{Asked, Begun, Register, Wish};
+use crate::request::{Asked, Found, Register, Wish};
 
 /// What is known about a request besides its bytes.
 #[derive(Clone, Copy)]
@@ -118,12 +118,14 @@ impl<'a> Save<'a> {
         reply: &mut Vec<u8>,
         sink: &mut dyn Sink,
     ) -> Result<Outcome, Reject> {
-        let mut name = Aor::new();
-        let begun = Begun::read(message, aor, self, &mut name)?;
-        if let Some(renewed) = self.renew(message, &name, &begun, reply, sink) {
-            return renewed;
+        let mut out = Aor::new();
+        let Found { begun, aor, mut entry } = Found::read(message, aor, self, &mut out)?;
+        if let Some(renewal) = self.renewal(&begun, &entry) {
+            return self.carry_out_renewal(renewal, message, &mut entry, reply, sink);
         }
-        let mut register = Register::begun(message, name, &begun, self);
+        // Reading the rest takes a while.
+        drop(entry);
+        let mut register = Register::begun(message, Aor::from_slice(aor), &begun, self);
         register.go_on(self)?;
         self.note_flow(&mut register);
         self.try_run(&register, reply, sink)
@@ -241,22 +243,28 @@ impl<'a> Save<'a> {
         let start = reply.len();
         let only = self.flags.only_request_contacts.then_some(ids);
         write(only, reply);
-        let (Some(added), percent @ 1..) = (self.source.unproven, self.policy.max_reply_percent) else {
-            return Ok(false);
-        };
-        let exceeds = |len: usize| proportion::exceeds(message, len, percent);
-        let len = reply.len() - start + added.needed;
-        if !exceeds(len + added.optional) {
-            return Ok(false);
-        }
-        if only.is_none() && exceeds(len) {
+        let is_brief = self.is_brief(message, reply.len() - start);
+        if is_brief
+            && only.is_none()
+            && let Some(added) = self.source.unproven
+            && proportion::exceeds(message, reply.len() - start + added.needed, self.policy.max_reply_percent)
+        {
             reply.truncate(start);
-            if wish == Wish::Fetch {
-                return Err(Reject::ReplyTooLong);
-            }
-            write(Some(ids), reply);
+            rewrite(wish, ids, reply, &write)?;
         }
-        Ok(true)
+        Ok(is_brief)
+    }
+
+    /// Whether a reply with so many bytes of header fields of its own has to be brief, because it would be too long for a sender
+    /// who may be somebody else.
+    #[inline]
+    pub(crate) fn is_brief(&self, message: &Message, len: usize) -> bool {
+        match (self.source.unproven, self.policy.max_reply_percent) {
+            (None, _) | (_, 0) => false,
+            (Some(added), percent) => {
+                proportion::exceeds(message, len + added.needed + added.optional, percent)
+            }
+        }
     }
 
     /// Appends what a 200 says whose sender is known: the bindings that hold, or those of `ids` alone where the flags
@@ -461,6 +469,19 @@ impl<'a> Save<'a> {
             binding.numbers.contact_id = entry.fresh_contact_id(binding.contact, callid);
         }
     }
+}
+
+/// Appends a list of the bindings that the flags want, or of those with these ids alone.
+type Write<'w> = dyn Fn(Option<&[u64]>, &mut Vec<u8>) + 'w;
+
+/// As [`Save::bounded`], for what turned out to be too long.
+#[cold]
+fn rewrite(wish: Wish, ids: &[u64], reply: &mut Vec<u8>, write: &Write<'_>) -> Result<(), Reject> {
+    if wish == Wish::Fetch {
+        return Err(Reject::ReplyTooLong);
+    }
+    write(Some(ids), reply);
+    Ok(())
 }
 
 /// What a request has left behind.

@@ -1,6 +1,9 @@
 //! Character classes and small helpers over bytes. Nothing here assumes UTF-8.
 
-use std::{io::Write, net::IpAddr};
+use std::{
+    io::Write,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use thiserror::Error;
 
@@ -165,6 +168,13 @@ pub fn eq_ignore_case(left: &[u8], right: &[u8]) -> bool {
     swar::eq_ignore_case(left, right)
 }
 
+/// Whether there is an ASCII letter in upper case, for texts of the length of a host.
+#[inline]
+#[must_use]
+pub fn has_upper_case(text: &[u8]) -> bool {
+    swar::has_upper_case(text)
+}
+
 /// Position of the first occurrence of a byte, for texts of the length of a header value: in those `memchr` takes longer.
 #[inline]
 #[must_use]
@@ -235,15 +245,29 @@ pub fn parse_port(bytes: &[u8]) -> Result<u16, NumberError> {
 /// Appends a decimal number.
 #[inline]
 pub fn write_u32(out: &mut Vec<u8>, number: u32) {
-    if number < 10 {
-        return out.push(b'0' + number as u8);
+    if number >= EIGHT_DIGITS {
+        return write_long_u32(out, number);
     }
-    let low = if number < EIGHT_DIGITS { number } else { write_high_digits(out, number) };
-    let digits = eight_digits(low);
-    // Leading zeros are the lowest bytes that are zero.
-    let zeros = if low == number { digits.trailing_zeros() as usize / 8 } else { 0 };
-    let text = (digits | 0x3030_3030_3030_3030).to_le_bytes();
-    out.extend_from_slice(text.get(zeros..).unwrap_or_default());
+    let (digits, len) = short_digits(number);
+    push_start(out, &digits, len);
+}
+
+/// The digits of a number below 10^8 without leading zeros, with anything behind them, and how many there are.
+#[inline]
+pub(crate) const fn short_digits(number: u32) -> ([u8; 8], usize) {
+    let digits = eight_digits(number);
+    // Leading zeros are the lowest bytes that are zero, but for the last digit.
+    let zeros = (digits | 1 << 56).trailing_zeros() / 8;
+    (((digits | 0x3030_3030_3030_3030) >> (8 * zeros)).to_le_bytes(), 8 - zeros as usize)
+}
+
+/// Appends the first `len` bytes of an array. All of them are appended, and what is too much is taken away again: that is a
+/// store or two, where a copy of a length that the compiler does not know is a call.
+#[inline]
+pub(crate) fn push_start<const LEN: usize>(out: &mut Vec<u8>, bytes: &[u8; LEN], len: usize) {
+    let end = out.len() + len;
+    out.extend_from_slice(bytes);
+    out.truncate(end);
 }
 
 /// As [`write_u32`], for a number of up to twenty digits.
@@ -270,11 +294,12 @@ fn push_eight_digits(out: &mut Vec<u8>, number: u32) {
 
 const EIGHT_DIGITS: u32 = 100_000_000;
 
-/// Appends what stands before the last eight digits; gives their value.
+/// As [`write_u32`], for a number of nine or ten digits.
 #[cold]
-fn write_high_digits(out: &mut Vec<u8>, number: u32) -> u32 {
-    write_u32(out, number / EIGHT_DIGITS);
-    number % EIGHT_DIGITS
+fn write_long_u32(out: &mut Vec<u8>, number: u32) {
+    let (digits, len) = short_digits(number / EIGHT_DIGITS);
+    push_start(out, &digits, len);
+    push_eight_digits(out, number % EIGHT_DIGITS);
 }
 
 /// The digits of a number below 10^8, one a byte, the first one lowest. Each step splits all numbers in the word
@@ -314,21 +339,34 @@ pub fn write_ip(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(address) => {
             let mut text = [0; 16];
-            let mut used = 0;
-            for octet in address.octets() {
-                let (digits, len) = OCTETS.get(usize::from(octet)).copied().unwrap_or_default();
-                if let Some(place) = text.get_mut(used..).and_then(<[u8]>::first_chunk_mut) {
-                    *place = digits;
-                }
-                used += usize::from(len);
-            }
-            // Without the dot after the last octet.
-            out.extend_from_slice(text.get(..used - 1).unwrap_or_default());
+            let len = put_v4(&mut text, 0, address);
+            push_start(out, &text, len);
         }
         IpAddr::V6(address) => {
             // Writing to a vector does not fail.
             let _ = write!(out, "{address}");
         }
+    }
+}
+
+/// Writes an IPv4 address at a place of a text with room for 16 bytes behind it; gives the place behind the address.
+#[inline]
+pub(crate) fn put_v4(text: &mut [u8], at: usize, address: Ipv4Addr) -> usize {
+    let mut end = at;
+    for octet in address.octets() {
+        let (digits, len) = OCTETS.get(usize::from(octet)).copied().unwrap_or_default();
+        put(text, end, digits);
+        end += usize::from(len);
+    }
+    // Without the dot after the last octet.
+    end - 1
+}
+
+/// Writes an array at a place of a text, if there is room for it.
+#[inline]
+pub(crate) fn put<const LEN: usize>(text: &mut [u8], at: usize, bytes: [u8; LEN]) {
+    if let Some(place) = text.get_mut(at..).and_then(<[u8]>::first_chunk_mut) {
+        *place = bytes;
     }
 }
 

@@ -5,7 +5,7 @@ use crate::{
     lines::Places,
     message::{Field, Header, Message},
     name::Name,
-    via::{Via, ViaFix, ViaSpans},
+    via::{Via, ViaFix},
 };
 
 /// A response to a request (RFC 3261 §8.2.6).
@@ -50,7 +50,12 @@ impl<'a> Response<'a> {
         out.reserve(request.bytes().len().min(4096) + extra + self.body.len() + 64);
         self.write_status_line(out);
         self.copy_headers(request, out);
-        self.extra_headers.iter().for_each(|lines| out.extend_from_slice(lines));
+        for lines in self.extra_headers {
+            // Most have one of them.
+            if !lines.is_empty() {
+                out.extend_from_slice(lines);
+            }
+        }
         if self.body.is_empty() {
             return out.extend_from_slice(b"Content-Length: 0\r\n\r\n");
         }
@@ -73,71 +78,71 @@ impl<'a> Response<'a> {
         out.extend_from_slice(b"\r\n");
     }
 
-    #[inline]
+    // By itself: the compiler has too few registers for it and what surrounds it.
+    #[inline(never)]
     fn copy_headers(&self, request: &Message, out: &mut Vec<u8>) {
-        match Places::of(request, &COPIED).and_then(|places| Some((places, self.additions(request)?))) {
-            Some((places, additions)) => self.copy_runs(request, places, &additions, out),
+        match Places::of(request, &COPIED).zip(self.additions(request)) {
+            Some((places, additions)) => self.copy_runs(request, places, additions, out),
             None => self.copy_one_by_one(request, out),
         }
     }
 
-    /// What comes between the lines that are copied; `None` where they cannot be copied as they are.
+    /// Where something comes between the lines that are copied; `None` where they cannot be copied as they are.
     #[inline]
-    fn additions<'m>(&'m self, request: &'m Message) -> Option<Additions<'m>> {
+    fn additions(&self, request: &Message) -> Option<Additions> {
         let first = |name: Name| {
             let index = request.first.get(name.index()).copied()?;
             request.headers.get(usize::from(index)).filter(|field| is_plain(request, field))
         };
-        let essentials = &request.essentials;
-        let mut additions = Additions::default();
         let copies_more =
             self.status == 100 || self.record_route && request.value_span(Name::RecordRoute).is_some();
         if request.flaw().is_some() || copies_more {
             return None;
         }
-        let (to, address) = (first(Name::To)?, essentials.to.as_ref().ok()?);
-        if let Some(tag) = self.to_tag
-            && !address.has_tag()
-        {
-            additions.tag = Some((to.value.end(), tag));
+        let (to, address) = (first(Name::To)?, request.essentials.to.as_ref().ok()?);
+        let mut additions = Additions { via_at: NOWHERE, tag_at: NOWHERE };
+        if self.to_tag.is_some() && !address.has_tag() {
+            additions.tag_at = to.value.end();
         }
-        if let Some(fix) = self.via_fix {
-            let (line, via) = (first(Name::Via)?, essentials.via.as_ref().ok()?);
-            additions.via = Some((line.value.start, via, fix));
-            if line.start > to.start {
-                return None;
-            }
+        if self.via_fix.is_some() {
+            let line = first(Name::Via).filter(|line| line.start < to.start)?;
+            additions.via_at = line.value.start;
         }
         Some(additions)
     }
 
     /// Copies the lines at these places, neighbours at once, with what comes between.
     #[inline]
-    fn copy_runs(&self, request: &Message, places: Places, additions: &Additions<'_>, out: &mut Vec<u8>) {
-        let bytes = request.bytes();
-        let copy = |start: u32, end: u32, out: &mut Vec<u8>| {
-            out.extend_from_slice(bytes.get(start as usize..end as usize).unwrap_or_default());
-        };
+    fn copy_runs(&self, request: &Message, places: Places, additions: Additions, out: &mut Vec<u8>) {
         for run in places {
             let (mut start, end) = request.extent_of(run);
-            if let Some((at, via, fix)) = additions.via
-                && (start..end).contains(&at)
-            {
-                copy(start, at, out);
-                fix.write_spans(via, bytes, out);
-                // The values after it, if there are more in this line, are copied with its end.
-                start = via.end();
+            if (start..end).contains(&additions.via_at) {
+                start = self.copy_via(request, start, out);
             }
-            if let Some((at, tag)) = additions.tag
-                && (start..end).contains(&at)
-            {
-                copy(start, at, out);
-                out.extend_from_slice(b";tag=");
-                out.extend_from_slice(tag);
-                start = at;
+            if (start..end).contains(&additions.tag_at) {
+                start = self.copy_to(request, start, additions.tag_at, out);
             }
-            copy(start, end, out);
+            copy(request, start, end, out);
         }
+    }
+
+    // This and the next are by themselves because they are needed once: inside the loop all that they need is made ready
+    // for each round.
+    /// Copies what stands before the end of the topmost Via, and that as it is to be; gives where the rest begins.
+    #[inline(never)]
+    fn copy_via(&self, request: &Message, start: u32, out: &mut Vec<u8>) -> u32 {
+        let (Some(fix), Ok(via)) = (&self.via_fix, &request.essentials.via) else { return start };
+        fix.copy_to_end(start, via, request.bytes(), out);
+        // The values after it, if there are more in this line, are copied with its end.
+        via.end()
+    }
+
+    /// Copies what stands before the end of To, and adds the tag; gives where the rest begins.
+    #[inline(never)]
+    fn copy_to(&self, request: &Message, start: u32, end: u32, out: &mut Vec<u8>) -> u32 {
+        copy(request, start, end, out);
+        self.write_tag(out);
+        end
     }
 
     /// As [`copy_runs`](Response::copy_runs), for any request.
@@ -254,14 +259,23 @@ impl<'a> Response<'a> {
 /// The header fields that every response copies.
 const COPIED: [Name; 5] = [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq];
 
-/// What a response adds to lines that it copies. The Via comes first.
-#[derive(Default)]
-struct Additions<'a> {
-    /// Where the value of the topmost Via stands, and what it gets.
-    via: Option<(u32, &'a ViaSpans, ViaFix)>,
-    /// Where To ends, and its tag.
-    tag: Option<(u32, &'a [u8])>,
+/// Copies a part of a request.
+#[inline]
+fn copy(request: &Message, start: u32, end: u32, out: &mut Vec<u8>) {
+    out.extend_from_slice(request.bytes().get(start as usize..end as usize).unwrap_or_default());
 }
+
+/// Where a response adds to lines that it copies. The Via comes first.
+#[derive(Clone, Copy)]
+struct Additions {
+    /// Where the value of the topmost Via begins, which is mended.
+    via_at: u32,
+    /// Where To ends, which gets a tag.
+    tag_at: u32,
+}
+
+/// Behind every message.
+const NOWHERE: u32 = u32::MAX;
 
 /// Whether a line reads `Name: value` with one blank, and ends in CRLF right after the value, so that it can be
 /// copied around its value.

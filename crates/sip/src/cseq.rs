@@ -69,6 +69,19 @@ impl CSeqSpans {
         if number > MAX_CSEQ { Err(NumberError::OutOfRange) } else { Ok(CSeqSpans { number, method }) }
     }
 
+    /// The digits of a value in which one blank stands between number and method. `None` is no verdict.
+    pub(crate) fn plain_number(&self, value: Span) -> Option<Span> {
+        let len = self.method.start.checked_sub(value.start)?.checked_sub(1).filter(|len| *len > 0)?;
+        (self.method.end() == value.end()).then_some(Span { len, ..value })
+    }
+
+    /// The same method at the end of another value, behind another number.
+    #[inline]
+    pub(crate) fn moved(&self, value: Span, number: u32) -> CSeqSpans {
+        let len = self.method.len;
+        CSeqSpans { number, method: Span { start: value.end().wrapping_sub(len), len } }
+    }
+
     #[inline]
     pub(crate) fn view<'a>(&self, text: &'a [u8]) -> CSeq<'a> {
         CSeq { number: self.number, method: self.method.of(text) }

@@ -48,6 +48,7 @@ pub mod list;
 mod marks;
 pub mod message;
 pub mod method;
+mod mould;
 pub mod name;
 pub mod name_addr;
 mod onward;

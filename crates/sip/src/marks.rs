@@ -53,6 +53,43 @@ impl<'a> Marks<'a> {
     }
 }
 
+/// How many bytes come before the first mark: letters, digits and `-._`.
+#[inline]
+pub(crate) fn plain_len(text: &[u8]) -> usize {
+    let mut rest = text;
+    while let Some((bytes, after)) = rest.split_first_chunk() {
+        let found = marks(bytes);
+        if found != 0 {
+            return text.len() - rest.len() + found.trailing_zeros() as usize;
+        }
+        rest = after;
+    }
+    text.len() - rest.len() + plain_len_of_few(rest)
+}
+
+/// How many bytes at the start are of a class to which all bytes without a mark belong.
+#[inline]
+pub(crate) fn len_inside(class: Class, text: &[u8]) -> usize {
+    let len = plain_len(text);
+    match text.get(len) {
+        Some(byte) if class.has(*byte) => longer_inside(class, text, len),
+        _ => len,
+    }
+}
+
+/// As [`len_inside`], where the bytes up to here are of the class.
+#[inline(never)]
+fn longer_inside(class: Class, text: &[u8], len: usize) -> usize {
+    len + class.run_len(text.get(len..).unwrap_or_default())
+}
+
+/// As [`plain_len`], where less than a block is left.
+#[inline(never)]
+fn plain_len_of_few(text: &[u8]) -> usize {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+    text.iter().position(|byte| !is_plain(byte)).unwrap_or(text.len())
+}
+
 /// The marks of a block. The end of the text has one, what is behind it may have.
 #[inline]
 fn marks_of(text: &[u8], block: usize) -> u32 {
@@ -65,6 +102,33 @@ fn marks_of(text: &[u8], block: usize) -> u32 {
         Some(bytes) => marks(bytes) >> (BLOCK - rest.len()) | end,
         None => marks_of_few(rest) | end,
     }
+}
+
+/// Bytes of a text whose places fit into the bits of a number.
+const FEW_BLOCKS: usize = 64;
+
+/// The marks and the letters in upper case of a text of 16 to 64 bytes, a bit for each byte, the first one lowest. `None` for
+/// others.
+#[inline]
+pub(crate) fn marks_and_upper_case(text: &[u8]) -> Option<(u64, u64)> {
+    let last = text.last_chunk::<BLOCK>().filter(|_| text.len() <= FEW_BLOCKS)?;
+    let (whole, rest) = text.as_chunks::<BLOCK>();
+    // The end of the text is the end of its last sixteen bytes.
+    let (shift, overlap) = (text.len() - rest.len(), BLOCK - rest.len());
+    let behind = |bits: u32| (u64::from(bits) >> overlap).wrapping_shl(shift as u32);
+    let is_whole = rest.is_empty();
+    let mut found = if is_whole { (0, 0) } else { (behind(marks(last)), behind(upper_case(last))) };
+    for (number, bytes) in whole.iter().enumerate() {
+        let at = |bits: u32| u64::from(bits) << (number * BLOCK % FEW_BLOCKS);
+        found = (found.0 | at(marks(bytes)), found.1 | at(upper_case(bytes)));
+    }
+    Some(found)
+}
+
+#[inline]
+fn upper_case(bytes: &[u8; BLOCK]) -> u32 {
+    let from_a = u8x16::new(*bytes) - u8x16::splat(b'A');
+    from_a.min(u8x16::splat(25)).simd_eq(from_a).to_bitmask()
 }
 
 /// The marks of a text that is shorter than a block.
@@ -99,6 +163,18 @@ mod tests {
 
     proptest! {
         #[test]
+        fn the_bits_of_a_short_text_are_those_of_its_bytes(text in prop::collection::vec(any::<u8>(), 0..70)) {
+            let bits = |wanted: fn(u8) -> bool| {
+                text.iter().enumerate().filter(|(_, byte)| wanted(**byte)).fold(0, |bits, (at, _)| bits | 1_u64 << at)
+            };
+            let expected = (16..=64).contains(&text.len()).then(|| {
+                let is_mark = |byte: u8| !byte.is_ascii_alphanumeric() && !b"-._".contains(&byte);
+                (bits(is_mark), bits(|byte| byte.is_ascii_uppercase()))
+            });
+            prop_assert_eq!(marks_and_upper_case(&text), expected);
+        }
+
+        #[test]
         fn what_is_not_plain_is_marked(text in "[ -~é\\x00-\\xff]{0,50}", start in 0usize..20) {
             let text = text.as_bytes();
             let start = start.min(text.len());
@@ -108,6 +184,10 @@ mod tests {
                 prop_assert_eq!(marks.next(), place);
             }
             prop_assert_eq!(marks.next(), text.len());
+            let text = &text[start..];
+            let outside = |is_inside: fn(&u8) -> bool| text.iter().position(|byte| !is_inside(byte)).unwrap_or(text.len());
+            prop_assert_eq!(plain_len(text), outside(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(byte)));
+            prop_assert_eq!(len_inside(Class::TOKEN, text), outside(|byte| Class::TOKEN.has(*byte)));
         }
     }
 }

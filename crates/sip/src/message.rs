@@ -87,8 +87,10 @@ pub(crate) struct StartLine {
     pub last: Span,
 }
 
-/// One header field as scanned: the line is `start..end`, its line break included.
+/// One header field as scanned: the line is `start..end`, its line break included. The places are neighbours in memory, to be
+/// moved together.
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 pub(crate) struct Field {
     pub name: Name,
     pub name_len: u16,
@@ -117,6 +119,8 @@ pub struct Message {
     pub(crate) body: Span,
     pub(crate) flaw: Option<BadRequest>,
     pub(crate) essentials: Essentials,
+    /// Whether it is known that `validate` would object to nothing in the header fields of a request.
+    pub(crate) is_sound: bool,
     /// Whether nothing but the bytes is there.
     is_blank: bool,
 }
@@ -172,6 +176,7 @@ impl Message {
             body: Span::default(),
             flaw: None,
             essentials: Essentials::ABSENT,
+            is_sound: false,
             is_blank: true,
         }
     }
@@ -212,6 +217,21 @@ impl Message {
     fn scan(&mut self, framing: Framing, habits: Option<&mut Habits>) -> Result<(), ScanError> {
         self.forget();
         self.is_blank = false;
+        match habits {
+            Some(habits) => {
+                if habits.moulds.fit(self, framing) {
+                    return Ok(());
+                }
+                self.scan_lines(framing, Some(&mut *habits))?;
+                habits.moulds.learn(self);
+                Ok(())
+            }
+            None => self.scan_lines(framing, None),
+        }
+    }
+
+    #[inline]
+    fn scan_lines(&mut self, framing: Framing, habits: Option<&mut Habits>) -> Result<(), ScanError> {
         let result = scan::scan(self, framing, habits);
         match result {
             Ok(()) => Essentials::read(self),
@@ -242,6 +262,7 @@ impl Message {
         self.body = Span::default();
         self.flaw = None;
         self.essentials = Essentials::ABSENT;
+        self.is_sound = false;
         self.is_blank = true;
     }
 

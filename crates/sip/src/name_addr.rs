@@ -199,6 +199,36 @@ impl AddressSpans {
         Some(AddressSpans { raw: value, display, uri: moved(uri), bracketed, params, tag: None })
     }
 
+    /// URI and tag of a value that is nothing but a URI in brackets and at most a tag: what differs from one message of a sender
+    /// to the next. `None` is no verdict.
+    pub(crate) fn plain_parts(&self, value: Span) -> Option<(Span, Option<Span>)> {
+        let AddressSpans { raw, display, uri, bracketed, params, tag } = *self;
+        let is_bare = bracketed && display.is_empty() && raw == value && uri.start == raw.start + 1;
+        let behind_uri = uri.end() + 1;
+        let is_usual = match tag {
+            None => behind_uri == value.end() && params.start == behind_uri + 1,
+            Some(tag) => {
+                tag.start == behind_uri + 5 && tag.end() == value.end() && params.start == behind_uri + 1
+            }
+        };
+        (is_bare && is_usual).then_some((uri, tag))
+    }
+
+    /// The same address at another place, where URI and tag are longer by so much.
+    #[inline]
+    pub(crate) fn moved(&self, start: u32, uri: u32, tag: u32) -> AddressSpans {
+        let by = start.wrapping_sub(self.raw.start);
+        let behind_uri = by.wrapping_add(uri);
+        AddressSpans {
+            raw: self.raw.moved(by).longer(uri.wrapping_add(tag)),
+            display: self.display,
+            uri: self.uri.moved(by).longer(uri),
+            bracketed: self.bracketed,
+            params: self.params.moved(behind_uri).longer(tag),
+            tag: self.tag.map(|span| span.moved(behind_uri).longer(tag)),
+        }
+    }
+
     #[inline]
     pub(crate) fn view<'a>(&self, text: &'a [u8]) -> NameAddr<'a> {
         NameAddr {

@@ -28,25 +28,11 @@ pub(crate) fn scan(
     }
     // Line breaks before the start line are ignored (RFC 3261 §7.5).
     let begin = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).ok_or(ScanError::Empty)?;
-    let mut habit = habits.map(|habits| habits.of(bytes));
-    let headers_start = match habit.as_deref_mut().and_then(|habit| habit.start_line(bytes)) {
-        Some((guessed, headers_start)) => {
-            *start = guessed;
-            headers_start
-        }
-        None => {
-            let (line_end, headers_start) = line_end(bytes, begin, begin, flaw);
-            *start = match plain_start_line(bytes, begin, line_end) {
-                Some(plain) => plain,
-                None => start_line(bytes, begin, line_end, flaw).ok_or_else(|| not_a_start_line(bytes))?,
-            };
-            if let Some(habit) = habit.as_deref_mut()
-                && flaw.is_none()
-            {
-                habit.learn_start_line(bytes, start, headers_start);
-            }
-            headers_start
-        }
+    let habit = habits.map(|habits| habits.of(bytes));
+    let (line_end, headers_start) = line_end(bytes, begin, begin, flaw);
+    *start = match plain_start_line(bytes, begin, line_end) {
+        Some(plain) => plain,
+        None => start_line(bytes, begin, line_end, flaw).ok_or_else(|| not_a_start_line(bytes))?,
     };
     let mut fields = Fields { headers, first, repeated };
     let headers_end = header_section(bytes, headers_start, &mut fields, habit, flaw);
@@ -302,12 +288,6 @@ impl Fields<'_> {
         MAX_HEADERS.saturating_sub(self.headers.len())
     }
 
-    /// The one that was recorded last.
-    #[inline]
-    pub(crate) fn last(&self) -> Option<Field> {
-        self.headers.last().copied()
-    }
-
     #[inline]
     pub(crate) fn record(&mut self, field: Field) {
         if let Some(slot) = self.first.get_mut(field.name.index()) {
@@ -418,7 +398,7 @@ fn any_name(content: &[u8]) -> Option<(Name, u16, usize)> {
 
 /// Applies Content-Length to what follows the empty line (RFC 3261 §18.3, §20.14).
 #[inline]
-fn body(message: &mut Message, start: usize, framing: Framing) -> Span {
+pub(crate) fn body(message: &mut Message, start: usize, framing: Framing) -> Span {
     let available = message.bytes.len().saturating_sub(start);
     let len = match content_length(message) {
         Ok(Some(declared)) if declared as usize <= available => declared as usize,

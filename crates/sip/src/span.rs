@@ -51,6 +51,18 @@ impl Span {
         bytes.get(self.range()).unwrap_or_default()
     }
 
+    /// The same number of bytes so much further back, modulo 2^32.
+    #[inline]
+    pub(crate) fn moved(self, by: u32) -> Span {
+        Span { start: self.start.wrapping_add(by), ..self }
+    }
+
+    /// So many more bytes, modulo 2^32.
+    #[inline]
+    pub(crate) fn longer(self, by: u32) -> Span {
+        Span { len: self.len.wrapping_add(by), ..self }
+    }
+
     /// Where `part`, a slice of `whole`, stands in it. `None` if it does not lie inside.
     #[must_use]
     pub fn locate(whole: &[u8], part: &[u8]) -> Option<Span> {

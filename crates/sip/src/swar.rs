@@ -107,6 +107,12 @@ pub(crate) fn find_address_mark(haystack: &[u8]) -> Option<usize> {
     )
 }
 
+/// The first eight bytes as a number; `None` if there are not as many.
+#[inline]
+pub(crate) fn first_word(bytes: &[u8]) -> Option<u64> {
+    bytes.first_chunk().map(word)
+}
+
 /// The first 24 bytes as three words, for names that are looked up; `None` if there are not as many.
 #[inline]
 pub(crate) fn first_words(bytes: &[u8]) -> Option<[u64; 3]> {
@@ -133,6 +139,25 @@ pub(crate) fn padded_words(bytes: &[u8]) -> Option<[u64; 3]> {
     let mut padded = [0; 24];
     padded.get_mut(..bytes.len())?.copy_from_slice(bytes);
     first_words(&padded)
+}
+
+/// The number at the start and how many digits it has, if these are one to eight and more bytes follow.
+#[inline]
+pub(crate) fn leading_number(bytes: &[u8]) -> Option<(u32, usize)> {
+    let (first, after) = bytes.split_first_chunk::<8>()?;
+    let digits = word(first) ^ repeat(b'0');
+    // What is more than nine has bits above, or gets them from six more. The lowest such byte is right.
+    let others = (digits | digits.wrapping_add(repeat(6))) & repeat(0xf0);
+    let len = if others == 0 { 8 } else { position(others) };
+    if len == 0 || len == 8 && after.first()?.is_ascii_digit() {
+        return None;
+    }
+    // Leading zeros in place of what follows; then pairs, fours and all eight are put together.
+    let digits = digits << (64 - 8 * len);
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
+    let low = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(0x000f_4240_0000_0064);
+    let high = (pairs >> 16 & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001);
+    Some(((low.wrapping_add(high) >> 32) as u32, len))
 }
 
 /// Position of the first occurrence of a byte in three words.
@@ -176,6 +201,14 @@ pub(crate) fn eq_ignore_case(left: &[u8], right: &[u8]) -> bool {
     left_tail.is_empty() || to_lower(load_tail(left, left_tail)) == to_lower(load_tail(right, right_tail))
 }
 
+/// Whether there is an ASCII letter in upper case.
+#[inline]
+pub(crate) fn has_upper_case(text: &[u8]) -> bool {
+    let (words, tail) = text.as_chunks::<8>();
+    let is_upper = |word: u64| to_lower(word) != word;
+    words.iter().any(|bytes| is_upper(word(bytes))) || !tail.is_empty() && is_upper(load_tail(text, tail))
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -207,6 +240,15 @@ mod tests {
         }
 
         #[test]
+        fn a_number_at_the_start_is_what_its_digits_say(digits in "[0-9]{0,10}", rest in "[ -~\\x00-\\xff]{0,9}") {
+            let text = digits.clone() + &rest;
+            let len = text.bytes().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+            let is_short = (1..=8).contains(&len) && text.len() >= 8 + usize::from(len == 8);
+            let expected = is_short.then(|| (text[..len].parse().unwrap(), len));
+            prop_assert_eq!(leading_number(text.as_bytes()), expected);
+        }
+
+        #[test]
         fn comparison_without_case_agrees_with_the_standard_library(
             left in prop::collection::vec(any::<u8>(), 0..40), flips: u64, change: Option<(prop::sample::Index, u8)>
         ) {
@@ -221,6 +263,12 @@ mod tests {
                 right[at] = byte;
             }
             prop_assert_eq!(eq_ignore_case(&left, &right), left.eq_ignore_ascii_case(&right));
+        }
+
+        #[test]
+        fn upper_case_is_seen_wherever_it_is(before in "[a-z0-9@\\[`{é-]{0,20}", upper in "[A-Z]?", behind in "[a-z0-9@\\[`{é-]{0,20}") {
+            let text = format!("{before}{upper}{behind}");
+            prop_assert_eq!(has_upper_case(text.as_bytes()), !upper.is_empty());
         }
     }
 }

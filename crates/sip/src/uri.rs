@@ -14,7 +14,7 @@ pub use numeric::numeric;
 use crate::{
     ascii::{self, Class},
     cursor::Cursor,
-    marks::Marks,
+    marks::{Marks, marks_and_upper_case},
     params::Params,
     span::Span,
     swar,
@@ -320,6 +320,23 @@ impl<'a> Plain<'a> {
         let user = raw.get(SCHEME..at)?;
         let host = raw.get(at..)?.strip_prefix(b"@")?;
         let is_plain = !user.is_empty() && !host.is_empty() && marks.next() == raw.len();
+        is_plain.then_some(Plain { whole, user, host })
+    }
+
+    /// As [`read`](Plain::read), for less still: user and host are of letters, digits and `-._` alone, none of the host in upper
+    /// case, in 16 to 64 bytes. `None` is no verdict.
+    #[inline]
+    #[must_use]
+    pub fn read_lower(raw: &'a [u8]) -> Option<Plain<'a>> {
+        let whole = raw.strip_prefix(b"sip:")?;
+        let (marks, upper_case) = marks_and_upper_case(raw)?;
+        // Behind the colon of the scheme.
+        let marks = marks & (u64::MAX << 4);
+        let at = marks.trailing_zeros() as usize;
+        let (user, host) = whole.split_at_checked(at.checked_sub(4)?)?;
+        let host = host.strip_prefix(b"@")?;
+        let is_only = marks & marks.wrapping_sub(1) == 0;
+        let is_plain = is_only && !user.is_empty() && !host.is_empty() && upper_case & (u64::MAX << at) == 0;
         is_plain.then_some(Plain { whole, user, host })
     }
 }

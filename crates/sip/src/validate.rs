@@ -63,7 +63,9 @@ pub fn request(message: &Message) -> Result<(), Objection> {
     if let Some(flaw) = message.flaw() {
         return Err(Objection::bad_request(flaw_text(flaw)));
     }
-    headers(message)?;
+    if !message.is_sound {
+        headers(message)?;
+    }
     let uri = message.request_uri();
     if is_checked || is_plain_uri(uri) { Ok(()) } else { request_uri(uri) }
 }
@@ -94,6 +96,11 @@ const fn single_set() -> u64 {
         rest = tail;
     }
     set
+}
+
+/// Whether there is nothing to object to in the header fields of a request that is well formed.
+pub(crate) fn has_sound_headers(message: &Message) -> bool {
+    message.is_request() && headers(message).is_ok()
 }
 
 #[inline]

@@ -1,6 +1,6 @@
 //! Via (RFC 3261 §20.42, RFC 3581).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use thiserror::Error;
 
@@ -308,6 +308,43 @@ impl ViaSpans {
         Some(via)
     }
 
+    /// Host, port and branch of a value that is written as nearly all are, each where it is there: what differs from one message
+    /// of a sender to the next. `None` is no verdict.
+    pub(crate) fn plain_parts(&self, text: &[u8], value: Span) -> Option<[Option<Span>; 3]> {
+        let via = ViaSpans::take_plain(text.get(..value.end() as usize)?, value.start as usize)?;
+        let port = via.port.map(|_| Span::between(via.host.end() as usize + 1, via.sent_by.end() as usize));
+        Some([Some(via.host), port, via.branch])
+    }
+
+    /// The same Via at another place, where host, port and branch are longer by so much. The port is another one.
+    #[inline]
+    pub(crate) fn moved(&self, start: u32, [host, port, branch]: [u32; 3], number: Option<u16>) -> ViaSpans {
+        let by = start.wrapping_sub(self.raw.start);
+        let behind_port = by.wrapping_add(host).wrapping_add(port);
+        let is_behind = |span: &Span| self.branch.is_some_and(|branch| branch.start < span.start);
+        let behind_branch =
+            |span: &Span| if is_behind(span) { behind_port.wrapping_add(branch) } else { behind_port };
+        ViaSpans {
+            raw: self.raw.moved(by).longer(host.wrapping_add(port).wrapping_add(branch)),
+            protocol: self.protocol.moved(by),
+            version: self.version.moved(by),
+            transport: self.transport.moved(by),
+            sent_by: self.sent_by.moved(by).longer(host.wrapping_add(port)),
+            host: self.host.moved(by).longer(host),
+            port: number,
+            params: self.params.moved(behind_port).longer(branch),
+            branch: self.branch.map(|span| span.moved(behind_port).longer(branch)),
+            received: self.received,
+            rport: self.rport.map(|span| span.moved(behind_branch(&span))),
+        }
+    }
+
+    /// The port of sent-by, if it is given.
+    #[inline]
+    pub(crate) fn port(&self) -> Option<u16> {
+        self.port
+    }
+
     /// Keeps the parameters that nearly every message is asked for.
     #[inline]
     fn note(&mut self, name: &[u8], param: &ParamSpans) {
@@ -447,8 +484,26 @@ impl ViaFix {
         self.write_additions(via.rport.is_some(), out);
     }
 
-    /// As [`write`](ViaFix::write), for the topmost Via of a message by its place in the bytes of the message.
+    /// Copies the bytes of a message from `start` to the end of its topmost Via, with the fix applied.
     #[inline]
+    pub(crate) fn copy_to_end(&self, start: u32, via: &ViaSpans, message: &[u8], out: &mut Vec<u8>) {
+        let copy = |end: u32, out: &mut Vec<u8>| {
+            out.extend_from_slice(message.get(start as usize..end as usize).unwrap_or_default());
+        };
+        // As nearly all ask for it.
+        if let (Some(IpAddr::V4(address)), Some(port), Some(asked)) = (self.received, self.rport, via.rport)
+            && via.received.is_none()
+            && asked.end() == via.end()
+        {
+            copy(asked.start, out);
+            write_source(address, port, out);
+        } else {
+            copy(via.raw.start, out);
+            self.write_spans(via, message, out);
+        }
+    }
+
+    /// As [`write`](ViaFix::write), for the topmost Via of a message by its place in the bytes of the message.
     pub(crate) fn write_spans(&self, via: &ViaSpans, message: &[u8], out: &mut Vec<u8>) {
         if self.received.is_some() && via.received.is_some() {
             return self.write(&via.view(message), out);
@@ -498,6 +553,22 @@ impl ViaFix {
     }
 }
 
+/// Appends the last parameters of a Via that asks for its source: rport, and what is added behind it.
+#[inline]
+fn write_source(address: Ipv4Addr, port: u16, out: &mut Vec<u8>) {
+    const RPORT: [u8; 6] = *b"rport=";
+    const RECEIVED: [u8; 10] = *b";received=";
+    // The longest has 36 bytes; addresses are written as if each octet had four.
+    let mut text = [0; 40];
+    let (digits, len) = ascii::short_digits(u32::from(port));
+    ascii::put(&mut text, 0, RPORT);
+    ascii::put(&mut text, RPORT.len(), digits);
+    let received = RPORT.len() + len;
+    ascii::put(&mut text, received, RECEIVED);
+    let end = ascii::put_v4(&mut text, received + RECEIVED.len(), address);
+    ascii::push_start(out, &text, end);
+}
+
 fn write_rport(port: u16, out: &mut Vec<u8>) {
     out.extend_from_slice(b"rport=");
     ascii::write_u32(out, u32::from(port));
@@ -525,6 +596,28 @@ mod tests {
                 prop_assert_eq!(format!("{:?}", Ok::<_, ViaError>(plain)), format!("{general:?}"));
                 prop_assert!(cursor.is_at_end());
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_source_of_a_message_is_written_as_that_of_a_value_is(
+            params in prop::collection::vec(
+                prop::sample::select(&[";rport", ";rport=1", ";branch=z9hG4bKa", ";received=192.0.2.7", ";x"][..]), 0..4
+            ),
+            behind in prop::sample::select(&["", " , SIP/2.0/TCP h"][..]),
+            address in prop_oneof![3 => any::<Ipv4Addr>().prop_map(IpAddr::V4), 1 => any::<std::net::Ipv6Addr>().prop_map(IpAddr::V6)],
+            (port, has_received, has_rport) in any::<(u16, bool, bool)>(),
+        ) {
+            let value = format!("SIP/2.0/UDP h:5060{}", params.concat());
+            let text = format!("OPTIONS sip:h SIP/2.0\r\nVia: {value}{behind}\r\n\r\n");
+            let message = Message::parse(text.into_bytes()).unwrap();
+            let fix = ViaFix { received: has_received.then_some(address), rport: has_rport.then_some(port) };
+            let start = message.header(Name::Via).unwrap().span.start;
+            let (mut found, mut expected) = (Vec::new(), b"Via: ".to_vec());
+            fix.copy_to_end(start, message.essentials.via.as_ref().unwrap(), message.bytes(), &mut found);
+            fix.write(&Via::parse(value.as_bytes()).unwrap(), &mut expected);
+            prop_assert_eq!(String::from_utf8(found), String::from_utf8(expected));
         }
     }
 

@@ -1,3 +1,5 @@
+use proptest::prelude::*;
+
 use super::*;
 
 fn parse(text: &str) -> Uri<'_> {
@@ -282,5 +284,20 @@ fn unescaping_and_escaping_are_inverse() {
         out.clear();
         write(&all, &mut out);
         assert_eq!(unescape(&out), Ok(all.clone()));
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_read_in_the_shortest_way_is_plain(
+        user in "[a-zA-Z0-9._-]{0,40}[+%:;]?", at in "@{0,2}", host in "[a-z0-9.-]{0,30}[A-Z]?[:;?>é]?[a-z]{0,3}"
+    ) {
+        let raw = format!("sip:{user}{at}{host}");
+        let usual = Plain::read(raw.as_bytes()).filter(|plain| {
+            let has_sign = plain.user.iter().any(|byte| !byte.is_ascii_alphanumeric() && !b"-._".contains(byte));
+            !plain.user.is_empty() && !has_sign && !plain.host.iter().any(u8::is_ascii_uppercase)
+        });
+        let expected = usual.filter(|_| (16..=64).contains(&raw.len()));
+        prop_assert_eq!(Plain::read_lower(raw.as_bytes()), expected);
     }
 }

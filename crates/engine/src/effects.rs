@@ -141,7 +141,7 @@ impl Worker {
             inner.accounting.forget_missed();
             (accounting, inner.reason.clone())
         };
-        context.accounting.forget_missed();
+        context.rare.accounting.forget_missed();
         acc::Report::new(context, accounting).missed(code, &reason);
     }
 

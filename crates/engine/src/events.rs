@@ -15,8 +15,22 @@ impl Worker {
     /// Runs the routes that wait for what a route did.
     #[inline]
     pub(crate) fn follow_up(&mut self, io: &mut Io, context: &mut Context) {
-        if !context.launched.is_empty() {
-            for launched in std::mem::take(&mut context.launched) {
+        if context.rare.is_touched() {
+            self.start_launched(io, context);
+            if !context.rare.launches.is_empty() {
+                self.launch(io, context);
+            }
+        }
+        if !context.events.is_empty() {
+            let events = std::mem::take(&mut context.events);
+            self.raise(io, events);
+        }
+    }
+
+    /// Runs the routes of `launch` whose functions had their values at once.
+    pub(crate) fn start_launched(&mut self, io: &mut Io, context: &mut Context) {
+        if !context.rare.launched.is_empty() {
+            for launched in std::mem::take(&mut context.rare.launched) {
                 let mut started = self.take_context(io, &context.origin, RouteKind::Request);
                 if let Some(request) = context.packet.shared() {
                     started.packet.share(std::sync::Arc::clone(request));
@@ -28,13 +42,6 @@ impl Worker {
                 }
                 self.run(io, started, frame);
             }
-        }
-        if !context.launches.is_empty() {
-            self.launch(io, context);
-        }
-        if !context.events.is_empty() {
-            let events = std::mem::take(&mut context.events);
-            self.raise(io, events);
         }
     }
 

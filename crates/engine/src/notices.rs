@@ -35,8 +35,8 @@ impl Worker {
     fn notify(&mut self, io: &mut Io, notify: &Arc<Notify>, event: &EventParameters) {
         let mut context = self.take_context(io, &nowhere(), RouteKind::Event);
         context.configuration = Arc::clone(&notify.configuration);
-        context.notice.clone_from(&notify.transaction);
-        context.notice_is_pushed = event.subject.as_ref().is_some_and(|subject| subject.is_pushed);
+        context.rare.notice.clone_from(&notify.transaction);
+        context.rare.notice_is_pushed = event.subject.as_ref().is_some_and(|subject| subject.is_pushed);
         event_routing::expose(&mut context, event);
         let frame = self.take_frame(notify.route);
         self.run(io, context, frame);

@@ -56,14 +56,14 @@ impl Parked {
 impl Worker {
     /// Parks a script whose function has answered "pending".
     pub(crate) fn park(&mut self, io: &mut Io, mut context: Box<Context>, frame: Box<Frame>) {
-        let Some(wait) = context.waiting.take() else {
+        let Some(wait) = context.rare.waiting.take() else {
             // Nothing says when it would go on: end it rather than keep it for ever.
             self.finish(io, context, frame, Outcome::Error { line: 0 });
             return;
         };
         if self.parked.waiting.len() >= PARKED_PER_WORKER {
             self.node.counters.bump(self.index, Stat::ParkedFull);
-            if context.own.is_some() {
+            if context.rare.own.is_some() {
                 originate::fail(&mut context);
             } else {
                 reply::send(&mut context, 503, b"Service Unavailable", b"Retry-After: 5\r\n");
@@ -117,7 +117,7 @@ impl Worker {
 
     /// Starts what `launch` asked for. When too much waits already it is not done, and its route runs with -1.
     pub(crate) fn launch(&mut self, io: &mut Io, context: &mut Context) {
-        for Launch { wait, route, parameter } in std::mem::take(&mut context.launches) {
+        for Launch { wait, route, parameter } in std::mem::take(&mut context.rare.launches) {
             let Some(frame_route) = route.or(self.configuration.routes.main) else { continue };
             let mut started = self.take_context(io, &context.origin, RouteKind::Request);
             started.configuration = Arc::clone(&context.configuration);

@@ -17,6 +17,8 @@ use crate::worker::Worker;
 
 impl Worker {
     /// Handles a request that was scanned.
+    // It and what it calls for a plain request stand in one place, so that a REGISTER takes few calls.
+    #[inline(always)]
     pub(crate) fn request(&mut self, io: &mut Io, mut context: Box<Context>) {
         self.node.counters.bump(self.index, Stat::RcvRequests);
         if let Err(objection) = validate::request(context.message()) {
@@ -39,7 +41,7 @@ impl Worker {
             return;
         };
         let frame = self.take_frame(main);
-        self.run(io, context, frame);
+        self.run_here(io, context, frame);
     }
 
     /// Takes what needs no script: retransmissions, and ACKs of replies that were made here.
@@ -72,7 +74,7 @@ impl Worker {
         let answerable = context.message().header(Name::Via).is_some();
         if let (Some(route), true) = (self.configuration.routes.error, answerable) {
             context.route = RouteKind::Error;
-            context.error = Some((objection.status, objection.text));
+            context.rare.error = Some((objection.status, objection.text));
             let frame = self.take_frame(route);
             self.run(io, context, frame);
             return;
@@ -90,56 +92,70 @@ impl Worker {
     }
 
     /// Runs a route and carries out what it decided.
-    pub(crate) fn run(&mut self, io: &mut Io, mut context: Box<Context>, mut frame: Box<Frame>) {
+    pub(crate) fn run(&mut self, io: &mut Io, context: Box<Context>, frame: Box<Frame>) {
+        self.run_here(io, context, frame);
+    }
+
+    #[inline(always)]
+    fn run_here(&mut self, io: &mut Io, mut context: Box<Context>, mut frame: Box<Frame>) {
         // Counting the uses of a configuration is dear; a script that waited may have an older one.
-        let outcome = if Arc::ptr_eq(&context.configuration, &self.configuration) {
-            seawall_script::run(&self.configuration.program, &mut frame, &mut *context)
+        let older;
+        let configuration = if Arc::ptr_eq(&context.configuration, &self.configuration) {
+            &self.configuration
         } else {
-            let configuration = Arc::clone(&context.configuration);
-            seawall_script::run(&configuration.program, &mut frame, &mut *context)
+            older = Arc::clone(&context.configuration);
+            &older
         };
+        let outcome = seawall_script::run(&configuration.program, &mut frame, &mut *context);
         match outcome {
             Outcome::Parked => self.park(io, context, frame),
-            outcome => self.finish(io, context, frame, outcome),
+            outcome => self.finish_here(io, context, frame, outcome),
         }
     }
 
     /// Carries out what a route decided that has ended.
-    pub(crate) fn finish(
-        &mut self,
-        io: &mut Io,
-        mut context: Box<Context>,
-        frame: Box<Frame>,
-        outcome: Outcome,
-    ) {
+    pub(crate) fn finish(&mut self, io: &mut Io, context: Box<Context>, frame: Box<Frame>, outcome: Outcome) {
+        self.finish_here(io, context, frame, outcome);
+    }
+
+    #[inline(always)]
+    fn finish_here(&mut self, io: &mut Io, mut context: Box<Context>, frame: Box<Frame>, outcome: Outcome) {
         if let Outcome::StepLimit { line } | Outcome::Error { line } = outcome {
-            self.node.counters.bump(self.index, Stat::ScriptErrors);
-            tracing::error!("the script was stopped at line {line}: {}", reason(&outcome));
-            self.answer_for_stopped_script(&mut context);
+            self.answer_for_stopped_script(&mut context, line, &outcome);
         }
         self.recycle_frame(frame);
         self.leave_transaction(&mut context);
         self.follow_up(io, &mut context);
-        if context.own.is_some() {
+        if context.rare.own.is_some() {
             let dropped = matches!(outcome, Outcome::Done { drop: true, .. });
             return self.depart(io, context, dropped);
         }
-        self.finish_quietly(io, context);
+        self.finish_quietly_here(io, context);
     }
 
     /// A client must not wait for a script that was stopped: it is answered 500 if nothing was said yet.
-    fn answer_for_stopped_script(&mut self, context: &mut Context) {
+    #[cold]
+    fn answer_for_stopped_script(&mut self, context: &mut Context, line: u32, outcome: &Outcome) {
+        self.node.counters.bump(self.index, Stat::ScriptErrors);
+        tracing::error!("the script was stopped at line {line}: {}", reason(outcome));
         if context.route == RouteKind::Request && context.replied == 0 {
             reply::send(context, 500, b"Server Internal Error", b"");
         }
     }
 
     /// Puts back what the route changed in its transaction, and lets go of one that nothing came of.
+    #[inline]
     pub(crate) fn leave_transaction(&mut self, context: &mut Context) {
-        if let (Some(failure), true) = (context.failure, context.journey.is_some()) {
+        if context.transaction.is_some() || context.rare.is_touched() {
+            self.leave_what_there_is(context);
+        }
+    }
+
+    fn leave_what_there_is(&mut self, context: &mut Context) {
+        if let (Some(failure), true) = (context.rare.failure, context.rare.journey.is_some()) {
             self.survive_failure(context, failure.code);
         }
-        if !context.wakes.is_empty() {
+        if !context.rare.wakes.is_empty() {
             waking::carry_out(context);
         }
         let Some((id, state)) = context.transaction.take() else { return };
@@ -151,9 +167,11 @@ impl Worker {
                 relay::keep(context, &state);
                 inner = state.lock();
             }
-            inner.avps = std::mem::take(&mut context.avps);
+            if !(inner.avps.is_empty() && context.rare.avps.is_empty()) {
+                inner.avps = std::mem::take(&mut context.rare.avps);
+            }
             inner.flags = context.flags;
-            inner.accounting = context.accounting;
+            inner.accounting = context.rare.accounting;
             let is_forwarded = !inner.branches.is_empty();
             drop(inner);
             let is_failure = context.route == RouteKind::Failure;
@@ -176,7 +194,12 @@ impl Worker {
     }
 
     /// Sends what the context has ready and gives it back.
-    pub(crate) fn finish_quietly(&mut self, io: &mut Io, mut context: Box<Context>) {
+    pub(crate) fn finish_quietly(&mut self, io: &mut Io, context: Box<Context>) {
+        self.finish_quietly_here(io, context);
+    }
+
+    #[inline(always)]
+    fn finish_quietly_here(&mut self, io: &mut Io, mut context: Box<Context>) {
         if !context.outbox.is_empty() {
             context.outbox.drain(|target, bytes| self.transmit(io, target, bytes));
         }

@@ -81,7 +81,9 @@ impl Worker {
         } else if matched.fresh {
             self.account_early_media(&context, &matched);
         }
-        if let Some(drafted) = context.drafted.take().filter(granted::has_to_wait) {
+        if context.rare.drafted.is_some()
+            && let Some(drafted) = context.rare.drafted.take().filter(granted::has_to_wait)
+        {
             return self.hold_answer(io, context, (token, matched.context), relay, drafted);
         }
         self.answer_arrives(&context, token, relay);
@@ -175,24 +177,24 @@ impl Worker {
         context.configuration = Arc::clone(&state.configuration);
         context.route = RouteKind::Reply;
         context.transaction = Some((matched.id, Arc::clone(state)));
-        context.branch_index = matched.branch;
-        context.target = branch.unwrap_or_default();
+        context.rare.branch_index = matched.branch;
+        *context.target = branch.unwrap_or_default();
         let shares_values = context.configuration.settings.tm.onreply_avp_mode;
         if shares_values {
-            context.avps = std::mem::take(&mut state.lock().avps);
+            context.rare.avps = std::mem::take(&mut state.lock().avps);
         }
         context.flags = state.lock().flags;
         let kept = [general, armed].into_iter().flatten().all(|route| self.reply_route(io, context, route));
         if shares_values {
             let mut inner = state.lock();
-            inner.avps = std::mem::take(&mut context.avps);
+            inner.avps = std::mem::take(&mut context.rare.avps);
             inner.flags = context.flags;
         }
         context.transaction = None;
         if !kept {
             return Relay::Drop;
         }
-        if context.edits.is_empty() {
+        if context.rare.edits.is_empty() {
             return Relay::AsReceived;
         }
         Relay::Edited(edited_text(context))
@@ -204,6 +206,7 @@ impl Worker {
         let mut frame = self.take_frame(route);
         let outcome = seawall_script::run(&configuration.program, &mut frame, context);
         self.recycle_frame(frame);
+        self.start_launched(io, context);
         let events = std::mem::take(&mut context.events);
         if !events.is_empty() {
             self.raise(io, events);
@@ -283,14 +286,14 @@ impl Known {
 fn edited(context: &mut Context, out: &mut Vec<u8>) {
     let Some(message) = context.packet.own() else { return };
     if let Some(via) = reply::top_via_extent(message) {
-        context.edits.delete(via);
+        context.rare.edits.delete(via);
     }
-    context.edits.write(message, out);
+    context.rare.edits.write(message, out);
 }
 
 /// As [`edited`], in a text of its own.
 fn edited_text(context: &mut Context) -> Bytes {
-    let mut bytes = context.spare_text(context.message().bytes().len() + context.edits.text_len());
+    let mut bytes = context.spare_text(context.message().bytes().len() + context.rare.edits.text_len());
     if let Some(text) = Arc::get_mut(&mut bytes) {
         edited(context, text);
     }

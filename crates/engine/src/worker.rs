@@ -127,9 +127,20 @@ impl Worker {
 
     /// Takes a context, empty but for the time and the configuration.
     pub(crate) fn take_context(&mut self, io: &Io, origin: &Origin, route: RouteKind) -> Box<Context> {
+        let mut context = self.take_context_to_receive(io, origin, route);
+        if let Some(message) = context.packet.own_mut() {
+            message.buffer_mut().clear();
+        }
+        context
+    }
+
+    /// As [`Worker::take_context`], but the last message is still in its buffer, which is about to be filled.
+    // Every message takes one: its origin is copied once less where this stands.
+    #[inline(always)]
+    fn take_context_to_receive(&mut self, io: &Io, origin: &Origin, route: RouteKind) -> Box<Context> {
         let mut context = match self.contexts.pop() {
             Some(context) => context,
-            None => Box::new(Context::new(Arc::clone(&self.node), self.index)),
+            None => self.new_context(),
         };
         if !Arc::ptr_eq(&context.configuration, &self.configuration) {
             context.configuration = Arc::clone(&self.configuration);
@@ -143,7 +154,13 @@ impl Worker {
         context
     }
 
+    #[cold]
+    fn new_context(&self) -> Box<Context> {
+        Box::new(Context::new(Arc::clone(&self.node), self.index))
+    }
+
     /// Gives a context back.
+    #[inline]
     pub(crate) fn recycle(&mut self, mut context: Box<Context>) {
         self.take_spares(&mut context);
         if self.contexts.len() < SPARE_CONTEXTS {
@@ -168,6 +185,7 @@ impl Worker {
     }
 
     /// Takes a frame that will run `route`.
+    #[inline]
     pub(crate) fn take_frame(&mut self, route: RouteId) -> Box<Frame> {
         match self.frames.pop() {
             Some(mut frame) => {
@@ -179,6 +197,7 @@ impl Worker {
     }
 
     /// Gives a frame back.
+    #[inline]
     pub(crate) fn recycle_frame(&mut self, frame: Box<Frame>) {
         if self.frames.len() < SPARE_CONTEXTS {
             self.frames.push(frame);
@@ -186,6 +205,7 @@ impl Worker {
     }
 
     /// Hands a packet to the net. `bytes` may be swapped for another buffer.
+    #[inline]
     pub(crate) fn transmit(&mut self, io: &mut Io, target: Target, bytes: &mut Vec<u8>) {
         if target.transport == Transport::Udp {
             let slot = io.datagram_slot(target.socket, target.peer);
@@ -218,7 +238,7 @@ impl Worker {
 
     /// Scans and handles one message. `bytes` is taken and another buffer left in its place.
     fn message(&mut self, io: &mut Io, origin: &Origin, bytes: &mut Vec<u8>, framing: Framing) {
-        let mut context = self.take_context(io, origin, RouteKind::Request);
+        let mut context = self.take_context_to_receive(io, origin, RouteKind::Request);
         let scanned = match context.packet.own_mut() {
             Some(message) => {
                 std::mem::swap(message.buffer_mut(), bytes);

@@ -293,7 +293,7 @@ fn settings(context: &Context) -> Accounting {
 }
 
 fn change(context: &mut Context, change: impl Fn(&mut Accounting)) -> Flow {
-    change(&mut context.accounting);
+    change(&mut context.rare.accounting);
     if let Some((_, state)) = &context.transaction {
         change(&mut state.lock().accounting);
     }
@@ -415,7 +415,7 @@ impl<'a> Report<'a> {
             node: &context.node,
             configuration: &context.configuration,
             accounting,
-            avps: &context.avps,
+            avps: &context.rare.avps,
             request: context.message(),
             now_s: context.now_s,
         }

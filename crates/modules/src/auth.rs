@@ -146,7 +146,7 @@ fn check_terms(argument: usize, value: &Value) -> Result<Prepared, String> {
 fn challenge(context: &mut Context, call: &mut Call<'_, Context>, kind: Kind) -> Flow {
     // Whatever happens, the script does not go on to do what only authenticated users may.
     const END: Flow = Flow::Value(0);
-    if context.authentication.unavailable {
+    if context.rare.authentication.unavailable {
         reply::send(context, 500, b"Server Internal Error", b"Retry-After: 10\r\n");
         return END;
     }
@@ -163,7 +163,7 @@ fn challenge(context: &mut Context, call: &mut Call<'_, Context>, kind: Kind) ->
     nonces.key(settings).challenge(
         &mut headers,
         kind.challenge_header(),
-        (&realm, terms, context.authentication.stale),
+        (&realm, terms, context.rare.authentication.stale),
         context.now_s,
         || nonces.next_serial(),
     );
@@ -173,8 +173,10 @@ fn challenge(context: &mut Context, call: &mut Call<'_, Context>, kind: Kind) ->
 }
 
 fn consume_credentials(context: &mut Context, _: &mut Call<'_, Context>) -> Flow {
-    let Some(header) = context.authentication.header(context.packet.message()) else { return Flow::FALSE };
-    context.edits.remove_header(&header);
+    let Some(header) = context.rare.authentication.header(context.packet.message()) else {
+        return Flow::FALSE;
+    };
+    context.rare.edits.remove_header(&header);
     Flow::TRUE
 }
 

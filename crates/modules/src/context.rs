@@ -3,21 +3,25 @@
 //! A worker keeps a few contexts and reuses them, so that a plain REGISTER allocates nothing. A context is a
 //! plain value: it can be parked together with the frame of the script and go on later.
 
+mod rare;
+mod touched;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use seawall_net::{ConnectionId, Origin, SocketId, Transport};
 use seawall_script::RouteKind;
-use seawall_sip::edit::Edits;
 use seawall_sip::{Message, ViaFix};
 use seawall_transaction::{Bytes, Effects, Request, ServerKey, TransactionId};
 
-use crate::avps::Avps;
 use crate::branch::Branch;
 use crate::configuration::Configuration;
 use crate::node::Node;
 use crate::outbox::Outbox;
-use crate::tm::state::{Armed, TransactionState};
+use crate::tm::state::TransactionState;
+
+pub use rare::Rare;
+pub use touched::Touched;
 
 /// The message that a route works on: the worker's own, or one that a transaction keeps too. The buffer of the own one stays
 /// where it is meanwhile, and goes on receiving after the route.
@@ -141,50 +145,16 @@ pub struct Context {
     server_key: std::cell::Cell<Option<ServerKey>>,
     /// Where it came from.
     pub origin: Origin,
-    /// Changes to the message, applied when it is forwarded.
-    pub edits: Edits,
+    /// What few messages need.
+    pub rare: Touched<Rare>,
     /// The first destination: the Request-URI and what belongs to it.
-    pub target: Branch,
-    /// Further destinations.
-    pub branches: Vec<Branch>,
-    /// Destinations that are to be tried later.
-    pub serial: crate::serial::Waiting,
+    pub target: Touched<Branch>,
     /// Message flags (`setflag`).
     pub flags: u32,
-    /// `$avp` values.
-    pub avps: Avps,
-    /// Header lines for replies (`append_to_reply`).
-    pub reply_headers: Vec<u8>,
-    /// Parameters for the Record-Route that `record_route` asked for.
-    pub record_route: Option<crate::rr::RecordRoute>,
-    /// What `add_path` asked for.
-    pub path_header: Option<Box<crate::path::PathHeader>>,
-    /// What `loose_route` found out about the Route set.
-    pub loose_route: crate::rr::LooseRoute,
     /// The transaction, once there is one.
     pub transaction: Option<(TransactionId, Arc<TransactionState>)>,
-    /// The transaction of whoever subscribed to the event that this route runs for.
-    pub notice: Option<(TransactionId, Arc<TransactionState>)>,
-    /// Whether the contact of that event is woken by pushes.
-    pub notice_is_pushed: bool,
-    /// Phones that have to be woken for this request when its route has ended.
-    pub wakes: Vec<crate::registrar::waking::Asleep>,
-    /// The Request-URI that a lookup left as it was, because it found nobody who is awake; empty for none.
-    pub asleep_uri: Vec<u8>,
-    /// The branch whose branch, reply or failure route runs.
-    pub branch_index: u16,
-    /// Set in a failure route.
-    pub failure: Option<Failure>,
-    /// Routes armed for the transaction that is to come.
-    pub armed: Armed,
-    /// What `do_accounting` asked for.
-    pub accounting: crate::acc::Accounting,
-    /// What the authorize functions found out.
-    pub authentication: crate::auth::Verdict,
     /// What the digests of requests have in common. It stays when the context serves the next message.
     pub digest_memo: std::cell::Cell<seawall_digest::Memo>,
-    /// Set in an event route.
-    pub event: Option<EventParameters>,
     /// Packets to send when the route has ended.
     pub outbox: Outbox,
     /// What the transaction layer asked for and the worker has yet to do.
@@ -193,48 +163,18 @@ pub struct Context {
     pub events: Vec<EventParameters>,
     /// Requests of the server itself, to be sent when the route has ended.
     pub own_requests: Vec<crate::originate::OwnRequest>,
-    /// The request of the server itself that a `local_route` runs for: what is to be known when it is sent.
-    pub own: Option<Box<crate::originate::Departure>>,
-    /// The REGISTER as it goes to the main registrar, after `mid_registrar_save()`.
-    pub journey: Option<Arc<crate::mid_registrar::Journey>>,
-    /// What the answer of another registrar has changed here, in the database: the answer passes when that is on disk.
-    pub drafted: Option<crate::store::Drafted>,
     /// Connections to keep, or to let go (`tcp_persistent_flag`).
     pub keep_connection: Vec<crate::registrar::Lease>,
     /// Whether the next reply leaves out Server, because it must not be long.
     pub brief_reply: bool,
     /// The code that the last local reply had, 0 for none; `$rs` in a request route and the statistics use it.
     pub replied: u16,
-    /// Addresses that were resolved for this message, by host name.
-    pub resolved: Vec<(String, Vec<std::net::IpAddr>)>,
-    /// The Max-Forwards to send, when the script has lowered it.
-    pub max_forwards: Option<u32>,
-    /// What the last function that failed would answer (`sl_reply_error`).
-    pub error: Option<(u16, &'static str)>,
-    /// Whether replies go to the source port even if the request did not ask for it (`force_rport`).
-    pub force_rport: bool,
-    /// Whether our own Via asks for rport (`add_local_rport`).
-    pub add_local_rport: bool,
-    /// `$T_fr_timeout` and `$T_fr_inv_timeout` in milliseconds, when the script has set them.
-    pub timeouts_ms: Option<(u32, u32)>,
-    /// Headers that `t_add_hdrs` wants before there is a transaction.
-    pub added_headers: Vec<u8>,
-    /// Routes to run after this one (`launch`).
-    pub launched: Vec<crate::host::Launched>,
-    /// Errands that `launch` started and nobody waits for.
-    pub launches: Vec<crate::waiting::Launch>,
-    /// Header fields for the next request over HTTP (`rest_append_hf`).
-    pub http_headers: Vec<(String, String)>,
     /// Contacts that the last lookup found.
     pub targets: seawall_registrar::Targets,
     /// The Date header line of the present second, and that second.
     date: (u64, Vec<u8>),
     /// State of the random numbers; seeded from the system at the start of the worker.
     random: u64,
-    /// What the function that answers "pending" waits for.
-    pub waiting: Option<crate::waiting::Wait>,
-    /// Variables that a function which waited gives values to, before its script goes on.
-    pub outputs: Vec<(seawall_script::Output, seawall_script::Value)>,
     /// Scratch space for output, kept for its capacity.
     pub scratch: Vec<u8>,
     /// The lists of methods that phones sent lately.
@@ -263,53 +203,21 @@ impl Context {
             packet: Packet::default(),
             server_key: std::cell::Cell::new(None),
             origin: nowhere(),
-            edits: Edits::default(),
-            target: Branch::default(),
-            branches: Vec::new(),
-            serial: crate::serial::Waiting::default(),
+            rare: Touched::default(),
+            target: Touched::default(),
             flags: 0,
-            avps: Avps::default(),
-            reply_headers: Vec::new(),
-            record_route: None,
-            path_header: None,
-            loose_route: crate::rr::LooseRoute::default(),
             transaction: None,
-            notice: None,
-            notice_is_pushed: false,
-            wakes: Vec::new(),
-            asleep_uri: Vec::new(),
-            branch_index: 0,
-            failure: None,
-            armed: Armed::default(),
-            accounting: crate::acc::Accounting::default(),
-            authentication: crate::auth::Verdict::default(),
             digest_memo: std::cell::Cell::default(),
-            event: None,
             outbox: Outbox::default(),
             effects: Effects::default(),
             events: Vec::new(),
             own_requests: Vec::new(),
-            own: None,
-            journey: None,
-            drafted: None,
             keep_connection: Vec::new(),
             brief_reply: false,
             replied: 0,
-            resolved: Vec::new(),
-            max_forwards: None,
-            error: None,
-            force_rport: false,
-            add_local_rport: false,
-            timeouts_ms: None,
-            added_headers: Vec::new(),
-            launched: Vec::new(),
-            launches: Vec::new(),
-            http_headers: Vec::new(),
             targets: seawall_registrar::Targets::default(),
             date: (0, Vec::new()),
             random: seed(),
-            waiting: None,
-            outputs: Vec::new(),
             scratch: Vec::new(),
             allow: seawall_registrar::methods::Memo::default(),
             workspace: crate::forward::Workspace::default(),
@@ -319,56 +227,32 @@ impl Context {
     }
 
     /// Forgets everything about the last message; allocations stay.
+    #[inline]
     pub fn reset(&mut self) {
         self.packet.shared = None;
         self.server_key.set(None);
-        self.edits.clear();
-        self.target.clear();
-        self.branches.clear();
-        self.serial.clear();
+        self.rare.renew(Rare::empty);
+        self.target.renew(Branch::clear);
         self.flags = 0;
-        self.avps.clear();
-        self.reply_headers.clear();
-        self.record_route = None;
-        self.path_header = None;
-        self.loose_route = crate::rr::LooseRoute::default();
         self.transaction = None;
-        self.notice = None;
-        self.notice_is_pushed = false;
-        self.wakes.clear();
-        self.asleep_uri.clear();
-        self.branch_index = 0;
-        self.failure = None;
-        self.armed = Armed::default();
-        self.accounting = crate::acc::Accounting::default();
-        self.authentication = crate::auth::Verdict::default();
-        self.event = None;
-        self.own = None;
-        self.journey = None;
-        self.drafted = None;
         self.keep_connection.clear();
         self.brief_reply = false;
         self.replied = 0;
-        self.resolved.clear();
-        self.max_forwards = None;
-        self.error = None;
-        self.force_rport = false;
-        self.add_local_rport = false;
-        self.timeouts_ms = None;
-        self.added_headers.clear();
-        self.waiting = None;
-        self.launches.clear();
-        self.http_headers.clear();
-        self.outputs.clear();
     }
 
     /// Appends a Date header line. The text is made once a second.
+    #[inline]
     pub fn push_date(&mut self, out: &mut Vec<u8>) {
         if self.date.0 != self.now_s {
-            self.date =
-                (self.now_s, format!("Date: {}\r\n", crate::calendar::sip_date(self.now_s)).into_bytes());
+            self.renew_date();
         }
         out.extend_from_slice(&self.date.1);
+    }
+
+    #[inline(never)]
+    fn renew_date(&mut self) {
+        let line = format!("Date: {}\r\n", crate::calendar::sip_date(self.now_s));
+        self.date = (self.now_s, line.into_bytes());
     }
 
     /// A random number for spreading expiries, not for secrets (SplitMix64).
@@ -406,7 +290,7 @@ impl Context {
     /// The request of a transaction: the context's own, or the one that the transaction layer keeps.
     #[must_use]
     pub fn request_of(&self, id: TransactionId) -> Option<Message> {
-        if self.message().is_request() && self.notice.is_none() {
+        if self.message().is_request() && self.rare.notice.is_none() {
             return Some(self.message().clone());
         }
         let request = self.node.shard(id.shard)?.lock().request_of(id)?;

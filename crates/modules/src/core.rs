@@ -77,7 +77,7 @@ pub static MODULE: Module<Context> = Module {
             Routes::REQUEST,
             "Sends replies to the source port, as if the request had asked for it (RFC 3581).",
             |context, _| {
-                context.force_rport = true;
+                context.rare.force_rport = true;
                 Flow::TRUE
             },
         ),
@@ -87,7 +87,7 @@ pub static MODULE: Module<Context> = Module {
             Routes::REQUEST.or(Routes::FAILURE).or(Routes::BRANCH).or(Routes::LOCAL),
             "Asks the next hop for rport in our Via (RFC 3581).",
             |context, _| {
-                context.add_local_rport = true;
+                context.rare.add_local_rport = true;
                 Flow::TRUE
             },
         ),
@@ -309,7 +309,7 @@ fn change_flag(call: &Call<'_, Context>, change: impl FnOnce(u32)) -> Flow {
 fn branch_flags<'a>(context: &'a mut Context, call: &Call<'_, Context>) -> Option<&'a mut u32> {
     match usize::try_from(call.int(1).unwrap_or(0)).ok()?.checked_sub(1) {
         None => Some(&mut context.target.flags),
-        Some(index) => context.branches.get_mut(index).map(|branch| &mut branch.flags),
+        Some(index) => context.rare.branches.get_mut(index).map(|branch| &mut branch.flags),
     }
 }
 
@@ -380,8 +380,8 @@ fn store(context: &mut Context, rewritten: Option<Vec<u8>>) -> Flow {
 
 fn remove_branch(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     match call.int(0).and_then(|index| usize::try_from(index).ok()) {
-        Some(index) if index < context.branches.len() => {
-            context.branches.remove(index);
+        Some(index) if index < context.rare.branches.len() => {
+            context.rare.branches.remove(index);
             Flow::TRUE
         }
         _ => Flow::FALSE,
@@ -389,7 +389,7 @@ fn remove_branch(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
 }
 
 fn append_branch(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
-    if context.branches.len() >= MAX_BRANCHES {
+    if context.rare.branches.len() >= MAX_BRANCHES {
         return Flow::FALSE;
     }
     let q = match call.int(1) {
@@ -416,6 +416,6 @@ fn append_branch(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
         // Without a URI the present destination becomes a branch as it is.
         _ => Branch { uri: context.request_uri().to_vec(), q, ..context.target.clone() },
     };
-    context.branches.push(branch);
+    context.rare.branches.push(branch);
     Flow::TRUE
 }

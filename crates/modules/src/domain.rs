@@ -176,7 +176,7 @@ fn check(context: &mut Context, call: &mut Call<'_, Context>, host: Vec<u8>, out
         let answer = answer.and_then(|answer| answer.downcast::<Result<Option<Local>, StorageError>>().ok());
         match answer.map(|answer| *answer) {
             Some(Ok(Some(local))) => {
-                context.outputs.extend(output.map(|output| (output, attributes(&local))));
+                context.rare.outputs.extend(output.map(|output| (output, attributes(&local))));
                 Flow::TRUE
             }
             Some(Ok(None)) => Flow::FALSE,

@@ -141,9 +141,9 @@ fn wait_for_event(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
 /// Gives a script the attributes of an event as `$avp` values.
 pub fn expose(context: &mut Context, event: &EventParameters) {
     for (name, value) in event.values.iter().filter(|(name, _)| !name.is_empty()) {
-        context.avps.remove_all(name.as_bytes());
+        context.rare.avps.remove_all(name.as_bytes());
         if *value != Value::Null {
-            context.avps.add(name.as_bytes(), value.clone());
+            context.rare.avps.add(name.as_bytes(), value.clone());
         }
     }
 }

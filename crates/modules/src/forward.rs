@@ -106,7 +106,7 @@ fn transport_of(uri: &Uri<'_>, forced: Option<Transport>) -> Result<Transport, N
 /// The first address of a host name that was resolved for this message.
 fn resolved(context: &Context, host: &[u8]) -> Result<IpAddr, NoTarget> {
     let host = std::str::from_utf8(host).map_err(|_| NoTarget::NotSip)?;
-    match context.resolved.iter().find(|(name, _)| name.eq_ignore_ascii_case(host)) {
+    match context.rare.resolved.iter().find(|(name, _)| name.eq_ignore_ascii_case(host)) {
         Some((_, addresses)) => {
             let usable = |address: &&IpAddr| {
                 context.node.sockets.iter().any(|socket| socket.address.is_ipv4() == address.is_ipv4())
@@ -151,8 +151,8 @@ pub fn write_with(
     let Some(socket) = context.node.socket(target.socket) else { return };
     let Workspace { edits, first_headers } = workspace;
     edits.clear();
-    if !context.edits.is_empty() {
-        edits.clone_from(&context.edits);
+    if !context.rare.edits.is_empty() {
+        edits.clone_from(&context.rare.edits);
     }
     first_headers.clear();
     let message = context.message();
@@ -161,16 +161,16 @@ pub fn write_with(
     if !branch.path.is_empty() {
         write_path(message, &branch.path, edits);
     }
-    if message.header(Name::MaxForwards).is_none() && context.max_forwards.is_none() {
+    if message.header(Name::MaxForwards).is_none() && context.rare.max_forwards.is_none() {
         // RFC 3261 section 16.6 step 3: a request without the header gets one, whatever the script does.
         edits.append_header(message, b"Max-Forwards: 70\r\n");
     }
-    if !context.added_headers.is_empty() {
-        for line in context.added_headers.split_inclusive(|byte| *byte == b'\n') {
+    if !context.rare.added_headers.is_empty() {
+        for line in context.rare.added_headers.split_inclusive(|byte| *byte == b'\n') {
             edits.append_header(message, line);
         }
     }
-    if let Some(journey) = &context.journey {
+    if let Some(journey) = &context.rare.journey {
         journey.edit(message, socket, edits);
     }
     // A transaction has worked out already what the Via of the previous hop gets.
@@ -185,17 +185,18 @@ pub fn write_with(
     let request_uri = crate::uris::as_request_uri(&branch.uri);
     let request_uri = request_uri.as_deref().unwrap_or(&branch.uri);
     // What stands there need not be put in its place; what the script has put there is replaced.
-    let stays = request_uri.is_empty() || context.edits.is_empty() && request_uri == message.request_uri();
+    let stays =
+        request_uri.is_empty() || context.rare.edits.is_empty() && request_uri == message.request_uri();
     Forward {
         via: ViaLine {
             transport,
             sent_by: &socket.sent_by,
             branch: via_branch,
-            rport: context.add_local_rport,
+            rport: context.rare.add_local_rport,
         },
         request_uri: (!stays).then_some(request_uri),
         via_fix,
-        max_forwards: context.max_forwards.map_or(MaxForwards::Keep, MaxForwards::Set),
+        max_forwards: context.rare.max_forwards.map_or(MaxForwards::Keep, MaxForwards::Set),
         first_headers,
     }
     .write(message, edits, out);
@@ -214,7 +215,7 @@ fn write_path(message: &seawall_sip::Message, path: &[u8], edits: &mut Edits) {
 }
 
 fn write_record_route(context: &Context, outgoing: &Socket, out: &mut Vec<u8>) {
-    let Some(wanted) = context.record_route.as_ref().filter(|wanted| wanted.decided) else { return };
+    let Some(wanted) = context.rare.record_route.as_ref().filter(|wanted| wanted.decided) else { return };
     let settings = &context.configuration.settings.rr;
     let from = context.message().value(Name::From).and_then(|from| NameAddr::parse(from).ok());
     let user = context.target_user();

@@ -37,9 +37,9 @@ impl Host for Context {
 
     fn launched(&mut self, route: Option<RouteId>, parameter: Option<&Value>, code: i64) {
         if let Some(route) = route
-            && self.launched.len() < MAX_LAUNCHED
+            && self.rare.launched.len() < MAX_LAUNCHED
         {
-            self.launched.push(Launched { route, parameter: parameter.cloned(), code });
+            self.rare.launched.push(Launched { route, parameter: parameter.cloned(), code });
         }
     }
 }

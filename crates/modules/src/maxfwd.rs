@@ -76,22 +76,22 @@ fn process(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     match max_forwards(context) {
         None => {
             let line = format!("Max-Forwards: {limit}\r\n");
-            context.edits.append_header(context.packet.message(), line.as_bytes());
-            context.max_forwards = u32::try_from(limit).ok();
+            context.rare.edits.append_header(context.packet.message(), line.as_bytes());
+            context.rare.max_forwards = u32::try_from(limit).ok();
             Flow::Value(2)
         }
         Some(Err(())) => Flow::Value(-2),
         Some(Ok(0)) => Flow::FALSE,
         Some(Ok(value)) => {
             let lowered = (value - 1).min(context.configuration.settings.max_forwards_limit);
-            context.max_forwards = Some(lowered);
+            context.rare.max_forwards = Some(lowered);
             Flow::TRUE
         }
     }
 }
 
 fn is_lower(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
-    match context.max_forwards.map(Ok).or_else(|| max_forwards(context)) {
+    match context.rare.max_forwards.map(Ok).or_else(|| max_forwards(context)) {
         None => Flow::Value(-2),
         Some(Err(())) => Flow::Value(-3),
         Some(Ok(value)) => Flow::bool(i64::from(value) < call.int(0).unwrap_or(0)),

@@ -278,7 +278,7 @@ fn serve(context: &mut Context, front: &Arc<Front>, settings: Arc<MidSettings>, 
         Decision::Forward(pending) => {
             context.node.counters.bump(context.worker, Stat::ForwardedRegs);
             let journey = Journey::new(Arc::clone(front), settings, asked.connection, pending);
-            context.journey = Some(Arc::new(journey));
+            context.rare.journey = Some(Arc::new(journey));
             Flow::TRUE
         }
         Decision::Answered(outcome) => {
@@ -318,7 +318,7 @@ fn decide(
     headers: &mut Vec<u8>,
 ) -> (Decision, Option<Drafted>) {
     let random = context.random();
-    let authenticated = context.authentication.header(context.message()).is_some();
+    let authenticated = context.rare.authentication.header(context.message()).is_some();
     let unproven = if asked.flags.no_reply { None } else { registrar::unproven(context) };
     let Context { node, packet, configuration, events, keep_connection, origin, target, allow, .. } = context;
     let (now_s, now_ms) = (context.now_s, context.now_ms);
@@ -526,9 +526,10 @@ fn look_up(
     plan: &LookupPlan,
     given: Option<&[u8]>,
 ) -> Flow {
-    let old_branches = if plan.flags.branch { std::mem::take(&mut context.branches) } else { Vec::new() };
+    let old_branches =
+        if plan.flags.branch { std::mem::take(&mut context.rare.branches) } else { Vec::new() };
     let uri = context.request_uri().to_vec();
-    let awoken = context.wakes.len();
+    let awoken = context.rare.wakes.len();
     let found = find(context, settings, domain, plan, &uri, given);
     let push = settings.policy.push.as_ref();
     waking::note(context, domain, push);
@@ -545,7 +546,7 @@ fn look_up(
             extra = true;
         }
     }
-    let has_woken = context.wakes.len() > awoken;
+    let has_woken = context.rare.wakes.len() > awoken;
     waking::answer(context, found.ok(), extra, has_woken)
 }
 

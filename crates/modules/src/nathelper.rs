@@ -162,7 +162,7 @@ fn fix_sdp(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
         return Flow::FALSE;
     }
     let message = context.packet.message();
-    let body = context.edits.body(message);
+    let body = context.rare.edits.body(message);
     let kind = message.value(Name::ContentType).unwrap_or_default();
     let Some(place) = sdp::locate(kind, body) else { return Flow::FALSE };
     let Some(description) = body.get(place.clone()) else { return Flow::FALSE };
@@ -187,6 +187,6 @@ fn fix_sdp(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
         return Flow::FALSE;
     }
     new.extend_from_slice(body.get(place.end..).unwrap_or_default());
-    context.edits.replace_body(context.packet.message(), &new);
+    context.rare.edits.replace_body(context.packet.message(), &new);
     Flow::TRUE
 }

@@ -116,7 +116,7 @@ pub fn prepare(context: &mut Context, request: OwnRequest) -> bool {
         context.target.socket = Some(socket.id);
     }
     context.target.destination.clone_from(&next_hop);
-    context.own = Some(Box::new(Departure { on_answer, connection, next_hop }));
+    context.rare.own = Some(Box::new(Departure { on_answer, connection, next_hop }));
     if !written {
         tracing::error!("a request of the server itself is no message and is not sent");
         fail(context);
@@ -156,10 +156,10 @@ fn write(context: &mut Context, request: &OwnRequest) -> bool {
 
 /// Sends what [`prepare`] made and `local_route` left of it. Does nothing when it has been sent or given up.
 pub fn send(context: &mut Context) -> Sent {
-    if context.own.is_none() {
+    if context.rare.own.is_none() {
         return Sent::Done;
     }
-    if let Some(route) = context.armed.branch.take()
+    if let Some(route) = context.rare.armed.branch.take()
         && !run_branch_route(context, route, 0)
     {
         fail(context);
@@ -168,7 +168,7 @@ pub fn send(context: &mut Context) -> Sent {
     let branch = context.target.clone();
     match forward::target(context, &branch) {
         Ok(mut target) => {
-            let own = context.own.as_ref().filter(|own| own.next_hop == branch.destination);
+            let own = context.rare.own.as_ref().filter(|own| own.next_hop == branch.destination);
             if target.transport != Transport::Udp {
                 target.connection = own.and_then(|own| own.connection);
             }
@@ -192,8 +192,8 @@ pub fn send(context: &mut Context) -> Sent {
 
 /// Makes the client transaction. False when there are too many.
 fn give_to_layer(context: &mut Context, branch: &Branch, target: crate::context::Target) -> bool {
-    let on_answer = context.own.as_mut().and_then(|own| own.on_answer.take());
-    let holds = context.armed.failure.is_some();
+    let on_answer = context.rare.own.as_mut().and_then(|own| own.on_answer.take());
+    let holds = context.rare.armed.failure.is_some();
     let uri = context.request_uri().to_vec();
     let inner = Inner {
         on_answer,
@@ -229,9 +229,9 @@ fn give_to_layer(context: &mut Context, branch: &Branch, target: crate::context:
     context.effects = effects;
     context.workspace = workspace;
     match made {
-        Ok(_) => context.own = None,
+        Ok(_) => context.rare.own = None,
         Err(_) => {
-            if let Some(own) = &mut context.own {
+            if let Some(own) = &mut context.rare.own {
                 own.on_answer = state.lock().on_answer.take();
             }
         }
@@ -241,7 +241,7 @@ fn give_to_layer(context: &mut Context, branch: &Branch, target: crate::context:
 
 /// Tells the maker of the context's request that it was not sent.
 pub fn fail(context: &mut Context) {
-    if let Some(tell) = context.own.take().and_then(|own| own.on_answer) {
+    if let Some(tell) = context.rare.own.take().and_then(|own| own.on_answer) {
         (tell.0)(context, &Ended { code: 503, response: None });
     }
 }

@@ -46,24 +46,17 @@ impl Outbox {
     /// Hands every packet to `send`, in order, and keeps the buffers. `send` may swap a buffer for another.
     #[inline]
     pub fn drain(&mut self, mut send: impl FnMut(Target, &mut Vec<u8>)) {
-        if let [_] = *self.items
-            && let Some(only) = self.items.pop()
-        {
-            return self.hand_over(only, &mut send);
+        // Where they are: a packet with its target is a dozen words.
+        for item in &mut self.items {
+            send(item.target, &mut item.bytes);
         }
-        let mut items = std::mem::take(&mut self.items);
-        items.drain(..).for_each(|item| self.hand_over(item, &mut send));
-        self.items = items;
-    }
-
-    #[inline]
-    fn hand_over(&mut self, item: Outgoing, send: &mut impl FnMut(Target, &mut Vec<u8>)) {
-        let Outgoing { target, mut bytes } = item;
-        send(target, &mut bytes);
-        self.recycle(bytes);
+        while let Some(Outgoing { bytes, .. }) = self.items.pop() {
+            self.recycle(bytes);
+        }
     }
 
     /// Gives a buffer back that was not used.
+    #[inline]
     pub fn recycle(&mut self, mut bytes: Vec<u8>) {
         if self.spare.len() < SPARE_BUFFERS && bytes.capacity() <= SPARE_BYTES {
             bytes.clear();

@@ -95,11 +95,11 @@ fn add(context: &mut Context, call: &mut Call<'_, Context>, received: bool) -> F
     let is_user = user.is_empty()
         || Uri::parse(&[b"sip:", user, b"@h"].concat())
             .is_ok_and(|uri| uri.user == Some(user) && uri.host == b"h");
-    if context.path_header.is_some() || !is_user {
+    if context.rare.path_header.is_some() || !is_user {
         return Flow::FALSE;
     }
     let source = (context.origin.peer, context.origin.transport);
-    context.path_header =
+    context.rare.path_header =
         Some(Box::new(PathHeader { user: user.to_vec(), received: received.then_some(source) }));
     Flow::TRUE
 }
@@ -108,7 +108,7 @@ fn add(context: &mut Context, call: &mut Call<'_, Context>, received: bool) -> F
 /// towards the registrar first, as it meets that first). They go in front of the Path of proxies before us
 /// (RFC 3327 §5.2).
 pub(crate) fn write_header(context: &Context, outgoing: &Socket, out: &mut Vec<u8>) {
-    let Some(wanted) = context.path_header.as_deref() else { return };
+    let Some(wanted) = context.rare.path_header.as_deref() else { return };
     let double = context.configuration.settings.path.double;
     let incoming =
         context.node.socket(context.origin.socket).filter(|socket| socket.id != outgoing.id && double);

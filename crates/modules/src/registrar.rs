@@ -331,12 +331,15 @@ pub(crate) fn lookup_plan(text: &str) -> Result<LookupPlan, String> {
 /// What every reply of this server has besides, for a REGISTER over UDP without credentials that were found
 /// right: its source address may be somebody else's.
 pub(crate) fn unproven(context: &Context) -> Option<Added> {
-    let authentication = &context.authentication;
+    let authentication = &context.rare.authentication;
     if context.origin.transport != Transport::Udp || authentication.header(context.message()).is_some() {
         return None;
     }
     let server_len = context.configuration.settings.server_header.as_ref().map_or(0, Vec::len);
-    Some(Added { needed: context.reply_headers.len(), optional: server_len + crate::calendar::DATE_LINE_LEN })
+    Some(Added {
+        needed: context.rare.reply_headers.len(),
+        optional: server_len + crate::calendar::DATE_LINE_LEN,
+    })
 }
 
 /// A transport as a URI names it.
@@ -403,7 +406,7 @@ fn missing(
         return None;
     }
     let policy = &context.configuration.settings.registrar.policy;
-    let branches = context.branches.iter().map(|branch| &*branch.uri).filter(|_| plan.flags.branch);
+    let branches = context.rare.branches.iter().map(|branch| &*branch.uri).filter(|_| plan.flags.branch);
     let name_of = |uri: &[u8]| match gruu(uri, policy) {
         Some((_, wanted)) => Some(wanted.ok()?.aor),
         None => {
@@ -437,8 +440,9 @@ fn look_up_when_known(
 }
 
 fn look_up(context: &mut Context, domain: &Arc<Domain>, plan: &LookupPlan, uri: &[u8]) -> Flow {
-    let old_branches = if plan.flags.branch { std::mem::take(&mut context.branches) } else { Vec::new() };
-    let awoken = context.wakes.len();
+    let old_branches =
+        if plan.flags.branch { std::mem::take(&mut context.rare.branches) } else { Vec::new() };
+    let awoken = context.rare.wakes.len();
     let found = find(context, domain, plan, uri);
     waking::note_own(context, domain);
     let mut place = Place::new(plan);
@@ -454,7 +458,7 @@ fn look_up(context: &mut Context, domain: &Arc<Domain>, plan: &LookupPlan, uri: 
             extra = true;
         }
     }
-    let has_woken = context.wakes.len() > awoken;
+    let has_woken = context.rare.wakes.len() > awoken;
     waking::answer(context, found.ok(), extra, has_woken)
 }
 
@@ -506,15 +510,15 @@ impl Place {
     /// Makes the contacts that were found destinations of the request. Their attributes stand under this name, or the
     /// registrar's own one.
     pub(crate) fn take(&mut self, context: &mut Context, attribute: Option<&[u8]>) {
-        let Context { node, configuration, targets, target, branches, .. } = context;
+        let Context { node, configuration, targets, target, rare, .. } = context;
         let attribute = attribute.unwrap_or(&configuration.settings.registrar.attribute_name);
         for found in targets.iter() {
             if std::mem::take(&mut self.main) {
                 fill(target, node, &found, attribute);
-            } else if branches.len() < crate::core::MAX_BRANCHES {
+            } else if rare.branches.len() < crate::core::MAX_BRANCHES {
                 let mut branch = Branch::default();
                 fill(&mut branch, node, &found, attribute);
-                branches.push(branch);
+                rare.branches.push(branch);
             }
         }
     }
@@ -541,6 +545,6 @@ fn add_socket_header(context: &mut Context, call: &mut Call<'_, Context>) -> Flo
         return Flow::FALSE;
     }
     let line = [name, b": ", socket.description.as_bytes(), b"\r\n"].concat();
-    context.edits.append_header(context.packet.message(), &line);
+    context.rare.edits.append_header(context.packet.message(), &line);
     Flow::TRUE
 }

@@ -17,7 +17,7 @@ const DEFAULT_PORT: u16 = 5060;
 ///
 /// A reply over UDP always goes to the address that the request came from; `maddr` of the Via is not followed,
 /// because it would let anybody point replies at anybody.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub fn way_back(context: &Context) -> (Target, Option<ViaFix>) {
     let origin = &context.origin;
@@ -30,8 +30,8 @@ pub fn way_back(context: &Context) -> (Target, Option<ViaFix>) {
     // Made in the place where it is given back.
     let mut back = (target, None);
     if let Some(way) = WayBack::of(context.message(), origin.peer) {
-        back.1 = if context.force_rport { Some(ViaFix::to_source(origin.peer)) } else { way.fix };
-        if origin.transport == Transport::Udp && !(way.has_rport || context.force_rport) {
+        back.1 = if context.rare.force_rport { Some(ViaFix::to_source(origin.peer)) } else { way.fix };
+        if origin.transport == Transport::Udp && !(way.has_rport || context.rare.force_rport) {
             back.0.peer.set_port(way.port.unwrap_or(DEFAULT_PORT));
         }
     }
@@ -39,9 +39,10 @@ pub fn way_back(context: &Context) -> (Target, Option<ViaFix>) {
 }
 
 /// Sends a reply: by the transaction when there is one, stateless otherwise. False when none can be sent.
+#[inline]
 pub fn send(context: &mut Context, code: u16, reason: &[u8], extra_headers: &[u8]) -> bool {
     if context.transaction.is_some() {
-        context.reply_headers.extend_from_slice(extra_headers);
+        context.rare.reply_headers.extend_from_slice(extra_headers);
         stateful(context, code, reason, b"")
     } else {
         stateless(context, code, reason, extra_headers)
@@ -85,6 +86,7 @@ pub fn stateful(context: &mut Context, code: u16, reason: &[u8], body: &[u8]) ->
 }
 
 /// Appends the reply to `out`.
+#[inline(always)]
 fn write(
     context: &Context,
     code: u16,
@@ -105,12 +107,13 @@ fn write(
         && matches!(message.method_id(), Method::Invite | Method::Subscribe | Method::Refer);
     let server = context.configuration.settings.server_header.as_deref().unwrap_or_default();
     let server = if context.brief_reply { b"" } else { server };
-    response.extra_headers = [&context.reply_headers, extra_headers, server];
+    response.extra_headers = [&context.rare.reply_headers, extra_headers, server];
     response.write(message, out);
 }
 
 /// The tag for the To of a reply made here: the same for every reply to this request and its retransmissions
 /// (RFC 3261 section 8.2.7), and not to be guessed. None when the request has a To tag.
+#[inline]
 pub(crate) fn tag_of(context: &Context) -> Option<[u8; 16]> {
     let message = context.message();
     if name_addr::to_tag(message).ok()?.is_some() {

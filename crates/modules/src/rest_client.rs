@@ -97,9 +97,9 @@ pub static MODULE: Module<Context> = Module {
 fn append_header(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     let text = call.str(0).and_then(|text| std::str::from_utf8(text).ok());
     let Some((name, value)) = text.and_then(seawall_http::header_field) else { return Flow::FALSE };
-    if context.http_headers.len() >= MAX_HEADERS || name.len() + value.len() > MAX_HEADER_BYTES {
+    if context.rare.http_headers.len() >= MAX_HEADERS || name.len() + value.len() > MAX_HEADER_BYTES {
         return Flow::FALSE;
     }
-    context.http_headers.push((name.to_owned(), value.to_owned()));
+    context.rare.http_headers.push((name.to_owned(), value.to_owned()));
     Flow::TRUE
 }

@@ -71,7 +71,7 @@ pub static MODULE: Module<Context> = Module {
         "rr_params",
         "The parameters of our own Route, once loose_route has found it.",
         |context, _| {
-            let params = &context.loose_route.params;
+            let params = &context.rare.loose_route.params;
             Value::optional(Some(&**params).filter(|params| !params.is_empty()))
         },
     )],
@@ -156,7 +156,7 @@ fn loose_route(context: &mut Context, _: &mut Call<'_, Context>) -> Flow {
         return Flow::FALSE;
     }
     let message = context.packet.message();
-    routing.apply(message, &mut context.edits);
+    routing.apply(message, &mut context.rare.edits);
     let params = routing.own_params(message).as_bytes().to_vec();
     // Of a double Record-Route the second names the side on which the request leaves; of a single one the only.
     let side = routing.own_second.or(routing.own).and_then(|span| Uri::parse(message.slice(span)).ok());
@@ -179,7 +179,7 @@ fn loose_route(context: &mut Context, _: &mut Call<'_, Context>) -> Flow {
     if let Some(uri) = routing.request_uri.map(|span| message.slice(span).to_vec()) {
         context.target.uri = uri;
     }
-    context.loose_route = LooseRoute { driven: true, params };
+    context.rare.loose_route = LooseRoute { driven: true, params };
     Flow::TRUE
 }
 
@@ -200,10 +200,10 @@ fn socket_of<'a>(sockets: &'a [Socket], uri: &Uri<'_>) -> Option<&'a Socket> {
 
 fn record_route(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     let params = call.str(0).unwrap_or_default();
-    if context.record_route.as_ref().is_some_and(|wanted| wanted.decided) || !is_parameters(params) {
+    if context.rare.record_route.as_ref().is_some_and(|wanted| wanted.decided) || !is_parameters(params) {
         return Flow::FALSE;
     }
-    let wanted = context.record_route.get_or_insert_default();
+    let wanted = context.rare.record_route.get_or_insert_default();
     wanted.decided = true;
     push_parameters(&mut wanted.params, params);
     Flow::TRUE
@@ -213,14 +213,14 @@ fn record_route_preset(context: &mut Context, call: &mut Call<'_, Context>) -> F
     let host = call.str(0).unwrap_or_default();
     let second = call.str(1).unwrap_or_default();
     let usable = |text: &[u8]| Uri::parse(&[b"sip:", text].concat()).is_ok_and(|uri| uri.headers.is_none());
-    if context.record_route.as_ref().is_some_and(|wanted| wanted.decided)
+    if context.rare.record_route.as_ref().is_some_and(|wanted| wanted.decided)
         || !usable(host)
         || (!second.is_empty() && !usable(second))
     {
         return Flow::FALSE;
     }
     let (preset, preset_second) = (host.to_vec(), second.to_vec());
-    let wanted = context.record_route.get_or_insert_default();
+    let wanted = context.rare.record_route.get_or_insert_default();
     wanted.decided = true;
     wanted.preset = preset;
     wanted.preset_second = preset_second;
@@ -232,7 +232,7 @@ fn add_parameter(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     if params.is_empty() || !is_parameters(params) {
         return Flow::FALSE;
     }
-    push_parameters(&mut context.record_route.get_or_insert_default().params, params);
+    push_parameters(&mut context.rare.record_route.get_or_insert_default().params, params);
     Flow::TRUE
 }
 
@@ -250,7 +250,7 @@ fn push_parameters(params: &mut Vec<u8>, text: &[u8]) {
 
 fn check_parameter(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     let Some(regex) = call.regex(0) else { return Flow::FALSE };
-    Flow::bool(context.loose_route.driven && regex.is_match(&context.loose_route.params))
+    Flow::bool(context.rare.loose_route.driven && regex.is_match(&context.rare.loose_route.params))
 }
 
 fn check_direction(_: usize, value: &Value) -> Result<Prepared, String> {
@@ -272,10 +272,10 @@ fn is_direction(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
 /// that the Record-Route carries. None when that cannot be told.
 #[must_use]
 pub fn is_upstream(context: &Context) -> Option<bool> {
-    if !context.loose_route.driven {
+    if !context.rare.loose_route.driven {
         return None;
     }
-    let params = seawall_sip::Params::new(&context.loose_route.params);
+    let params = seawall_sip::Params::new(&context.rare.loose_route.params);
     let recorded = params.value(b"ftag")?;
     let from = NameAddr::parse(context.message().value(Name::From)?).ok()?;
     Some(from.tag()? != recorded)

@@ -38,17 +38,17 @@ impl Waiting {
 pub fn serialize(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     let (clear, keep_order) = (call.int(0).unwrap_or(0) != 0, call.int(1).unwrap_or(0) != 0);
     let first_q = context.target.q;
-    let is_flat = context.branches.iter().all(|branch| branch.q == first_q);
-    if context.branches.is_empty() || (is_flat && !keep_order) {
+    let is_flat = context.rare.branches.iter().all(|branch| branch.q == first_q);
+    if context.rare.branches.is_empty() || (is_flat && !keep_order) {
         return Flow::TRUE;
     }
-    let before = if clear { 0 } else { context.serial.count() };
-    if before + 1 + context.branches.len() > MAX_WAITING {
+    let before = if clear { 0 } else { context.rare.serial.count() };
+    if before + 1 + context.rare.branches.len() > MAX_WAITING {
         return Flow::FALSE;
     }
     let first = Branch { uri: context.request_uri().to_vec(), ..context.target.clone() };
     let mut all = vec![first];
-    all.append(&mut context.branches);
+    all.append(&mut context.rare.branches);
     let mut groups: Vec<Vec<Branch>> = if keep_order {
         all.into_iter().map(|branch| vec![branch]).collect()
     } else {
@@ -57,9 +57,9 @@ pub fn serialize(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
         all.chunk_by(|one, next| one.q == next.q).map(<[Branch]>::to_vec).collect()
     };
     if !clear {
-        groups.append(&mut context.serial.groups);
+        groups.append(&mut context.rare.serial.groups);
     }
-    context.serial.groups = groups;
+    context.rare.serial.groups = groups;
     Flow::TRUE
 }
 
@@ -70,14 +70,14 @@ fn rank(q: u16) -> u32 {
 
 /// `next_branches()`: the next group becomes the destinations of the request, and its first one the Request-URI.
 pub fn next(context: &mut Context, _: &mut Call<'_, Context>) -> Flow {
-    if context.serial.groups.is_empty() {
+    if context.rare.serial.groups.is_empty() {
         return Flow::FALSE;
     }
-    let mut group = context.serial.groups.remove(0).into_iter();
+    let mut group = context.rare.serial.groups.remove(0).into_iter();
     if let Some(first) = group.next() {
-        context.target = first;
+        *context.target = first;
     }
-    let room = MAX_BRANCHES.saturating_sub(context.branches.len());
-    context.branches.extend(group.take(room));
-    Flow::Value(if context.serial.groups.is_empty() { 2 } else { 1 })
+    let room = MAX_BRANCHES.saturating_sub(context.rare.branches.len());
+    context.rare.branches.extend(group.take(room));
+    Flow::Value(if context.rare.serial.groups.is_empty() { 2 } else { 1 })
 }

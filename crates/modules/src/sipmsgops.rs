@@ -1,7 +1,7 @@
 //! Module `sipmsgops`: looking at a message and changing it.
 
 use seawall_script::{Argument, ArgumentKind, Call, Flow, Function, Module, Prepared, Routes, Value};
-use seawall_sip::{Header, Method, Name, Uri, ascii, list, name_addr};
+use seawall_sip::{Header, Message, Method, Name, Uri, ascii, list, name_addr};
 
 use crate::context::Context;
 use crate::uris;
@@ -150,7 +150,7 @@ pub static MODULE: Module<Context> = Module {
             "Adds a Date header to the reply.",
             |context, _| {
                 let line = format!("Date: {}\r\n", crate::calendar::sip_date(context.now_s));
-                context.reply_headers.extend_from_slice(line.as_bytes());
+                context.rare.reply_headers.extend_from_slice(line.as_bytes());
                 Flow::TRUE
             },
         ),
@@ -161,7 +161,7 @@ pub static MODULE: Module<Context> = Module {
             "Adds a Date header to the request.",
             |context, _| {
                 let line = format!("Date: {}\r\n", crate::calendar::sip_date(context.now_s));
-                context.edits.append_header(context.packet.message(), line.as_bytes());
+                context.rare.edits.append_header(context.packet.message(), line.as_bytes());
                 Flow::TRUE
             },
         ),
@@ -319,23 +319,26 @@ fn prepare_methods(_: usize, value: &Value) -> Result<Prepared, String> {
 }
 
 fn is_method(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
-    let message = context.message();
-    let matches = |methods: &Methods| match message.method_id() {
-        Method::Other => {
-            let cseq = seawall_sip::cseq::CSeq::of(message);
-            let name = if message.is_request() {
-                message.method()
-            } else {
-                cseq.map_or(&b""[..], |cseq| cseq.method)
-            };
-            methods.others.iter().any(|other| other.eq_ignore_ascii_case(name))
+    let read;
+    let methods = match call.prepared::<Methods>(0) {
+        Some(methods) => methods,
+        None => {
+            read = read_methods(call.str(0).unwrap_or_default());
+            &read
         }
-        known => methods.known & (1 << known as u32) != 0,
     };
-    Flow::bool(match call.prepared::<Methods>(0) {
-        Some(methods) => matches(methods),
-        None => matches(&read_methods(call.str(0).unwrap_or_default())),
+    Flow::bool(match context.message().method_id() {
+        Method::Other => is_other_method(context.message(), methods),
+        known => methods.known & (1 << known as u32) != 0,
     })
+}
+
+/// Whether the method of a message, which no RFC defines, is one of these.
+fn is_other_method(message: &Message, methods: &Methods) -> bool {
+    let cseq = seawall_sip::cseq::CSeq::of(message);
+    let name =
+        if message.is_request() { message.method() } else { cseq.map_or(&b""[..], |cseq| cseq.method) };
+    methods.others.iter().any(|other| other.eq_ignore_ascii_case(name))
 }
 
 /// Whether a text is one or more complete header lines, and nothing that could end the header section.
@@ -374,15 +377,15 @@ fn add_header(context: &mut Context, call: &mut Call<'_, Context>, behind: bool)
     let Some(block) = call.str(0).and_then(header_block) else { return Flow::FALSE };
     let message = context.packet.message();
     match call.str(1) {
-        None if behind => context.edits.append_header(message, &block),
-        None => context.edits.insert_header_first(message, &block),
+        None if behind => context.rare.edits.append_header(message, &block),
+        None => context.rare.edits.insert_header_first(message, &block),
         Some(name) => {
             let mut headers = message.header_named(name);
             let Some(anchor) = headers.next() else { return Flow::FALSE };
             if behind {
-                context.edits.insert_header_after(&anchor, &block);
+                context.rare.edits.insert_header_after(&anchor, &block);
             } else {
-                context.edits.insert_header_before(&anchor, &block);
+                context.rare.edits.insert_header_before(&anchor, &block);
             }
         }
     }
@@ -392,7 +395,7 @@ fn add_header(context: &mut Context, call: &mut Call<'_, Context>, behind: bool)
 fn remove_headers(context: &mut Context, matches: impl Fn(&Header<'_>) -> bool) -> Flow {
     let mut removed = false;
     for header in context.packet.message().headers().filter(|header| matches(header)) {
-        context.edits.remove_header(&header);
+        context.rare.edits.remove_header(&header);
         removed = true;
     }
     Flow::bool(removed)
@@ -426,7 +429,7 @@ fn append_to_reply(context: &mut Context, call: &mut Call<'_, Context>) -> Flow 
     let Some(block) = call.str(0).and_then(header_block) else { return Flow::FALSE };
     match &context.transaction {
         Some((_, state)) => state.lock().reply_headers.extend_from_slice(&block),
-        None => context.reply_headers.extend_from_slice(&block),
+        None => context.rare.reply_headers.extend_from_slice(&block),
     }
     Flow::TRUE
 }
@@ -435,7 +438,7 @@ fn append_uri_header(context: &mut Context, call: &mut Call<'_, Context>) -> Flo
     let (prefix, suffix) = (call.str(0).unwrap_or_default(), call.str(1).unwrap_or_default());
     let line = [prefix, context.message().request_uri(), suffix].concat();
     let Some(block) = header_block(&line) else { return Flow::FALSE };
-    context.edits.append_header(context.packet.message(), &block);
+    context.rare.edits.append_header(context.packet.message(), &block);
     Flow::TRUE
 }
 
@@ -479,7 +482,7 @@ fn change_uri_param(context: &mut Context, param: Option<&[u8]>, add: bool) -> F
 
 fn options<'a>(context: &'a Context, header: &'a [u8]) -> impl Iterator<Item = &'a [u8]> {
     let headers = context.message().header_named(header);
-    headers.flat_map(|header| list::Items::new(context.edits.value(&header)).collect::<Vec<_>>())
+    headers.flat_map(|header| list::Items::new(context.rare.edits.value(&header)).collect::<Vec<_>>())
 }
 
 fn has_option(context: &Context, header: &[u8], option: &[u8]) -> bool {
@@ -497,9 +500,9 @@ fn add_option(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     }
     let message = context.packet.message();
     let Some(header) = message.header_named(name).next() else { return Flow::FALSE };
-    let value = context.edits.value(&header);
+    let value = context.rare.edits.value(&header);
     let value = if value.is_empty() { option.to_vec() } else { [value, b", ", option].concat() };
-    context.edits.replace_value(&header, &value);
+    context.rare.edits.replace_value(&header, &value);
     Flow::TRUE
 }
 
@@ -507,7 +510,7 @@ fn remove_option(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     let (name, option) = (call.str(0).unwrap_or_default(), call.str(1).unwrap_or_default());
     let mut removed = false;
     for header in context.packet.message().header_named(name) {
-        let value = context.edits.value(&header);
+        let value = context.rare.edits.value(&header);
         let kept: Vec<&[u8]> =
             list::Items::new(value).filter(|known| !known.eq_ignore_ascii_case(option)).collect();
         if kept.len() == list::Items::new(value).count() {
@@ -516,9 +519,9 @@ fn remove_option(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
         removed = true;
         let (is_empty, kept) = (kept.is_empty(), kept.join(&b", "[..]));
         if is_empty {
-            context.edits.remove_header(&header);
+            context.rare.edits.remove_header(&header);
         } else {
-            context.edits.replace_value(&header, &kept);
+            context.rare.edits.replace_value(&header, &kept);
         }
     }
     Flow::bool(removed)
@@ -534,7 +537,7 @@ fn change_reply_status(context: &mut Context, call: &mut Call<'_, Context>) -> F
         return Flow::FALSE;
     }
     let line = [b"SIP/2.0 ", code.to_string().as_bytes(), b" ", reason].concat();
-    context.edits.replace(message.start_line_span(), &line);
+    context.rare.edits.replace(message.start_line_span(), &line);
     Flow::TRUE
 }
 

@@ -88,7 +88,7 @@ fn send_reply(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
 
 fn reply_error(context: &mut Context, _: &mut Call<'_, Context>) -> Flow {
     context.node.counters.bump(context.worker, Stat::SentErrors);
-    let (code, reason): (u16, &[u8]) = match context.error {
+    let (code, reason): (u16, &[u8]) = match context.rare.error {
         Some((code, reason)) => (code, reason.as_bytes()),
         None => (500, b"Server Internal Error"),
     };

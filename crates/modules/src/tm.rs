@@ -399,7 +399,7 @@ pub static MODULE: Module<Context> = Module {
 
 /// Arms a route: for the transaction when there is one, and for the one that is to come.
 fn arm_routes(context: &mut Context, change: impl Fn(&mut state::Armed)) -> Flow {
-    change(&mut context.armed);
+    change(&mut context.rare.armed);
     if context.route == RouteKind::Branch {
         // Armed for this branch alone; `relay` takes it from the context.
         return Flow::TRUE;
@@ -486,7 +486,7 @@ fn reply_statefully(context: &mut Context, code: u16, reason: &[u8], body: &[u8]
 }
 
 fn check_status(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
-    let code = match (context.failure, context.route) {
+    let code = match (context.rare.failure, context.route) {
         (Some(failure), _) => failure.code,
         (None, RouteKind::Reply) => context.message().status(),
         _ => status(context).map_or(0, |status| status.code),
@@ -504,15 +504,15 @@ fn local_replied(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     let local = |branch: u16| layer.branch(*id, branch).is_some_and(|branch| !branch.is_received);
     let answer = match call.str(0) {
         Some(b"all") => (0..status.branches).all(local),
-        Some(b"branch") => local(context.branch_index),
-        _ => context.failure.map_or(status.local, |failure| local(failure.branch)),
+        Some(b"branch") => local(context.rare.branch_index),
+        _ => context.rare.failure.map_or(status.local, |failure| local(failure.branch)),
     };
     Flow::bool(answer)
 }
 
 fn cancel_branch(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     let Some((id, _)) = &context.transaction else { return Flow::FALSE };
-    let branch = context.branch_index;
+    let branch = context.rare.branch_index;
     let selection = match call.flags(0) {
         Some(flags) if flags.has(0) => BranchSelection::All,
         Some(flags) if flags.has(1) => BranchSelection::Others(branch),
@@ -533,6 +533,6 @@ fn add_headers(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     if let Some((_, state)) = &context.transaction {
         state.lock().added_headers.extend_from_slice(&lines);
     }
-    context.added_headers.extend_from_slice(&lines);
+    context.rare.added_headers.extend_from_slice(&lines);
     Flow::TRUE
 }

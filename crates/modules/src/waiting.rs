@@ -81,7 +81,7 @@ impl Context {
         errand: Errand,
         resume: impl FnOnce(&mut Context, Option<Answer>) -> Flow + Send + 'static,
     ) -> Flow {
-        self.waiting = Some(Wait { errand, resume: Box::new(resume), patience_ms: None });
+        self.rare.waiting = Some(Wait { errand, resume: Box::new(resume), patience_ms: None });
         Flow::Pending
     }
 
@@ -97,17 +97,17 @@ impl Context {
     ) -> Flow {
         let mut wait = Wait { errand, resume: Box::new(resume), patience_ms: Some(patience_ms) };
         match call.mode() {
-            Mode::Launch { .. } if self.launches.len() >= MAX_LAUNCHES => return Flow::FALSE,
+            Mode::Launch { .. } if self.rare.launches.len() >= MAX_LAUNCHES => return Flow::FALSE,
             Mode::Launch { route } => {
                 let parameter = call.launch_parameter().cloned();
-                self.launches.push(Launch { wait, route, parameter });
+                self.rare.launches.push(Launch { wait, route, parameter });
             }
             Mode::Async { timeout_s: Some(timeout_s) } => {
                 let timeout_ms = u64::try_from(timeout_s).unwrap_or(0).saturating_mul(1000);
                 wait.patience_ms = Some(patience_ms.min(timeout_ms));
-                self.waiting = Some(wait);
+                self.rare.waiting = Some(wait);
             }
-            Mode::Inline | Mode::Async { timeout_s: None } => self.waiting = Some(wait),
+            Mode::Inline | Mode::Async { timeout_s: None } => self.rare.waiting = Some(wait),
         }
         Flow::Pending
     }
@@ -122,14 +122,14 @@ impl Context {
     ) -> Flow {
         self.wait(Errand::Host(host.clone()), move |context, answer| {
             let addresses = answer.and_then(|answer| answer.downcast::<Vec<IpAddr>>().ok());
-            context.resolved.push((host, addresses.map(|addresses| *addresses).unwrap_or_default()));
+            context.rare.resolved.push((host, addresses.map(|addresses| *addresses).unwrap_or_default()));
             resume(context)
         })
     }
 
     /// Writes the variables that a function which waited has named, into the frame of its script.
     pub fn write_outputs(&mut self, frame: &mut Frame) {
-        for (output, value) in std::mem::take(&mut self.outputs) {
+        for (output, value) in std::mem::take(&mut self.rare.outputs) {
             let configuration = Arc::clone(&self.configuration);
             if let Err(error) = configuration.program.write_output(frame, self, &output, value) {
                 tracing::error!("a variable was not written: {error}");

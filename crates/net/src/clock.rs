@@ -31,26 +31,34 @@ pub(crate) struct Clock {
     /// Time of day minus monotonic time.
     offset_us: u64,
     compared_us: u64,
+    /// The time in the units in which every message asks for it.
+    now_ms: u64,
+    unix_s: u64,
 }
 
 impl Clock {
     pub(crate) fn new() -> Self {
-        let mut clock = Self { now_us: 0, offset_us: 0, compared_us: 0 };
+        let mut clock = Self { now_us: 0, offset_us: 0, compared_us: 0, now_ms: 0, unix_s: 0 };
         clock.compare(monotonic_us());
+        clock.refresh_from(monotonic_us());
         clock
     }
 
     /// Reads the clock.
     pub(crate) fn refresh(&mut self) {
-        let now_us = monotonic_us();
+        self.refresh_from(monotonic_us());
+    }
+
+    fn refresh_from(&mut self, now_us: u64) {
         if now_us.saturating_sub(self.compared_us) >= COMPARE_EVERY_US {
             self.compare(now_us);
         }
         self.now_us = now_us;
+        self.now_ms = now_us / 1000;
+        self.unix_s = (now_us + self.offset_us) / 1_000_000;
     }
 
     fn compare(&mut self, now_us: u64) {
-        self.now_us = now_us;
         self.compared_us = now_us;
         self.offset_us = sys::clock::unix_us().saturating_sub(now_us);
     }
@@ -60,10 +68,10 @@ impl Clock {
     }
 
     pub(crate) fn now_ms(&self) -> u64 {
-        self.now_us / 1000
+        self.now_ms
     }
 
     pub(crate) fn unix_s(&self) -> u64 {
-        (self.now_us + self.offset_us) / 1_000_000
+        self.unix_s
     }
 }

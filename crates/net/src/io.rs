@@ -77,6 +77,7 @@ impl Io {
     }
 
     /// Monotonic time of this turn, in milliseconds.
+    #[inline]
     #[must_use]
     pub fn now_ms(&self) -> u64 {
         self.clock.now_ms()
@@ -89,6 +90,7 @@ impl Io {
     }
 
     /// Time of day of this turn, in seconds since 1970.
+    #[inline]
     #[must_use]
     pub fn unix_s(&self) -> u64 {
         self.clock.unix_s()
@@ -133,6 +135,7 @@ impl Io {
     /// By a socket bound to the wildcard address the kernel chooses the source address, except for an answer to the
     /// datagram being handled (same socket, same peer), which leaves from the address that the datagram was sent to.
     /// Later answers: [`Io::datagram_slot_from`].
+    #[inline]
     pub fn datagram_slot(&mut self, socket: SocketId, peer: SocketAddr) -> &mut Vec<u8> {
         let source = match self.current {
             Some((current, from, local)) if current == socket && from == peer => Some(local),
@@ -198,6 +201,7 @@ impl Io {
         self.streams.close_gracefully(now_ms, connection);
     }
 
+    #[inline]
     fn slot(&mut self, socket: SocketId, peer: SocketAddr, source: Option<IpAddr>) -> &mut Vec<u8> {
         let Some(port) = self.udp.get(usize::from(socket)).copied().flatten() else {
             self.shared.row(self.worker).datagram_send_errors.add(1);
@@ -216,6 +220,7 @@ impl Io {
     }
 
     /// Sends the datagrams that have been written.
+    #[inline(never)]
     pub(crate) fn flush_datagrams(&mut self) {
         if self.sends.is_empty() {
             return;

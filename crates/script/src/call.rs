@@ -146,12 +146,24 @@ pub struct Call<'a, C: 'static> {
     pub(crate) site: &'a CallSite<C>,
     pub(crate) index: u32,
     pub(crate) frame: &'a mut Frame,
+    pub(crate) manner: &'a Manner<'a>,
+}
+
+/// What distinguishes a call from most calls: those in line, whose arguments are all known at load.
+#[derive(Debug)]
+pub(crate) struct Manner<'a> {
     /// Where the evaluated arguments start on the stack.
     pub(crate) base: usize,
-    /// What was made of arguments that are only known at run time; most calls have none, which costs nothing.
+    /// What was made of arguments that are only known at run time.
     pub(crate) dynamic: &'a [(u8, Dynamic)],
     pub(crate) mode: Mode,
     pub(crate) extra: Option<&'a Value>,
+}
+
+impl Manner<'_> {
+    /// That of most calls. It is one for all of them, so that they do not have to write it down.
+    pub(crate) const PLAIN: &'static Manner<'static> =
+        &Manner { base: 0, dynamic: &[], mode: Mode::Inline, extra: None };
 }
 
 /// What the VM made of an argument that was only known at run time.
@@ -179,7 +191,7 @@ impl<'a, C: Host> Call<'a, C> {
             ArgumentForm::Constant { value, .. }
             | ArgumentForm::Regex(value, _)
             | ArgumentForm::Flags(value, _) => Some(value),
-            ArgumentForm::Stack(place) => self.frame.operands.get(self.base + *place as usize),
+            ArgumentForm::Stack(place) => self.frame.operands.get(self.manner.base + *place as usize),
             _ => None,
         }
     }
@@ -209,7 +221,7 @@ impl<'a, C: Host> Call<'a, C> {
     pub fn route(&self, argument: usize) -> Option<RouteId> {
         match self.form(argument)? {
             ArgumentForm::Route(route) => Some(*route),
-            _ => self.dynamic.iter().find_map(|(index, dynamic)| match dynamic {
+            _ => self.manner.dynamic.iter().find_map(|(index, dynamic)| match dynamic {
                 Dynamic::Route(route) if usize::from(*index) == argument => Some(*route),
                 _ => None,
             }),
@@ -220,7 +232,7 @@ impl<'a, C: Host> Call<'a, C> {
     pub fn flag(&self, argument: usize) -> Option<u8> {
         match self.form(argument)? {
             ArgumentForm::Flag(bit) => Some(*bit),
-            _ => self.dynamic.iter().find_map(|(index, dynamic)| match dynamic {
+            _ => self.manner.dynamic.iter().find_map(|(index, dynamic)| match dynamic {
                 Dynamic::Flag(bit) if usize::from(*index) == argument => Some(*bit),
                 _ => None,
             }),
@@ -231,7 +243,7 @@ impl<'a, C: Host> Call<'a, C> {
     pub fn flags(&self, argument: usize) -> Option<&FlagSet> {
         match self.form(argument)? {
             ArgumentForm::Flags(_, flags) => Some(flags),
-            _ => self.dynamic.iter().find_map(|(index, dynamic)| match dynamic {
+            _ => self.manner.dynamic.iter().find_map(|(index, dynamic)| match dynamic {
                 Dynamic::Flags(flags) if usize::from(*index) == argument => Some(flags),
                 _ => None,
             }),
@@ -242,7 +254,7 @@ impl<'a, C: Host> Call<'a, C> {
     pub fn regex(&self, argument: usize) -> Option<&Regex> {
         match self.form(argument)? {
             ArgumentForm::Regex(_, regex) => Some(regex),
-            _ => self.dynamic.iter().find_map(|(index, dynamic)| match dynamic {
+            _ => self.manner.dynamic.iter().find_map(|(index, dynamic)| match dynamic {
                 Dynamic::Regex(regex) if usize::from(*index) == argument => Some(regex),
                 _ => None,
             }),
@@ -302,12 +314,12 @@ impl<'a, C: Host> Call<'a, C> {
 
     /// How the function is being run.
     pub fn mode(&self) -> Mode {
-        self.mode
+        self.manner.mode
     }
 
     /// The third argument of `launch(…)`, which becomes `$param(1)` of its route.
     pub fn launch_parameter(&self) -> Option<&Value> {
-        self.extra
+        self.manner.extra
     }
 
     /// The line of the script on which the call stands.

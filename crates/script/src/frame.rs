@@ -75,10 +75,29 @@ impl Frame {
     }
 
     /// Makes this a fresh run of another route; the memory of the last one is kept.
+    #[inline]
     pub fn clear(&mut self, start: RouteId) {
         self.start = start;
         self.pc = 0;
         self.calls.clear();
+        // Runs that have only called functions, as most have, leave nothing behind but the route that they were in.
+        let left = self.operands.len()
+            | self.loops.len()
+            | self.params.len()
+            | self.named.len()
+            | self.vars.len()
+            | self.dynamic_vars.len()
+            | self.returns.len();
+        if left != 0 {
+            self.clear_lists();
+        }
+        self.rc = 1;
+        self.steps_left = limits::SCRIPT_STEPS;
+        self.state = State::Ready;
+    }
+
+    #[inline(never)]
+    fn clear_lists(&mut self) {
         self.operands.clear();
         self.loops.clear();
         self.params.clear();
@@ -86,9 +105,6 @@ impl Frame {
         self.vars.clear();
         self.dynamic_vars.clear();
         self.returns.clear();
-        self.rc = 1;
-        self.steps_left = limits::SCRIPT_STEPS;
-        self.state = State::Ready;
     }
 
     /// Gives the started route a parameter by name: `$param(name)`; the n-th is `$param(n)` too. For events.
@@ -119,5 +135,40 @@ impl Frame {
     /// The route that the host started.
     pub fn start(&self) -> RouteId {
         self.start
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_that_was_cleared_is_as_a_new_one_whatever_was_in_it() {
+        let (route, other) = (RouteId(7), RouteId(3));
+        let value = || Value::Int(5);
+        let name = || Bytes::copy(b"name");
+        // Each list alone, so that none hides behind another, and all at once.
+        for filled in (0..8).map(|list| 1 << list).chain([0, 0xff]) {
+            let has = |list: u32| usize::from(filled & (1 << list) != 0);
+            let activation =
+                Activation { route: other, return_pc: Some(1), params: 2, operands: 3, loops: 4 };
+            let mut frame = Frame {
+                start: other,
+                pc: 9,
+                calls: vec![activation; has(0)],
+                operands: vec![value(); has(1)],
+                loops: (0..has(2)).map(|_| Loop::While { iterations: 1 }).collect(),
+                params: vec![value(); has(3)],
+                named: vec![(name(), value()); has(4)],
+                vars: vec![value(); has(5)],
+                dynamic_vars: vec![(name(), value()); has(6)],
+                returns: vec![value(); has(7)],
+                rc: -1,
+                steps_left: 0,
+                state: State::ParkedInAsync(other),
+            };
+            frame.clear(route);
+            assert_eq!(format!("{frame:?}"), format!("{:?}", Frame::new(route)), "{filled:#b}");
+        }
     }
 }

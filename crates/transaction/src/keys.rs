@@ -262,6 +262,7 @@ impl Keys {
     /// A tag for replies to a request that is answered without a transaction: the same for its retransmissions
     /// (RFC 3261 §8.2.7), and not to be guessed. It costs less than the key of a transaction, but nothing else can be
     /// recognised by it. `None` where the topmost Via has no branch that is unique.
+    #[inline]
     #[must_use]
     pub fn stateless_tag(&self, request: &Message) -> Option<[u8; 16]> {
         Via::top_branch(request).filter(|branch| has_cookie(branch)).map(|branch| self.tag_over(branch))

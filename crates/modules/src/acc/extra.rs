@@ -83,7 +83,7 @@ pub(super) fn value(avps: &Avps, tag: &[u8]) -> Option<Bytes> {
 
 /// `$acc_extra(tag)`.
 pub(super) fn read(context: &Context, reference: &VarRef<'_>) -> Value {
-    context.avps.value(&key(reference.name), 0).cloned().unwrap_or(Value::Null)
+    context.rare.avps.value(&key(reference.name), 0).cloned().unwrap_or(Value::Null)
 }
 
 /// `$acc_extra(tag) = value`.
@@ -97,8 +97,8 @@ pub(super) fn write(
         return Err(WriteError::NoTarget);
     }
     let key = key(reference.name);
-    context.avps.remove_all(&key);
-    let is_kept = value.is_null() || context.avps.add(&key, value.clone());
+    context.rare.avps.remove_all(&key);
+    let is_kept = value.is_null() || context.rare.avps.add(&key, value.clone());
     // The transaction goes on with what was set behind its beginning.
     if let Some((_, state)) = &context.transaction {
         let mut inner = state.lock();

@@ -204,7 +204,7 @@ fn is_replay(context: &Context, nonce: &Nonce, answer: &Answer<'_>) -> bool {
 
 /// Keeps what was found out, and gives the function's value. [`Judged::Later`] is for the caller.
 pub fn settle(context: &mut Context, judged: Judged) -> Flow {
-    let verdict = &mut context.authentication;
+    let verdict = &mut context.rare.authentication;
     *verdict = Verdict::default();
     match judged {
         Judged::Right(index, username) => {

@@ -13,7 +13,7 @@ const DEFAULT_AVP: &[u8] = b"rpid";
 fn rpid(context: &Context, call: &Call<'_, Context>) -> Option<Bytes> {
     let value = match context.configuration.settings.auth.rpid {
         Some(variable) => call.parameter(context, variable),
-        None => context.avps.value(DEFAULT_AVP, 0)?.clone(),
+        None => context.rare.avps.value(DEFAULT_AVP, 0)?.clone(),
     };
     value.into_bytes().filter(|text| !text.is_empty())
 }
@@ -44,6 +44,6 @@ pub(super) fn append(context: &mut Context, call: &mut Call<'_, Context>) -> Flo
         uris::push_clean(&mut line, part);
     }
     line.extend_from_slice(b"\r\n");
-    context.edits.append_header(context.packet.message(), &line);
+    context.rare.edits.append_header(context.packet.message(), &line);
     Flow::TRUE
 }

@@ -112,7 +112,7 @@ fn settle(context: &mut Context, look: Look) -> Flow {
         let load = configuration.settings.auth_db.iter().flat_map(|settings| &settings.load);
         for ((name, _), value) in load.zip(&record.values) {
             if !value.is_null() {
-                context.avps.add(name, value.clone());
+                context.rare.avps.add(name, value.clone());
             }
         }
     }
@@ -233,7 +233,7 @@ fn record(settings: &AuthDbSettings, row: Vec<Cell>, username: &[u8], realm: &[u
 
 /// The credentials that were found right, for the functions that look at them again.
 pub(super) fn authenticated(context: &Context) -> Option<(String, String)> {
-    let header = context.authentication.header(context.message())?;
+    let header = context.rare.authentication.header(context.message())?;
     let answer = Answer::parse(header.value).ok()??;
     let text = |bytes: &[u8]| std::str::from_utf8(bytes).ok().map(str::to_owned);
     let (user, domain) = answer.user_and_domain();

@@ -134,7 +134,7 @@ pub(super) fn auth_id(context: &mut Context, call: &mut Call<'_, Context>) -> Fl
     first(context, &table, query, |context, row| {
         for (output, cell) in outputs.into_iter().zip(row) {
             let value = cell.into_text().map_or(Value::Null, Value::str);
-            context.outputs.extend(output.map(|output| (output, value)));
+            context.rare.outputs.extend(output.map(|output| (output, value)));
         }
     })
 }

@@ -155,8 +155,7 @@ fn accept(
     branch: u16,
     transaction: &TransactionState,
 ) {
-    let Context { node, packet, edits, events, keep_connection, scratch, worker, now_s, drafted, .. } =
-        context;
+    let Context { node, packet, rare, events, keep_connection, scratch, worker, now_s, .. } = context;
     let response = packet.message();
     let Some((_, main)) = state.sent.iter().find(|(index, _)| *index == branch) else { return };
     let Some(request) = &state.request else { return };
@@ -165,12 +164,14 @@ fn accept(
     let listens = transaction.configuration.routes.location_events;
     let changes = Changes { node, events, leases: keep_connection };
     // The answer waits until the database has what it grants.
-    ((), *drafted) = changes.gather_waiting(listens, journey.connection, node.store.is_through(), |sink| {
-        journey.front.with(node, &journey.settings, *now_s, |mid| {
-            mid.accepted(&request.message, &state.pending, response, main, place(socket), scratch, sink);
+    ((), rare.drafted) =
+        changes.gather_waiting(listens, journey.connection, node.store.is_through(), |sink| {
+            journey.front.with(node, &journey.settings, *now_s, |mid| {
+                mid.accepted(&request.message, &state.pending, response, main, place(socket), scratch, sink);
+            });
         });
-    });
     node.counters.bump(*worker, Stat::AcceptedForwards);
+    let edits = &mut rare.edits;
     // What the main registrar says about contacts is about ours, not about the client's.
     for name in [Name::Contact, Name::Expires, Name::Path] {
         for header in response.header_all(name) {
@@ -191,7 +192,9 @@ pub fn survive(context: &mut Context, code: u16) -> bool {
     if code != 408 && code < 500 {
         return false;
     }
-    let Some(journey) = context.journey.clone().filter(|journey| journey.may_survive()) else { return false };
+    let Some(journey) = context.rare.journey.clone().filter(|journey| journey.may_survive()) else {
+        return false;
+    };
     let node = Arc::clone(&context.node);
     let message = context.message().clone();
     let mut lines = Vec::new();

@@ -99,7 +99,8 @@ fn unknown(
     if !store::may_lack(context, domain) {
         return None;
     }
-    let branches = context.branches.iter().filter(|_| plan.flags.branch).map(|branch| (&*branch.uri, None));
+    let branches =
+        context.rare.branches.iter().filter(|_| plan.flags.branch).map(|branch| (&*branch.uri, None));
     let all = std::iter::once((context.request_uri(), given)).chain(branches);
     all.filter_map(|(uri, given)| sought(settings, uri, given)).find(|sought| {
         let lacks = match sought {

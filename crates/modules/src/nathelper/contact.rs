@@ -145,16 +145,16 @@ fn rewrite(context: &mut Context, change: impl Fn(&NameAddr<'_>) -> Option<Vec<u
     let message = context.packet.message();
     let mut changed = Vec::new();
     for header in message.header_all(Name::Contact) {
-        let value = context.edits.value(&header);
+        let value = context.rare.edits.value(&header);
         if value.is_empty() {
             continue;
         }
         let Some(new) = rewrite_value(value, &change) else { return Flow::FALSE };
         changed.push((header, new));
     }
-    changed.retain(|(header, new)| context.edits.value(header) != &**new);
+    changed.retain(|(header, new)| context.rare.edits.value(header) != &**new);
     for (header, new) in &changed {
-        context.edits.replace_value(header, new);
+        context.rare.edits.replace_value(header, new);
     }
     Flow::bool(!changed.is_empty())
 }

@@ -52,7 +52,8 @@ pub(super) fn send(context: &mut Context, call: &mut Call<'_, Context>) -> Flow 
 
 fn push(context: &Context, call: &Call<'_, Context>) -> Option<seawall_push::Push> {
     let message = context.message();
-    let is_request = message.is_request() && context.event.is_none() && !message.request_uri().is_empty();
+    let is_request =
+        message.is_request() && context.rare.event.is_none() && !message.request_uri().is_empty();
     let from = message.value(Name::From).filter(|_| is_request).and_then(|from| NameAddr::parse(from).ok());
     let reason = match call.str(1) {
         Some(reason) => reason.to_vec(),

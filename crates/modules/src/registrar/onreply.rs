@@ -92,7 +92,7 @@ pub fn save(
             save.cache(&request.message, aor, &values.sent, reply, &mut keeping)
         }
     };
-    context.drafted = sink.finish().or(context.drafted.take());
+    context.rare.drafted = sink.finish().or(context.rare.drafted.take());
     let accepted = outcome.reject.is_none();
     node.counters.bump(context.worker, if accepted { Stat::AcceptedRegs } else { Stat::RejectedRegs });
     if let Some(reject) = outcome.reject {
@@ -112,7 +112,7 @@ fn values(context: &mut Context, id: TransactionId, state: &TransactionState) ->
     let hidden = !configuration.settings.tm.onreply_avp_mode;
     let own = hidden.then(|| {
         let kept = state.lock().avps.clone();
-        std::mem::replace(&mut context.avps, kept)
+        std::mem::replace(&mut context.rare.avps, kept)
     });
     let text = |context: &Context, variable: Option<VariableId>| {
         let value = variable.map(|variable| configuration.program.read_variable(context, variable));
@@ -123,13 +123,14 @@ fn values(context: &mut Context, id: TransactionId, state: &TransactionState) ->
     let name = &settings.sent_contact_name;
     // The newest value comes first; they were set in the order of the contacts.
     let mut sent: Vec<Vec<u8>> = context
+        .rare
         .avps
         .values(name)
         .filter_map(|value| value.clone().into_bytes())
         .map(|b| b.to_vec())
         .collect();
     if let Some(own) = own {
-        context.avps = own;
+        context.rare.avps = own;
     }
     if sent.is_empty() {
         sent = as_sent(context, id);
@@ -144,7 +145,8 @@ fn values(context: &mut Context, id: TransactionId, state: &TransactionState) ->
 
 /// Without `mcontact_avp`: the contacts that stand in the request as it left.
 fn as_sent(context: &Context, id: TransactionId) -> Vec<Vec<u8>> {
-    let bytes = context.node.shard(id.shard).and_then(|shard| shard.lock().sent(id, context.branch_index));
+    let bytes =
+        context.node.shard(id.shard).and_then(|shard| shard.lock().sent(id, context.rare.branch_index));
     let Some(message) = bytes.and_then(|bytes| Message::parse(bytes.to_vec()).ok()) else {
         return Vec::new();
     };

@@ -53,7 +53,7 @@ pub fn remove(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
 /// Removes what is wanted, once the names are resolved that decide it.
 fn go_on(context: &mut Context, mut wanted: Wanted) -> Flow {
     let Wanted { domain, aor, .. } = &wanted;
-    let resolved = std::mem::take(&mut context.resolved);
+    let resolved = std::mem::take(&mut context.rare.resolved);
     let next_hop = wanted.next_hop.as_deref().map(|host| NextHop { host, resolved: &resolved });
     let filter = Filter {
         contact: wanted.contact.as_deref(),
@@ -62,7 +62,7 @@ fn go_on(context: &mut Context, mut wanted: Wanted) -> Flow {
         flag: wanted.flag,
     };
     if wanted.held.is_none() && store::lacks(context, domain, aor) {
-        context.resolved = resolved;
+        context.rare.resolved = resolved;
         let (asked, table) = (aor.clone(), Arc::clone(domain));
         return store::when_known(context, &table, asked, move |context, known| match known {
             Known::Yes(held) => go_on(context, Wanted { held, ..wanted }),
@@ -78,7 +78,7 @@ fn go_on(context: &mut Context, mut wanted: Wanted) -> Flow {
             seawall_registrar::remove(domain, now_s, aor, &filter, sink);
         })
     });
-    context.resolved = resolved;
+    context.rare.resolved = resolved;
     match missing {
         None => when_kept(context, removed.flatten(), wanted.held),
         Some(host) => {

@@ -129,8 +129,11 @@ pub(crate) fn note_own(context: &mut Context, domain: &Arc<Domain>) {
 #[cold]
 fn note_sleepers(context: &mut Context, domain: &Arc<Domain>, push: &Arc<Push>) {
     let targets = std::mem::take(&mut context.targets);
-    let room = MAX_BRANCHES.saturating_sub(context.wakes.len());
-    context.wakes.extend(targets.sleepers().take(room).map(|sleeper| Asleep::new(domain, push, &sleeper)));
+    let room = MAX_BRANCHES.saturating_sub(context.rare.wakes.len());
+    context
+        .rare
+        .wakes
+        .extend(targets.sleepers().take(room).map(|sleeper| Asleep::new(domain, push, &sleeper)));
     context.targets = targets;
 }
 
@@ -152,32 +155,34 @@ pub(crate) fn answer(context: &mut Context, found: Option<Found>, has_more: bool
 
 /// Notes that a lookup found nobody who is awake.
 pub(crate) fn note_nobody(context: &mut Context) {
-    context.asleep_uri = context.request_uri().to_vec();
+    context.rare.asleep_uri = context.request_uri().to_vec();
 }
 
 /// Whether the request has no destination yet but phones that sleep.
 pub(crate) fn reaches_nobody_else(context: &Context) -> bool {
-    !context.asleep_uri.is_empty()
-        && context.asleep_uri == context.request_uri()
+    !context.rare.asleep_uri.is_empty()
+        && context.rare.asleep_uri == context.request_uri()
         && context.target.destination.is_empty()
-        && context.branches.is_empty()
+        && context.rare.branches.is_empty()
 }
 
 /// The route has ended: its transaction, which is made if there is none, waits for the phones, and they are woken.
 pub fn carry_out(context: &mut Context) {
-    let wakes = std::mem::take(&mut context.wakes);
+    let wakes = std::mem::take(&mut context.rare.wakes);
     // Whoever was answered finally does not wait.
     if wakes.is_empty() || context.replied >= 200 {
         return;
     }
     let is_own = matches!(context.route, RouteKind::Request | RouteKind::Failure);
-    if context.transaction.is_none() && context.notice.is_none() && is_own {
+    if context.transaction.is_none() && context.rare.notice.is_none() && is_own {
         match relay::create(context) {
             Created::New => {}
             Created::Absorbed | Created::Failed => return,
         }
     }
-    let Some((id, state)) = context.transaction.clone().or_else(|| context.notice.clone()) else { return };
+    let Some((id, state)) = context.transaction.clone().or_else(|| context.rare.notice.clone()) else {
+        return;
+    };
     if context.transaction.is_some() {
         relay::keep(context, &state);
     }

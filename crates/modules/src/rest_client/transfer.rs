@@ -38,7 +38,7 @@ pub(super) fn put(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
 }
 
 fn transfer(context: &mut Context, call: &mut Call<'_, Context>, method: Method) -> Flow {
-    let headers = std::mem::take(&mut context.http_headers);
+    let headers = std::mem::take(&mut context.rare.http_headers);
     let first = if method == Method::Get { 1 } else { 3 };
     let outputs = Outputs {
         body: call.output(context, first),
@@ -99,6 +99,6 @@ fn finish(context: &mut Context, outputs: Outputs, answer: Option<Result<Respons
         (outputs.content_type, content_type),
         (outputs.status, Value::Int(i64::from(response.status))),
     ];
-    context.outputs.extend(values.into_iter().filter_map(|(output, value)| Some((output?, value))));
+    context.rare.outputs.extend(values.into_iter().filter_map(|(output, value)| Some((output?, value))));
     Flow::Value(code)
 }

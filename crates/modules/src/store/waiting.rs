@@ -210,7 +210,7 @@ pub(crate) fn when_kept(
         let kept = outcome(context, &saved);
         then(context, kept)
     });
-    if let Some(wait) = &mut context.waiting {
+    if let Some(wait) = &mut context.rare.waiting {
         wait.patience_ms = Some(limits::PATIENCE_MS);
     }
     flow

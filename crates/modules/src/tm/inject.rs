@@ -48,7 +48,7 @@ pub type Subject = (TransactionId, Arc<TransactionState>);
 /// The transaction that a function of this file is about: the route's own, or that of whoever subscribed to the event
 /// that the route runs for.
 fn subject(context: &Context) -> Option<Subject> {
-    context.transaction.clone().or_else(|| context.notice.clone())
+    context.transaction.clone().or_else(|| context.rare.notice.clone())
 }
 
 pub(super) fn wait_for_new_branches(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
@@ -59,7 +59,7 @@ pub(super) fn wait_for_new_branches(context: &mut Context, call: &mut Call<'_, C
     };
     let Some((id, state)) = context.transaction.clone() else { return Flow::FALSE };
     let timers = context.configuration.settings.tm.timers;
-    let timeout_ms = context.timeouts_ms.map_or(timers.fr_inv_timeout_ms, |(_, invite_ms)| invite_ms);
+    let timeout_ms = context.rare.timeouts_ms.map_or(timers.fr_inv_timeout_ms, |(_, invite_ms)| invite_ms);
     state.lock().expects = Some(most);
     expect_until(context, id, context.now_ms + u64::from(timeout_ms));
     Flow::TRUE
@@ -109,8 +109,8 @@ pub(super) fn inject_branches(context: &mut Context, call: &mut Call<'_, Context
 
 /// The contact that the event of this route is about.
 fn event_branch(context: &Context) -> Option<Branch> {
-    let newest = |name: &str| context.avps.value(name.as_bytes(), 0).cloned();
-    let is_pushed = context.notice_is_pushed;
+    let newest = |name: &str| context.rare.avps.value(name.as_bytes(), 0).cloned();
+    let is_pushed = context.rare.notice_is_pushed;
     branch_of(&context.node, &context.configuration, &newest, is_pushed)
 }
 
@@ -121,7 +121,7 @@ fn message_branches(context: &Context) -> Vec<Branch> {
     if !own.uri.is_empty() {
         branches.push(own);
     }
-    branches.extend(context.branches.iter().take(MAX_BRANCHES).cloned());
+    branches.extend(context.rare.branches.iter().take(MAX_BRANCHES).cloned());
     branches
 }
 
@@ -233,7 +233,7 @@ fn inject(context: &mut Context, subject: Subject, injection: Injection) -> Flow
     (other.now_ms, other.now_s, other.route) = (context.now_ms, context.now_s, context.route);
     other.origin = state.origin;
     other.packet.share(request);
-    other.resolved.clone_from(&context.resolved);
+    other.rare.resolved.clone_from(&context.rare.resolved);
     for branch in &injection.branches {
         if let Err(NoTarget::Resolve(host)) = forward::target(&other, branch) {
             return context.wait_for_host(host, move |context| {
@@ -251,7 +251,7 @@ fn inject(context: &mut Context, subject: Subject, injection: Injection) -> Flow
     let count = injection.branches.len();
     let sent = count == 0 || {
         relay::restore(&mut other, id, &state, Failure { code: 0, branch: u16::MAX });
-        (other.failure, other.branch_index) = (None, 0);
+        (other.rare.failure, other.rare.branch_index) = (None, 0);
         let path = node.keys.path_hash(other.message());
         let flow = relay::send_branches(
             &mut other,
@@ -260,7 +260,7 @@ fn inject(context: &mut Context, subject: Subject, injection: Injection) -> Flow
             &Options { auto_477: false, proxy: None },
         );
         // What the branch routes have changed is the transaction's.
-        state.lock().avps = std::mem::take(&mut other.avps);
+        state.lock().avps = std::mem::take(&mut other.rare.avps);
         context.effects.append(&mut other.effects);
         context.events.append(&mut other.events);
         flow == Flow::TRUE

@@ -70,17 +70,19 @@ fn new_state(context: &mut Context) -> Arc<TransactionState> {
     let mut state =
         used.unwrap_or_else(|| TransactionState::shared(Arc::clone(configuration), context.origin));
     if let Some(inner) = Arc::get_mut(&mut state).map(TransactionState::inner_mut) {
-        inner.armed = context.armed;
+        inner.armed = context.rare.armed;
         inner.flags = context.flags;
-        inner.accounting = context.accounting;
-        if !context.avps.is_empty() {
-            inner.avps.clone_from(&context.avps);
+        inner.accounting = context.rare.accounting;
+        if !context.rare.avps.is_empty() {
+            inner.avps.clone_from(&context.rare.avps);
         }
-        inner.reply_headers = std::mem::take(&mut context.reply_headers);
-        if !context.added_headers.is_empty() {
-            inner.added_headers.clone_from(&context.added_headers);
+        if !context.rare.reply_headers.is_empty() {
+            inner.reply_headers = std::mem::take(&mut context.rare.reply_headers);
         }
-        inner.journey.clone_from(&context.journey);
+        if !context.rare.added_headers.is_empty() {
+            inner.added_headers.clone_from(&context.rare.added_headers);
+        }
+        inner.journey.clone_from(&context.rare.journey);
         inner.is_busy = true;
     }
     state
@@ -96,8 +98,8 @@ pub fn create(context: &mut Context) -> Created {
     let mut layer = shard.lock();
     match layer.create(context.now_ms, &key, request, Arc::clone(&state), &mut context.effects) {
         Ok(id) => {
-            layer.hold_failure(id, context.armed.failure.is_some() || may_survive(context));
-            if let Some((first_ms, invite_ms)) = context.timeouts_ms {
+            layer.hold_failure(id, context.rare.armed.failure.is_some() || may_survive(context));
+            if let Some((first_ms, invite_ms)) = context.rare.timeouts_ms {
                 layer.set_timeouts(id, first_ms, invite_ms);
             }
             drop(layer);
@@ -150,7 +152,7 @@ pub fn cancel(context: &mut Context) -> Flow {
 
 /// Relays the request to all destinations of the context.
 pub fn relay(context: &mut Context, options: Options) -> Flow {
-    if !context.wakes.is_empty() && crate::registrar::waking::reaches_nobody_else(context) {
+    if !context.rare.wakes.is_empty() && crate::registrar::waking::reaches_nobody_else(context) {
         // All contacts sleep: each becomes a branch when it has registered (registrar 1.1.3).
         return Flow::TRUE;
     }
@@ -169,7 +171,7 @@ pub fn relay(context: &mut Context, options: Options) -> Flow {
         first.uri.extend_from_slice(context.message().request_uri());
     }
     branches.push(first);
-    context.branches.iter().for_each(|branch| branches.push(branch.clone()));
+    context.rare.branches.iter().for_each(|branch| branches.push(branch.clone()));
     if let Some(proxy) = &options.proxy {
         for branch in branches.iter_mut().filter(|branch| branch.destination.is_empty()) {
             branch.destination = forward::as_uri(proxy);
@@ -276,33 +278,33 @@ fn send_to(
 /// `$ru` and the branch's attributes are those.
 pub fn restore(context: &mut Context, id: TransactionId, state: &Arc<TransactionState>, failure: Failure) {
     let mut inner = state.lock();
-    context.armed = inner.armed;
+    context.rare.armed = inner.armed;
     context.flags = inner.flags;
-    context.accounting = inner.accounting;
-    context.avps = std::mem::take(&mut inner.avps);
-    context.target = match inner.branches.get(usize::from(failure.branch)) {
+    context.rare.accounting = inner.accounting;
+    context.rare.avps = std::mem::take(&mut inner.avps);
+    *context.target = match inner.branches.get(usize::from(failure.branch)) {
         Some(sent) => sent.branch.clone(),
         None => inner.kept.target.clone(),
     };
-    context.edits = inner.kept.edits.clone();
-    context.record_route = inner.kept.record_route.clone();
-    context.path_header = inner.kept.path_header.clone();
-    context.loose_route = inner.kept.loose_route.clone();
-    context.max_forwards = inner.kept.max_forwards;
-    context.add_local_rport = inner.kept.add_local_rport;
-    context.force_rport = inner.kept.force_rport;
-    context.serial = inner.kept.serial.clone();
-    context.added_headers = inner.added_headers.clone();
-    context.journey = inner.journey.clone();
+    context.rare.edits = inner.kept.edits.clone();
+    context.rare.record_route = inner.kept.record_route.clone();
+    context.rare.path_header = inner.kept.path_header.clone();
+    context.rare.loose_route = inner.kept.loose_route.clone();
+    context.rare.max_forwards = inner.kept.max_forwards;
+    context.rare.add_local_rport = inner.kept.add_local_rport;
+    context.rare.force_rport = inner.kept.force_rport;
+    context.rare.serial = inner.kept.serial.clone();
+    context.rare.added_headers = inner.added_headers.clone();
+    context.rare.journey = inner.journey.clone();
     drop(inner);
     context.transaction = Some((id, Arc::clone(state)));
-    context.failure = Some(failure);
-    context.branch_index = failure.branch;
+    context.rare.failure = Some(failure);
+    context.rare.branch_index = failure.branch;
 }
 
 /// Whether a forwarded REGISTER may be answered here when it fails.
 fn may_survive(context: &Context) -> bool {
-    context.journey.as_ref().is_some_and(|journey| journey.may_survive())
+    context.rare.journey.as_ref().is_some_and(|journey| journey.may_survive())
 }
 
 /// Sends the request to the destination of one of its branches again, as the context's edits have it now. The context
@@ -316,13 +318,13 @@ pub fn again(context: &mut Context) -> Flow {
 /// Leaves with the transaction what its failure route will find.
 pub fn keep(context: &Context, state: &TransactionState) {
     let mut inner = state.lock();
-    inner.armed = context.armed;
+    inner.armed = context.rare.armed;
     inner.flags = context.flags;
-    if !(context.avps.is_empty() && inner.avps.is_empty()) {
-        inner.avps.clone_from(&context.avps);
+    if !(context.rare.avps.is_empty() && inner.avps.is_empty()) {
+        inner.avps.clone_from(&context.rare.avps);
     }
-    inner.accounting = context.accounting;
-    inner.journey.clone_from(&context.journey);
+    inner.accounting = context.rare.accounting;
+    inner.journey.clone_from(&context.rare.journey);
     let Kept {
         target,
         edits,
@@ -335,18 +337,18 @@ pub fn keep(context: &Context, state: &TransactionState) {
         serial,
     } = &mut inner.kept;
     target.copy_from(&context.target);
-    if !(edits.is_empty() && context.edits.is_empty()) {
-        edits.clone_from(&context.edits);
+    if !(edits.is_empty() && context.rare.edits.is_empty()) {
+        edits.clone_from(&context.rare.edits);
     }
-    record_route.clone_from(&context.record_route);
-    path_header.clone_from(&context.path_header);
-    loose_route.clone_from(&context.loose_route);
-    if !(serial.is_empty() && context.serial.is_empty()) {
-        serial.clone_from(&context.serial);
+    record_route.clone_from(&context.rare.record_route);
+    path_header.clone_from(&context.rare.path_header);
+    loose_route.clone_from(&context.rare.loose_route);
+    if !(serial.is_empty() && context.rare.serial.is_empty()) {
+        serial.clone_from(&context.rare.serial);
     }
-    *max_forwards = context.max_forwards;
-    *add_local_rport = context.add_local_rport;
-    *force_rport = context.force_rport;
+    *max_forwards = context.rare.max_forwards;
+    *add_local_rport = context.rare.add_local_rport;
+    *force_rport = context.rare.force_rport;
 }
 
 /// Runs the branch route and writes the message of one branch; gives it, and the reply route that was armed for this branch
@@ -359,18 +361,18 @@ fn prepare(
     path: u64,
 ) -> Result<(NewBranch<Target>, Option<RouteId>), Option<NoTarget>> {
     let Some((id, _)) = context.transaction else { return Err(None) };
-    let Some(route) = context.armed.branch else {
+    let Some(route) = context.rare.armed.branch else {
         return Ok((written(context, branch, target, id, index, path)?, None));
     };
-    let edits = context.edits.clone();
-    let armed = context.armed;
-    std::mem::swap(&mut context.target, branch);
+    let edits = context.rare.edits.clone();
+    let armed = context.rare.armed;
+    std::mem::swap(&mut *context.target, branch);
     let kept = run_branch_route(context, route, index);
-    std::mem::swap(&mut context.target, branch);
+    std::mem::swap(&mut *context.target, branch);
     let result = if kept { written(context, branch, None, id, index, path) } else { Err(None) };
-    let reply_route = (context.armed.reply != armed.reply).then_some(context.armed.reply).flatten();
-    context.edits = edits;
-    context.armed = armed;
+    let reply_route = (context.rare.armed.reply != armed.reply).then_some(context.rare.armed.reply).flatten();
+    context.rare.edits = edits;
+    context.rare.armed = armed;
     result.map(|new| (new, reply_route))
 }
 
@@ -386,7 +388,7 @@ fn written(
         Some(known) => known,
         None => forward::target(context, branch).map_err(Some)?,
     };
-    if let Some(journey) = &context.journey {
+    if let Some(journey) = &context.rare.journey {
         journey.departs(context, index, branch, &target);
     }
     let mut via_branch = std::mem::take(&mut context.scratch);
@@ -403,13 +405,13 @@ fn written(
 /// Runs a branch route for the branch that is `context.target` now. False when the route dropped the branch.
 pub(crate) fn run_branch_route(context: &mut Context, route: seawall_script::RouteId, index: u16) -> bool {
     let configuration = Arc::clone(&context.configuration);
-    let (kind, branch_index) = (context.route, context.branch_index);
+    let (kind, branch_index) = (context.route, context.rare.branch_index);
     context.route = RouteKind::Branch;
-    context.branch_index = index;
+    context.rare.branch_index = index;
     let mut frame = Frame::new(route);
     let outcome = seawall_script::run(&configuration.program, &mut frame, context);
     context.route = kind;
-    context.branch_index = branch_index;
+    context.rare.branch_index = branch_index;
     match outcome {
         Outcome::Done { drop, .. } => !drop,
         // Nothing in a branch route can wait: the branches of a request leave together.

@@ -35,7 +35,7 @@ pub(super) fn get(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     store::when_known(context, &domain, name, move |context, known| {
         let Known::Yes(_held) = known else { return Flow::FALSE };
         let Some(value) = asked.find(context) else { return Flow::FALSE };
-        context.outputs.extend(output.map(|output| (output, Value::str(&value))));
+        context.rare.outputs.extend(output.map(|output| (output, Value::str(&value))));
         Flow::TRUE
     })
 }

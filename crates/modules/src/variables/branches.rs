@@ -15,12 +15,12 @@ pub const VARIABLES: &[Variable<Context>] = &[
     })
     .arguments(VariableArguments::Optional)
     .prepare(check_field)
-    .count(|context, _| context.branches.len())
+    .count(|context, _| context.rare.branches.len())
     .write(write_branch),
     Variable::<Context>::new("br", "The URI of the first further destination; assigning adds one.", |context, reference| {
         further(context, reference).map_or(Value::Null, |branch| field(context, branch, b"uri"))
     })
-    .count(|context, _| context.branches.len())
+    .count(|context, _| context.rare.branches.len())
     .write(write_branch),
     Variable::<Context>::new("msg.branch.uri", "The URI of a destination, [0] being the Request-URI.", |context, reference| {
         any(context, reference).map_or(Value::Null, |branch| match branch.uri.is_empty() {
@@ -65,7 +65,7 @@ pub const VARIABLES: &[Variable<Context>] = &[
         Ok(())
     }),
     Variable::<Context>::new("msg.branch.last_idx", "The index of the last destination.", |context, _| {
-        Value::Int(i64::try_from(context.branches.len()).unwrap_or(0))
+        Value::Int(i64::try_from(context.rare.branches.len()).unwrap_or(0))
     }),
     Variable::<Context>::new("tm.branch.uri", "The URI of a branch of the transaction.", |context, reference| sent(context, reference, b"uri"))
         .count(count_sent),
@@ -122,25 +122,25 @@ fn index_of(reference: &VarRef<'_>, len: usize) -> Option<usize> {
 }
 
 fn further<'a>(context: &'a Context, reference: &VarRef<'_>) -> Option<&'a Branch> {
-    context.branches.get(index_of(reference, context.branches.len())?)
+    context.rare.branches.get(index_of(reference, context.rare.branches.len())?)
 }
 
 fn any<'a>(context: &'a Context, reference: &VarRef<'_>) -> Option<&'a Branch> {
-    match index_of(reference, context.branches.len() + 1)?.checked_sub(1) {
+    match index_of(reference, context.rare.branches.len() + 1)?.checked_sub(1) {
         None => Some(&context.target),
-        Some(index) => context.branches.get(index),
+        Some(index) => context.rare.branches.get(index),
     }
 }
 
 fn any_mut<'a>(context: &'a mut Context, reference: &VarRef<'_>) -> Option<&'a mut Branch> {
-    match index_of(reference, context.branches.len() + 1)?.checked_sub(1) {
+    match index_of(reference, context.rare.branches.len() + 1)?.checked_sub(1) {
         None => Some(&mut context.target),
-        Some(index) => context.branches.get_mut(index),
+        Some(index) => context.rare.branches.get_mut(index),
     }
 }
 
 fn count_all(context: &Context, _: &VarRef<'_>) -> usize {
-    context.branches.len() + 1
+    context.rare.branches.len() + 1
 }
 
 fn read_any(context: &Context, reference: &VarRef<'_>, name: &[u8]) -> Value {
@@ -237,27 +237,27 @@ fn write_branch(
     let socket = named_socket(context, name, &value)?;
     let index = match reference.index {
         Index::None => {
-            if context.branches.len() >= crate::core::MAX_BRANCHES {
+            if context.rare.branches.len() >= crate::core::MAX_BRANCHES {
                 return Err(WriteError::Full);
             }
             let mut branch = Branch::default();
             set_field(&mut branch, name, &value, socket)?;
-            context.branches.push(branch);
+            context.rare.branches.push(branch);
             return Ok(());
         }
         Index::All => {
-            context.branches.clear();
+            context.rare.branches.clear();
             return Ok(());
         }
-        Index::Int(_) => index_of(reference, context.branches.len()).ok_or(WriteError::NoTarget)?,
+        Index::Int(_) => index_of(reference, context.rare.branches.len()).ok_or(WriteError::NoTarget)?,
     };
     if value.is_null() && name == b"uri" {
-        if index < context.branches.len() {
-            context.branches.remove(index);
+        if index < context.rare.branches.len() {
+            context.rare.branches.remove(index);
         }
         return Ok(());
     }
-    set_field(context.branches.get_mut(index).ok_or(WriteError::NoTarget)?, name, &value, socket)
+    set_field(context.rare.branches.get_mut(index).ok_or(WriteError::NoTarget)?, name, &value, socket)
 }
 
 fn sent_branch(context: &Context, reference: &VarRef<'_>, read: impl Fn(&Branch) -> Value) -> Value {
@@ -268,7 +268,7 @@ fn sent_branch(context: &Context, reference: &VarRef<'_>, read: impl Fn(&Branch)
     let Some((_, state)) = &context.transaction else { return Value::Null };
     let inner = state.lock();
     let index = match reference.index {
-        Index::None => Some(usize::from(context.branch_index)),
+        Index::None => Some(usize::from(context.rare.branch_index)),
         _ => index_of(reference, inner.branches.len()),
     };
     index.and_then(|index| inner.branches.get(index)).map_or(Value::Null, |sent| read(&sent.branch))
@@ -285,7 +285,7 @@ fn count_sent(context: &Context, _: &VarRef<'_>) -> usize {
 fn last_received(context: &Context, reference: &VarRef<'_>) -> Value {
     let Some((id, _)) = &context.transaction else { return Value::Null };
     let index = match reference.index {
-        Index::None => Some(usize::from(context.branch_index)),
+        Index::None => Some(usize::from(context.rare.branch_index)),
         _ => index_of(reference, count_sent(context, reference)),
     };
     let Some(index) = index.and_then(|index| u16::try_from(index).ok()) else { return Value::Null };

@@ -249,7 +249,7 @@ fn named(
 
 /// A part of the user name of the credentials. That of credentials which were found right is known already.
 fn with_username(context: &Context, part: impl Fn(&[u8]) -> Option<&[u8]>) -> Value {
-    if let Some(name) = context.authentication.username(context.message()) {
+    if let Some(name) = context.rare.authentication.username(context.message()) {
         return Value::optional(part(name));
     }
     match credential(context, b"username") {
@@ -262,7 +262,7 @@ fn with_username(context: &Context, part: impl Fn(&[u8]) -> Option<&[u8]>) -> Va
 /// those of Proxy-Authorization.
 fn credential(context: &Context, name: &[u8]) -> Value {
     let message = context.message();
-    let authorized = context.authentication.header(message).map(|header| header.value);
+    let authorized = context.rare.authentication.header(message).map(|header| header.value);
     let value = authorized
         .or_else(|| message.value(Name::Authorization))
         .or_else(|| message.value(Name::ProxyAuthorization));

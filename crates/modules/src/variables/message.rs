@@ -73,7 +73,7 @@ pub const VARIABLES: &[Variable<Context>] = &[
         "The number of the branch whose branch, reply or failure route runs; NULL elsewhere.",
         |context, _| match context.route {
             RouteKind::Branch | RouteKind::Reply | RouteKind::Failure => {
-                Value::Int(i64::from(context.branch_index))
+                Value::Int(i64::from(context.rare.branch_index))
             }
             _ => Value::Null,
         },
@@ -108,20 +108,22 @@ pub const VARIABLES: &[Variable<Context>] = &[
         Value::Int(i64::from(std::process::id()))
     }),
     Variable::<Context>::new("err.class", "The class of the last error of a message.", |context, _| {
-        match context.error {
+        match context.rare.error {
             Some((code, _)) => Value::Int(i64::from(code / 100)),
             None => Value::Null,
         }
     }),
-    Variable::<Context>::new("err.level", "The level of the last error.", |context, _| match context.error {
-        Some(_) => Value::Int(-1),
-        None => Value::Null,
+    Variable::<Context>::new("err.level", "The level of the last error.", |context, _| {
+        match context.rare.error {
+            Some(_) => Value::Int(-1),
+            None => Value::Null,
+        }
     }),
     Variable::<Context>::new("err.info", "What the last error was.", error_text),
     Variable::<Context>::new(
         "err.rcode",
         "The code that the last error would be answered with.",
-        |context, _| match context.error {
+        |context, _| match context.rare.error {
             Some((code, _)) => Value::Int(i64::from(code)),
             None => Value::Null,
         },
@@ -145,11 +147,11 @@ pub const VARIABLES: &[Variable<Context>] = &[
 /// `fr_timeout` and `fr_inv_timeout` of the transaction, in milliseconds.
 fn timeouts(context: &Context) -> (u32, u32) {
     let timers = &context.configuration.settings.tm.timers;
-    context.timeouts_ms.unwrap_or((timers.fr_timeout_ms, timers.fr_inv_timeout_ms))
+    context.rare.timeouts_ms.unwrap_or((timers.fr_timeout_ms, timers.fr_inv_timeout_ms))
 }
 
 fn set_timeouts(context: &mut Context, timeouts_ms: (u32, u32)) {
-    context.timeouts_ms = Some(timeouts_ms);
+    context.rare.timeouts_ms = Some(timeouts_ms);
     if let Some((id, _)) = &context.transaction
         && let Some(shard) = context.node.shard(id.shard)
     {
@@ -171,11 +173,11 @@ fn int(number: usize) -> Value {
 }
 
 fn error_text(context: &Context, _: &VarRef<'_>) -> Value {
-    context.error.map_or(Value::Null, |(_, text)| Value::from(text))
+    context.rare.error.map_or(Value::Null, |(_, text)| Value::from(text))
 }
 
 fn reply_code(context: &Context, _: &VarRef<'_>) -> Value {
-    match (context.failure, context.route) {
+    match (context.rare.failure, context.route) {
         (Some(failure), _) => Value::Int(i64::from(failure.code)),
         (None, RouteKind::Reply) => Value::Int(i64::from(context.message().status())),
         _ => Value::Int(i64::from(context.replied)),

@@ -13,7 +13,7 @@ pub const VARIABLES: &[Variable<Context>] = &[
         |context, reference| {
             let index = match reference.index {
                 Index::Int(index) if index < 0 => {
-                    let len = context.avps.values(reference.name).count();
+                    let len = context.rare.avps.values(reference.name).count();
                     match len.checked_sub(usize::try_from(index.unsigned_abs()).unwrap_or(usize::MAX)) {
                         Some(index) => index,
                         None => return Value::Null,
@@ -22,11 +22,11 @@ pub const VARIABLES: &[Variable<Context>] = &[
                 Index::Int(index) => usize::try_from(index).unwrap_or(usize::MAX),
                 Index::None | Index::All => 0,
             };
-            context.avps.value(reference.name, index).cloned().unwrap_or(Value::Null)
+            context.rare.avps.value(reference.name, index).cloned().unwrap_or(Value::Null)
         },
     )
     .arguments(VariableArguments::Name)
-    .count(|context, reference| context.avps.values(reference.name).count())
+    .count(|context, reference| context.rare.avps.values(reference.name).count())
     .write(write_avp),
     Variable::<Context>::new("Ts", "Seconds since the Unix epoch.", |context, _| {
         Value::Int(i64::try_from(context.now_s).unwrap_or(i64::MAX))
@@ -90,7 +90,7 @@ fn write_avp(
     value: Value,
 ) -> Result<(), WriteError> {
     let name = reference.name;
-    let avps = &mut context.avps;
+    let avps = &mut context.rare.avps;
     match (reference.index, value.is_null()) {
         (Index::All, true) => avps.remove_all(name),
         (Index::None, true) if op == AssignOp::Replace => avps.remove_all(name),

@@ -28,6 +28,7 @@ impl RawAddress {
     };
 
     /// The kernel's form of an address, and its length.
+    #[inline]
     pub(crate) fn new(address: SocketAddr) -> (Self, libc::socklen_t) {
         let mut raw = Self::EMPTY;
         match address {
@@ -54,6 +55,7 @@ impl RawAddress {
     }
 
     /// The address, or `None` for a family that is neither IPv4 nor IPv6.
+    #[inline]
     pub(crate) fn get(&self) -> Option<SocketAddr> {
         // SAFETY: every byte of the union is initialised (it starts as EMPTY, the kernel writes bytes), all bit
         // patterns are valid for both forms, and the family is at the same place in both.

@@ -13,7 +13,6 @@ use crate::limits::SEND_SLOT_BYTES;
 pub(crate) struct SendBatch {
     slots: Box<[Slot]>,
     used: usize,
-    vectors: Box<[libc::iovec]>,
     headers: Box<[libc::mmsghdr]>,
 }
 
@@ -24,6 +23,7 @@ struct Slot {
     name_len: libc::socklen_t,
     control: Control,
     control_len: usize,
+    vector: libc::iovec,
 }
 
 /// What became of a flush.
@@ -47,11 +47,11 @@ impl SendBatch {
             name_len: 0,
             control: Control::EMPTY,
             control_len: 0,
+            vector: libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 },
         };
         Self {
             slots: (0..count).map(|_| slot()).collect(),
             used: 0,
-            vectors: vec![libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }; count].into(),
             headers: (0..count).map(|_| empty_header()).collect(),
         }
     }
@@ -77,6 +77,7 @@ impl SendBatch {
     }
 
     /// An empty buffer to write a datagram to; `None` when full. One that stays empty is not sent.
+    #[inline]
     pub(crate) fn slot(
         &mut self,
         socket: RawFd,
@@ -98,32 +99,23 @@ impl SendBatch {
         let mut flushed = Flushed::default();
         let mut may_stall = true;
         let mut start = 0;
-        while let Some((socket, end)) = self.run(start) {
-            start = self.send_run(socket, start, end, &mut flushed, &mut may_stall, stall_ms);
+        while let Some((socket, filled, end)) = self.prepare(start) {
+            self.send_run(socket, filled, &mut flushed, &mut may_stall, stall_ms);
+            start = end;
         }
         self.used = 0;
         flushed
     }
 
-    /// The next slots from `start` on that go out by the same socket: the socket and the index behind them. Slots
-    /// are filled in the order of handling, so these are long runs.
-    fn run(&self, start: usize) -> Option<(RawFd, usize)> {
-        let rest = self.slots.get(start..self.used)?;
-        let socket = rest.first()?.socket;
-        let len = rest.iter().take_while(|slot| slot.socket == socket).count();
-        Some((socket, start + len))
-    }
-
+    /// Sends what the first `filled` headers point to, right after [`SendBatch::prepare`].
     fn send_run(
         &mut self,
         socket: RawFd,
-        start: usize,
-        end: usize,
+        filled: usize,
         flushed: &mut Flushed,
         may_stall: &mut bool,
         stall_ms: i32,
-    ) -> usize {
-        let filled = self.prepare(start, end);
+    ) {
         let mut done = 0;
         while done < filled {
             let Some(headers) = self.headers.get_mut(done..filled) else { break };
@@ -162,27 +154,47 @@ impl SendBatch {
                 }
             }
         }
-        end
     }
 
-    /// Points one header to each slot of the run that is not empty; gives their number.
-    fn prepare(&mut self, start: usize, end: usize) -> usize {
-        let run = self.slots.iter_mut().take(end).skip(start).filter(|slot| !slot.bytes.is_empty());
-        let mut filled = 0;
-        for ((slot, vector), header) in run.zip(self.vectors.iter_mut()).zip(self.headers.iter_mut()) {
-            vector.iov_base = slot.bytes.as_mut_ptr().cast();
-            vector.iov_len = slot.bytes.len();
-            header.msg_len = 0;
-            header.msg_hdr.msg_name = ptr::from_mut(&mut slot.name).cast();
-            header.msg_hdr.msg_namelen = slot.name_len;
-            header.msg_hdr.msg_iov = vector;
-            header.msg_hdr.msg_iovlen = 1;
-            header.msg_hdr.msg_control =
-                if slot.control_len == 0 { ptr::null_mut() } else { slot.control.as_mut_ptr() };
-            header.msg_hdr.msg_controllen = slot.control_len as _;
+    /// Points one header to each slot that is not empty of the next run: those from `start` on that go out by the same
+    /// socket. Slots are filled in the order of handling, so these are long runs. Gives the socket, the number of headers
+    /// and the index behind the run; nothing when all runs were sent.
+    fn prepare(&mut self, start: usize) -> Option<(RawFd, usize, usize)> {
+        let rest = self.slots.get_mut(start..self.used)?;
+        let socket = rest.first()?.socket;
+        let mut headers = self.headers.iter_mut();
+        let (mut filled, mut end) = (0, start);
+        for slot in rest {
+            if slot.socket != socket {
+                break;
+            }
+            end += 1;
+            if slot.bytes.is_empty() {
+                continue;
+            }
+            // There are as many headers as slots.
+            let Some(header) = headers.next() else { break };
+            slot.point(header);
             filled += 1;
         }
-        filled
+        Some((socket, filled, end))
+    }
+}
+
+impl Slot {
+    /// Points a header to what is to be sent.
+    #[inline]
+    fn point(&mut self, header: &mut libc::mmsghdr) {
+        self.vector.iov_base = self.bytes.as_mut_ptr().cast();
+        self.vector.iov_len = self.bytes.len();
+        header.msg_len = 0;
+        header.msg_hdr.msg_name = ptr::from_mut(&mut self.name).cast();
+        header.msg_hdr.msg_namelen = self.name_len;
+        header.msg_hdr.msg_iov = &mut self.vector;
+        header.msg_hdr.msg_iovlen = 1;
+        header.msg_hdr.msg_control =
+            if self.control_len == 0 { ptr::null_mut() } else { self.control.as_mut_ptr() };
+        header.msg_hdr.msg_controllen = self.control_len as _;
     }
 }
 

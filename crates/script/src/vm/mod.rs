@@ -5,7 +5,7 @@ mod arguments;
 mod operators;
 mod variables;
 
-use crate::call::{Call, Flow, Mode};
+use crate::call::{Call, Flow, Manner, Mode};
 use crate::code::{CallSite, LevelExpr, LogSite, Op, RouteTarget};
 use crate::declare::{AssignOp, RouteKind};
 use crate::frame::{Activation, Frame, Loop, State};
@@ -42,6 +42,7 @@ pub enum Outcome {
 }
 
 /// Starts a frame, and runs it until it ends or parks.
+#[inline]
 pub fn run<C: Host>(program: &Program<C>, frame: &mut Frame, host: &mut C) -> Outcome {
     make_room(program, frame);
     if !frame.named.is_empty() {
@@ -56,6 +57,7 @@ pub fn run<C: Host>(program: &Program<C>, frame: &mut Frame, host: &mut C) -> Ou
 }
 
 /// Makes room in a frame for the variables of a program.
+#[inline]
 pub(crate) fn make_room<C: Host>(program: &Program<C>, frame: &mut Frame) {
     if frame.vars.len() != program.slots.len() {
         frame.vars.resize(program.slots.len(), variables::UNSET);
@@ -84,6 +86,7 @@ pub fn resume<C: Host>(program: &Program<C>, frame: &mut Frame, host: &mut C, va
     finish(frame, outcome)
 }
 
+#[inline]
 fn finish(frame: &mut Frame, outcome: Outcome) -> Outcome {
     if outcome != Outcome::Parked {
         frame.state = State::Finished;
@@ -100,6 +103,7 @@ fn restart(frame: &mut Frame) {
 }
 
 /// Starts a route whose arguments are the last `arguments` parameters; false if there is no such route.
+#[inline]
 fn enter<C: Host>(
     program: &Program<C>,
     frame: &mut Frame,
@@ -118,18 +122,21 @@ fn enter<C: Host>(
 fn execute<C: Host>(program: &Program<C>, frame: &mut Frame, host: &mut C) -> Outcome {
     loop {
         let Some(op) = program.code.ops.get(frame.pc as usize) else { return Outcome::Error { line: 0 } };
-        if frame.steps_left == 0 {
-            let line = line(program, frame.pc);
-            let text = format!("line {line}: the script was stopped, it ran for too long\n");
-            host.log(level::CRIT, text.as_bytes());
-            return Outcome::StepLimit { line };
-        }
-        frame.steps_left -= 1;
+        let Some(left) = frame.steps_left.checked_sub(1) else { return out_of_steps(program, frame, host) };
+        frame.steps_left = left;
         frame.pc += 1;
-        if let Some(outcome) = step(program, frame, host, *op) {
+        if let Some(outcome) = step(program, frame, host, op) {
             return outcome;
         }
     }
+}
+
+#[cold]
+fn out_of_steps<C: Host>(program: &Program<C>, frame: &Frame, host: &mut C) -> Outcome {
+    let line = line(program, frame.pc);
+    let text = format!("line {line}: the script was stopped, it ran for too long\n");
+    host.log(level::CRIT, text.as_bytes());
+    Outcome::StepLimit { line }
 }
 
 fn line<C>(program: &Program<C>, pc: u32) -> u32 {
@@ -141,22 +148,16 @@ fn pop(frame: &mut Frame) -> Value {
 }
 
 /// Executes one instruction; the outcome if the run ends or parks.
-fn step<C: Host>(program: &Program<C>, frame: &mut Frame, host: &mut C, op: Op) -> Option<Outcome> {
+#[inline]
+fn step<C: Host>(program: &Program<C>, frame: &mut Frame, host: &mut C, op: &Op) -> Option<Outcome> {
     let code = &program.code;
-    match op {
-        // What follows these two is for a call that was pending, whose value comes on the stack.
-        Op::CallOrJump { site, target } => match call(program, frame, host, site) {
-            Flow::Value(value) if value != 0 => frame.pc = if value > 0 { frame.pc + 1 } else { target },
-            flow => return Some(ended_in_call(program, frame, host, site, flow)),
-        },
-        Op::CallAndPop(site) => match call(program, frame, host, site) {
-            Flow::Value(value) if value != 0 => frame.pc += 1,
-            flow => return Some(ended_in_call(program, frame, host, site, flow)),
-        },
-        Op::Call(site) => match call(program, frame, host, site) {
-            Flow::Value(value) if value != 0 => frame.operands.push(Value::Int(value)),
-            flow => return Some(ended_in_call(program, frame, host, site, flow)),
-        },
+    match *op {
+        Op::Call(site) | Op::CallAndPop(site) | Op::CallOrJump { site, .. } => {
+            match call(program, frame, host, site) {
+                Flow::Value(value) if value != 0 => returned(frame, op, value),
+                flow => return Some(ended_in_call(program, frame, host, site, flow)),
+            }
+        }
         Op::Int(number) => frame.operands.push(Value::Int(i64::from(number))),
         Op::Const(index) => frame.operands.push(code.constants.get(index as usize)?.clone()),
         Op::Var(index) => {
@@ -192,16 +193,16 @@ fn step<C: Host>(program: &Program<C>, frame: &mut Frame, host: &mut C, op: Op) 
             let (right, left) = (pop(frame), pop(frame));
             frame.operands.push(Value::Int(i64::from(operators::compare(comparison, &left, &right))));
         }
-        Op::Match(_) | Op::MatchDynamic => matches(program, frame, host, op),
+        Op::Match(_) | Op::MatchDynamic => matches(program, frame, host, *op),
         Op::Assign(index) => {
             let value = pop(frame);
             assign(program, frame, host, index, value);
         }
         Op::WhileEnter | Op::WhileTick(_) | Op::ForEnter(_) | Op::ForNext { .. } | Op::LoopExit => {
-            iterate(program, frame, host, op);
+            iterate(program, frame, host, *op);
         }
         Op::Route(site) => return call_route(program, frame, host, site),
-        Op::Async(site) | Op::Launch(site) => return call_later(program, frame, host, site, op),
+        Op::Async(site) | Op::Launch(site) => return call_later(program, frame, host, site, *op),
         Op::Return { values } => return return_from(frame, values as usize),
         Op::Exit => return Some(Outcome::Done { exit: true, drop: false, code: frame.rc }),
         Op::Drop => return Some(Outcome::Done { exit: true, drop: true, code: frame.rc }),
@@ -209,6 +210,17 @@ fn step<C: Host>(program: &Program<C>, frame: &mut Frame, host: &mut C, op: Op) 
         Op::Assert(site) => return assert(program, frame, host, site),
     }
     None
+}
+
+/// What becomes of the value of a function. The instruction behind a call that does not leave it on the stack is for a call
+/// that was pending, whose value comes there.
+#[inline]
+fn returned(frame: &mut Frame, op: &Op, value: i64) {
+    match *op {
+        Op::CallOrJump { target, .. } if value < 0 => frame.pc = target,
+        Op::CallOrJump { .. } | Op::CallAndPop(_) => frame.pc += 1,
+        _ => frame.operands.push(Value::Int(value)),
+    }
 }
 
 /// What the result of a function means as a condition.
@@ -308,7 +320,13 @@ fn iterate<C: Host>(program: &Program<C>, frame: &mut Frame, host: &mut C, op: O
 /// Calls a function, and remembers its value.
 #[inline]
 fn call<C: Host>(program: &Program<C>, frame: &mut Frame, host: &mut C, index: u32) -> Flow {
-    let flow = invoke(program, frame, host, index, Mode::Inline, None);
+    let Some(site) = program.code.calls.get(index as usize) else { return Flow::Error };
+    let flow = if site.stack == 0 {
+        let mut call = Call { program, site, index, frame: &mut *frame, manner: Manner::PLAIN };
+        (site.function.call)(host, &mut call)
+    } else {
+        invoke_with_stack(program, frame, host, (site, index), Mode::Inline, None)
+    };
     if let Flow::Value(value) = flow {
         frame.rc = value;
     }
@@ -316,6 +334,7 @@ fn call<C: Host>(program: &Program<C>, frame: &mut Frame, host: &mut C, index: u
 }
 
 /// How a run ends or parks in a call that had no value, or the value 0.
+#[inline(never)]
 fn ended_in_call<C: Host>(
     program: &Program<C>,
     frame: &mut Frame,
@@ -344,8 +363,7 @@ fn failed<C: Host>(host: &mut C, line: u32, name: &str) -> Outcome {
     Outcome::Error { line }
 }
 
-/// Runs a function with its arguments, which it takes off the stack.
-#[inline]
+/// Runs a function with its arguments, which it takes off the stack, for `async` and `launch`.
 fn invoke<C: Host>(
     program: &Program<C>,
     frame: &mut Frame,
@@ -359,8 +377,8 @@ fn invoke<C: Host>(
         return invoke_with_stack(program, frame, host, (site, index), mode, extra);
     }
     // A function puts nothing on the stack, so nothing has to be taken off.
-    let base = frame.operands.len();
-    let mut call = Call { program, site, index, frame, base, dynamic: &[], mode, extra };
+    let manner = &Manner { base: 0, dynamic: &[], mode, extra };
+    let mut call = Call { program, site, index, frame, manner };
     (site.function.call)(host, &mut call)
 }
 
@@ -376,8 +394,8 @@ fn invoke_with_stack<C: Host>(
     let base = frame.operands.len().saturating_sub(site.stack as usize);
     let flow = match arguments::prepare(program, frame, site, base) {
         Ok(dynamic) => {
-            let dynamic = dynamic.as_slice();
-            let mut call = Call { program, site, index, frame: &mut *frame, base, dynamic, mode, extra };
+            let manner = &Manner { base, dynamic: dynamic.as_slice(), mode, extra };
+            let mut call = Call { program, site, index, frame: &mut *frame, manner };
             (site.function.call)(host, &mut call)
         }
         Err(problem) => {

@@ -1,6 +1,6 @@
 //! The server: what a worker does around the script, without sockets.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -144,6 +144,9 @@ pub struct Server {
     own_requests: Vec<OwnRequest>,
     /// As a worker has it, so that transactions here begin in the memory of those before them.
     spares: Cell<Option<Box<Spares>>>,
+    /// Those that have served a message.
+    #[allow(clippy::vec_box)]
+    contexts: RefCell<Vec<Box<Context>>>,
 }
 
 impl Server {
@@ -202,6 +205,7 @@ impl Server {
             deaf: false,
             is_behind: false,
             spares: Cell::default(),
+            contexts: RefCell::default(),
             runtime: tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap(),
             pinger: Pinger::new(0, 1),
             names_asked: 0,
@@ -290,7 +294,7 @@ impl Server {
         self.watch(|server| {
             let mut context = server.context(RouteKind::Error, seawall_modules::context::nowhere());
             context.packet = message.into();
-            context.error = Some((code, text));
+            context.rare.error = Some((code, text));
             server.go(context, Frame::new(route));
         })
     }
@@ -324,8 +328,18 @@ impl Server {
         run
     }
 
+    /// A context, which has served another message before where there is one, as in a worker.
     fn context(&self, route: RouteKind, origin: Origin) -> Box<Context> {
-        let mut context = Box::new(Context::new(Arc::clone(&self.node), 0));
+        let mut context = match self.contexts.borrow_mut().pop() {
+            Some(mut used) => {
+                used.configuration = self.node.configuration.load_full();
+                if let Some(message) = used.packet.own_mut() {
+                    message.buffer_mut().clear();
+                }
+                used
+            }
+            None => Box::new(Context::new(Arc::clone(&self.node), 0)),
+        };
         context.now_ms = self.now_ms;
         context.now_s = self.now_s;
         context.is_behind = self.is_behind;
@@ -361,7 +375,7 @@ impl Server {
 
     /// Does what a script waits for; a host name only when the test tells it by [`Server::resolved`].
     fn park(&mut self, mut context: Box<Context>, frame: Frame) {
-        let wait = context.waiting.take().expect("something to wait for");
+        let wait = context.rare.waiting.take().expect("something to wait for");
         match wait.errand {
             Errand::Commit(_) => panic!("this server keeps its bindings in memory"),
             Errand::Host(host) => {
@@ -437,7 +451,7 @@ impl Server {
 
     /// Carries out what a route decided.
     fn leave(&mut self, mut context: Box<Context>) {
-        if let (Some(failure), Some((id, _))) = (context.failure, &context.transaction) {
+        if let (Some(failure), Some((id, _))) = (context.rare.failure, &context.transaction) {
             let status = self.node.shard(id.shard).unwrap().lock().status(*id);
             if status.is_some_and(|status| !status.answered && status.pending == 0) {
                 mid_registrar::survive(&mut context, failure.code);
@@ -451,9 +465,9 @@ impl Server {
                 relay::keep(&context, &state);
             }
             let mut inner = state.lock();
-            inner.avps = std::mem::take(&mut context.avps);
+            inner.avps = std::mem::take(&mut context.rare.avps);
             inner.flags = context.flags;
-            inner.accounting = context.accounting;
+            inner.accounting = context.rare.accounting;
             drop(inner);
             let mut layer = self.node.shard(id.shard).unwrap().lock();
             if context.route == RouteKind::Failure {
@@ -469,7 +483,7 @@ impl Server {
         self.effects.append(&mut context.effects);
         self.run.keep_connection_s.extend(context.keep_connection.drain(..).map(|lease| lease.until_s));
         self.own_requests.append(&mut context.own_requests);
-        for launch in std::mem::take(&mut context.launches) {
+        for launch in std::mem::take(&mut context.rare.launches) {
             let Errand::Task(task) = launch.wait.errand else { panic!("only tasks are launched") };
             let mut started = self.context(RouteKind::Request, context.origin);
             let answer = (!self.deaf).then(|| self.runtime.block_on(task));
@@ -481,7 +495,7 @@ impl Server {
             started.write_outputs(&mut frame);
             self.go(started, frame);
         }
-        for launched in std::mem::take(&mut context.launched) {
+        for launched in std::mem::take(&mut context.rare.launched) {
             let mut frame = Frame::new(launched.route);
             frame.set_return_code(launched.code);
             let started = self.context(RouteKind::Request, context.origin);
@@ -490,7 +504,10 @@ impl Server {
         if let spares @ Some(_) = context.spares.take() {
             self.spares.set(spares);
         }
-        self.raise(std::mem::take(&mut context.events));
+        let events = std::mem::take(&mut context.events);
+        context.reset();
+        self.contexts.get_mut().push(context);
+        self.raise(events);
     }
 
     fn raise(&mut self, events: Vec<EventParameters>) {
@@ -513,8 +530,8 @@ impl Server {
             match delivery {
                 Delivery::Route(notify) => {
                     context.configuration = Arc::clone(&notify.configuration);
-                    context.notice.clone_from(&notify.transaction);
-                    context.notice_is_pushed =
+                    context.rare.notice.clone_from(&notify.transaction);
+                    context.rare.notice_is_pushed =
                         event.subject.as_ref().is_some_and(|subject| subject.is_pushed);
                     event_routing::expose(&mut context, event);
                     self.go(context, Frame::new(notify.route));
@@ -610,12 +627,12 @@ impl Server {
         context.configuration = Arc::clone(&state.configuration);
         context.route = RouteKind::Reply;
         context.transaction = Some((token.id, Arc::clone(state)));
-        context.branch_index = token.branch;
-        context.target = branch.unwrap_or_default();
+        context.rare.branch_index = token.branch;
+        *context.target = branch.unwrap_or_default();
         context.flags = state.lock().flags;
         let shares_values = context.configuration.settings.tm.onreply_avp_mode;
         if shares_values {
-            context.avps = std::mem::take(&mut state.lock().avps);
+            context.rare.avps = std::mem::take(&mut state.lock().avps);
         }
         for route in [general, armed].into_iter().flatten() {
             let configuration = Arc::clone(&context.configuration);
@@ -625,9 +642,9 @@ impl Server {
             }
         }
         if shares_values {
-            state.lock().avps = std::mem::take(&mut context.avps);
+            state.lock().avps = std::mem::take(&mut context.rare.avps);
         }
-        if context.edits.is_empty() {
+        if context.rare.edits.is_empty() {
             return Relay::AsReceived;
         }
         Relay::Edited(edited(context).into())
@@ -778,10 +795,10 @@ impl Server {
 fn edited(context: &mut Context) -> Vec<u8> {
     let Some(message) = context.packet.own() else { return Vec::new() };
     if let Some(via) = top_via_extent(message) {
-        context.edits.delete(via);
+        context.rare.edits.delete(via);
     }
     let mut out = Vec::new();
-    context.edits.write(message, &mut out);
+    context.rare.edits.write(message, &mut out);
     out
 }
 

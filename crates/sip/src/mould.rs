@@ -48,7 +48,7 @@ pub(crate) struct Moulds {
 }
 
 impl Moulds {
-    /// Fills in everything but the bytes of a message that has nothing else so far, if its head fits a mould.
+    /// Fills in everything but the bytes of a message, if its head fits a mould; it stays as it is if not.
     #[inline]
     pub(crate) fn fit(&mut self, message: &mut Message, framing: Framing) -> bool {
         let Some(key) = swar::first_word(&message.bytes) else { return false };
@@ -277,6 +277,8 @@ impl Mould {
         let longer = found.longer(Gap::RequestUri);
         message.start = self.start.moved(longer);
         let mut before = longer;
+        message.flaw = None;
+        message.headers.clear();
         message.headers.extend(self.fields.iter().map(|(field, gaps)| {
             let after = found.moved.get(usize::from(*gaps) % (GAPS + 1)).copied().unwrap_or(0);
             let field = field.moved(before, after);

@@ -22,7 +22,7 @@ const LAST_OWNERS: usize = 2;
 
 impl Worker {
     /// Carries out all effects that wait, and those that follow from them.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn carry_out(&mut self, io: &mut Io) {
         let is_quiet = self.effects.is_empty()
             && self.own_requests.is_empty()
@@ -33,6 +33,7 @@ impl Worker {
         }
     }
 
+    #[inline(never)]
     fn carry_out_all(&mut self, io: &mut Io) {
         // An effect may lead to others (a failure route forwards again), which are appended: walk until none is left.
         if self.node.watchers.is_due(io.now_ms()) {

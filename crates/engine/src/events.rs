@@ -13,7 +13,7 @@ use crate::worker::Worker;
 
 impl Worker {
     /// Runs the routes that wait for what a route did.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn follow_up(&mut self, io: &mut Io, context: &mut Context) {
         if context.rare.is_touched() {
             self.start_launched(io, context);
@@ -22,9 +22,13 @@ impl Worker {
             }
         }
         if !context.events.is_empty() {
-            let events = std::mem::take(&mut context.events);
-            self.raise(io, events);
+            self.raise_own(io, context);
         }
+    }
+
+    fn raise_own(&mut self, io: &mut Io, context: &mut Context) {
+        let events = std::mem::take(&mut context.events);
+        self.raise(io, events);
     }
 
     /// Runs the routes of `launch` whose functions had their values at once.

@@ -160,7 +160,7 @@ impl Worker {
     }
 
     /// Gives a context back.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn recycle(&mut self, mut context: Box<Context>) {
         self.take_spares(&mut context);
         if self.contexts.len() < SPARE_CONTEXTS {
@@ -185,7 +185,7 @@ impl Worker {
     }
 
     /// Takes a frame that will run `route`.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn take_frame(&mut self, route: RouteId) -> Box<Frame> {
         match self.frames.pop() {
             Some(mut frame) => {
@@ -197,7 +197,7 @@ impl Worker {
     }
 
     /// Gives a frame back.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn recycle_frame(&mut self, frame: Box<Frame>) {
         if self.frames.len() < SPARE_CONTEXTS {
             self.frames.push(frame);
@@ -205,7 +205,7 @@ impl Worker {
     }
 
     /// Hands a packet to the net. `bytes` may be swapped for another buffer.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn transmit(&mut self, io: &mut Io, target: Target, bytes: &mut Vec<u8>) {
         if target.transport == Transport::Udp {
             let slot = io.datagram_slot(target.socket, target.peer);

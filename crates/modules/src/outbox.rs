@@ -44,7 +44,7 @@ impl Outbox {
     }
 
     /// Hands every packet to `send`, in order, and keeps the buffers. `send` may swap a buffer for another.
-    #[inline]
+    #[inline(always)]
     pub fn drain(&mut self, mut send: impl FnMut(Target, &mut Vec<u8>)) {
         // Where they are: a packet with its target is a dozen words.
         for item in &mut self.items {

@@ -135,7 +135,7 @@ impl Io {
     /// By a socket bound to the wildcard address the kernel chooses the source address, except for an answer to the
     /// datagram being handled (same socket, same peer), which leaves from the address that the datagram was sent to.
     /// Later answers: [`Io::datagram_slot_from`].
-    #[inline]
+    #[inline(always)]
     pub fn datagram_slot(&mut self, socket: SocketId, peer: SocketAddr) -> &mut Vec<u8> {
         let source = match self.current {
             Some((current, from, local)) if current == socket && from == peer => Some(local),
@@ -201,7 +201,7 @@ impl Io {
         self.streams.close_gracefully(now_ms, connection);
     }
 
-    #[inline]
+    #[inline(always)]
     fn slot(&mut self, socket: SocketId, peer: SocketAddr, source: Option<IpAddr>) -> &mut Vec<u8> {
         let Some(port) = self.udp.get(usize::from(socket)).copied().flatten() else {
             self.shared.row(self.worker).datagram_send_errors.add(1);

@@ -302,6 +302,12 @@ impl<'a, C: Host> Call<'a, C> {
         }
     }
 
+    /// How many arguments the call has up to the last one that the script gives; those behind it are left out.
+    #[inline]
+    pub fn given(&self) -> usize {
+        self.site.given as usize
+    }
+
     /// How many arguments the call has, those left out in the middle included.
     pub fn len(&self) -> usize {
         self.site.arguments.len()

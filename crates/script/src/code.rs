@@ -213,6 +213,8 @@ pub(crate) struct CallSite<C: 'static> {
     pub(crate) arguments: Box<[SiteArgument<C>]>,
     /// How many of the arguments stand on the stack.
     pub(crate) stack: u32,
+    /// How many arguments there are up to the last one that was not left out.
+    pub(crate) given: u32,
     pub(crate) line: u32,
 }
 

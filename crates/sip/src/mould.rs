@@ -295,7 +295,11 @@ impl Mould {
         };
         match &self.essentials {
             Some(parts) => parts.fill(message, &found),
-            None => Essentials::read(message),
+            None => {
+                // Those of the message before may still be there.
+                message.essentials = Essentials::ABSENT;
+                Essentials::read(message);
+            }
         }
         true
     }

@@ -428,7 +428,8 @@ pub struct WayBack {
 
 impl WayBack {
     /// That of a request which came from this address; `None` if it has no Via that is one.
-    #[inline]
+    // As large as a call of it: who asks for every request takes it apart at once.
+    #[inline(always)]
     #[must_use]
     pub fn of(message: &Message, source: SocketAddr) -> Option<WayBack> {
         let via = message.essentials.via.as_ref().ok()?;

@@ -165,11 +165,16 @@ proptest! {
     #[test]
     fn habits_change_nothing_that_is_found(messages in vec(message_bytes(), 1..5)) {
         let mut habits = Habits::default();
-        let mut message = Message::empty();
+        let (mut message, mut received) = (Message::empty(), Message::empty());
+        let mut other_habits = Habits::default();
         // From the second time on all of them are as expected, but where they contradict each other.
         for bytes in messages.iter().chain(&messages).chain(&messages) {
             message.buffer_mut().clone_from(bytes);
             let scanned = message.scan_by_habit(Framing::Datagram, &mut habits);
+            // Nothing of one message is seen in the next, emptied before or not.
+            let mut buffer = bytes.clone();
+            prop_assert_eq!(received.receive(&mut buffer, Framing::Datagram, &mut other_habits), scanned);
+            prop_assert_eq!(format!("{received:?}"), format!("{message:?}"));
             match Message::parse(bytes.clone()) {
                 Ok(plain) => {
                     prop_assert_eq!(scanned, Ok(()));

@@ -31,7 +31,7 @@ pub(super) fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow 
         return Flow::FALSE;
     };
     // Most scripts name nothing but the table.
-    if call.len() == 1 && is_plain(context, domain) {
+    if call.given() == 1 && is_plain(context, domain) {
         let asked = Asked { domain, flags: &SaveFlags::default(), aor: None, tag: NameId::NONE };
         return serve(context, asked, None);
     }
@@ -131,7 +131,8 @@ fn serve(context: &mut Context, asked: Asked<'_>, held: Option<Held>) -> Flow {
     let before = (context.events.len(), context.keep_connection.len());
     let mut headers = std::mem::take(&mut context.scratch);
     headers.clear();
-    let (outcome, drafted) = run(context, asked, &mut headers);
+    let mut drafted = None;
+    let outcome = run(context, asked, &mut headers, &mut drafted);
     let no_reply = asked.flags.no_reply;
     if outcome.reject.is_none() && context.node.store.is_through() && !asked.flags.memory_only {
         let saved = Saved::new(context, drafted);
@@ -139,7 +140,7 @@ fn serve(context: &mut Context, asked: Asked<'_>, held: Option<Held>) -> Flow {
             return store::when_kept(context, saved, move |context, kept| {
                 drop(held);
                 if kept {
-                    return answer(context, no_reply, &outcome, headers);
+                    return answer_kept(context, no_reply, &outcome, headers);
                 }
                 // Nothing has happened, so nothing is told of it.
                 context.events.truncate(before.0);
@@ -156,7 +157,12 @@ fn overload(context: &Context) -> Overload {
     context.configuration.settings.registrar.overload
 }
 
-#[inline]
+/// As [`answer`], for what was waited for.
+fn answer_kept(context: &mut Context, no_reply: bool, outcome: &Outcome, headers: Vec<u8>) -> Flow {
+    answer(context, no_reply, outcome, headers)
+}
+
+#[inline(always)]
 fn answer(context: &mut Context, no_reply: bool, outcome: &Outcome, mut headers: Vec<u8>) -> Flow {
     let accepted = outcome.reject.is_none();
     let counted = if accepted { Stat::AcceptedRegs } else { Stat::RejectedRegs };
@@ -204,10 +210,22 @@ pub(crate) fn answer_refused(
     Flow::FALSE
 }
 
+/// Changes what is asked for, and appends to the header fields of the answer. `drafted` gets what the database has to write.
 #[inline(always)]
-fn run(context: &mut Context, asked: Asked<'_>, headers: &mut Vec<u8>) -> (Outcome, Option<Drafted>) {
+fn run(
+    context: &mut Context,
+    asked: Asked<'_>,
+    headers: &mut Vec<u8>,
+    drafted: &mut Option<Drafted>,
+) -> Outcome {
     let Asked { domain, flags, aor, tag } = asked;
-    let (received, attr) = variables(context);
+    let values;
+    let (received, attr) = if has_variables(context) {
+        values = variables(context);
+        (values.0.as_deref().unwrap_or_default(), values.1.as_deref().unwrap_or_default())
+    } else {
+        (&b""[..], &b""[..])
+    };
     let unproven = if flags.no_reply { None } else { unproven(context) };
     let random = context.random();
     // Neither is counted: all workers would count in the same place.
@@ -220,13 +238,13 @@ fn run(context: &mut Context, asked: Asked<'_>, headers: &mut Vec<u8>) -> (Outco
         flags,
         domain,
         source: Source {
-            received: received.as_deref().unwrap_or_default(),
+            received,
             socket: node.socket_name(context.origin.socket),
             peer: (context.origin.peer, transport_name(context.origin.transport)),
             host_port: node.socket(context.origin.socket).map_or(b"", |socket| &socket.sent_by),
             flags: context.target.flags,
             cflags: 0,
-            attr: attr.as_deref().unwrap_or_default(),
+            attr,
             ownership_tag: tag,
             is_own: &is_own,
             random,
@@ -245,29 +263,32 @@ fn run(context: &mut Context, asked: Asked<'_>, headers: &mut Vec<u8>) -> (Outco
     let kept = context.origin.connection.filter(|_| context.flags & settings.tcp_persistent_flag != 0);
     let Some(connection) = kept else {
         let outcome = save.handle(context.packet.message(), aor, headers, &mut sink);
-        return (outcome, sink.finish());
+        *drafted = sink.finish();
+        return outcome;
     };
     let leases = &mut context.keep_connection;
     let mut keeping = keeping::Keeping { gather: &mut sink, connection, leases };
     let outcome = save.handle(context.packet.message(), aor, headers, &mut keeping);
-    let drafted = sink.finish();
+    *drafted = sink.finish();
     drop(sink);
     if outcome.retransmission {
         keeping::repeated(context, domain, aor, connection);
     }
-    (outcome, drafted)
+    outcome
+}
+
+/// Whether the script has set `received_avp` or `attr_avp`.
+#[inline]
+fn has_variables(context: &Context) -> bool {
+    let settings = &context.configuration.settings.registrar;
+    settings.received.is_some() || settings.attribute.is_some()
 }
 
 /// The values of `received_avp` and `attr_avp`; nothing for one that is not set.
-#[inline]
 fn variables(context: &Context) -> (Option<Bytes>, Option<Bytes>) {
     let Configuration { program, settings, .. } = &*context.configuration;
-    let (received, attribute) = (settings.registrar.received, settings.registrar.attribute);
-    if received.is_none() && attribute.is_none() {
-        return (None, None);
-    }
     let text = |variable: Option<VariableId>| {
         variable.and_then(|variable| program.read_variable(context, variable).into_bytes())
     };
-    (text(received), text(attribute))
+    (text(settings.registrar.received), text(settings.registrar.attribute))
 }

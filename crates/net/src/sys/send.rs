@@ -77,7 +77,7 @@ impl SendBatch {
     }
 
     /// An empty buffer to write a datagram to; `None` when full. One that stays empty is not sent.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn slot(
         &mut self,
         socket: RawFd,

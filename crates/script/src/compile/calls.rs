@@ -125,7 +125,10 @@ impl<C: Host> Compiler<'_, C> {
                 None => complete = false,
             }
         }
-        let site = CallSite { function, arguments: arguments.into_boxed_slice(), stack, line };
+        let is_given = |argument: &SiteArgument<C>| !matches!(argument.form, ArgumentForm::Absent);
+        let given = arguments.iter().rposition(is_given).map_or(0, |last| last + 1);
+        let given = u32::try_from(given).unwrap_or(u32::MAX);
+        let site = CallSite { function, arguments: arguments.into_boxed_slice(), stack, given, line };
         complete.then(|| store(&mut self.code.calls, site))
     }
 

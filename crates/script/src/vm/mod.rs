@@ -42,7 +42,8 @@ pub enum Outcome {
 }
 
 /// Starts a frame, and runs it until it ends or parks.
-#[inline]
+// A few lines around what does it, for every message.
+#[inline(always)]
 pub fn run<C: Host>(program: &Program<C>, frame: &mut Frame, host: &mut C) -> Outcome {
     make_room(program, frame);
     if !frame.named.is_empty() {

@@ -78,6 +78,23 @@ fn kinds_of_phones_are_told_apart() {
     check(&[many.as_slice(), std::slice::from_ref(&other)].concat(), &other, true);
 }
 
+#[test]
+fn what_a_message_lacks_is_not_taken_from_the_one_before() {
+    let whole = register("alice", 1, "");
+    let lacks = |name: &str| {
+        whole.lines().filter(|line| !line.starts_with(name)).collect::<Vec<_>>().join("\r\n") + "\r\n"
+    };
+    for name in ["Via", "From", "To", "CSeq"] {
+        let (mut habits, mut used) = (Habits::default(), Message::empty());
+        let mut objections = Vec::new();
+        for text in [&whole, &lacks(name)].repeat(3) {
+            used.receive(&mut text.clone().into_bytes(), Framing::Datagram, &mut habits).unwrap();
+            objections.push(validate::request(&used).is_err());
+        }
+        assert_eq!(objections, [false, true].repeat(3), "{name}");
+    }
+}
+
 /// Lines as they come, plain and odd.
 fn message() -> impl Strategy<Value = String> {
     let start = prop_oneof![

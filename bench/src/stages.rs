@@ -12,6 +12,7 @@ pub const STAGES: [(&str, &[&str]); 12] = [
             "sip/src/scan.rs",
             "sip/src/lanes.rs",
             "sip/src/habit.rs",
+            "sip/src/mould",
             "sip/src/message.rs",
             "sip/src/name.rs",
             "sip/src/method.rs",

@@ -241,13 +241,13 @@ impl Worker {
         let mut context = self.take_context_to_receive(io, origin, RouteKind::Request);
         let scanned = match context.packet.own_mut() {
             Some(message) => {
-                std::mem::swap(message.buffer_mut(), bytes);
+                let scanned = message.receive(bytes, framing, &mut self.habits);
                 if bytes.capacity() == 0
                     && let Some(buffer) = self.buffers.pop()
                 {
                     *bytes = buffer;
                 }
-                message.scan_by_habit(framing, &mut self.habits)
+                scanned
             }
             None => Err(ScanError::Empty),
         };

@@ -1,6 +1,6 @@
 //! The owned message: its bytes as they came, and where the parts stand.
 
-use std::mem::take;
+use std::mem::{swap, take};
 
 use thiserror::Error;
 
@@ -213,25 +213,38 @@ impl Message {
         self.scan(framing, Some(habits))
     }
 
+    /// As [`scan_by_habit`](Message::scan_by_habit) for the bytes in `bytes`, in place of which the buffer that was here is left.
+    ///
+    /// # Errors
+    /// As `scan_in_place`.
+    #[inline]
+    pub fn receive(
+        &mut self,
+        bytes: &mut Vec<u8>,
+        framing: Framing,
+        habits: &mut Habits,
+    ) -> Result<(), ScanError> {
+        swap(&mut self.bytes, bytes);
+        self.scan(framing, Some(habits))
+    }
+
+    /// Whatever was found in other bytes is replaced.
     #[inline]
     fn scan(&mut self, framing: Framing, habits: Option<&mut Habits>) -> Result<(), ScanError> {
-        self.forget();
-        self.is_blank = false;
-        match habits {
-            Some(habits) => {
-                if habits.moulds.fit(self, framing) {
-                    return Ok(());
-                }
-                self.scan_lines(framing, Some(&mut *habits))?;
-                habits.moulds.learn(self);
-                Ok(())
-            }
-            None => self.scan_lines(framing, None),
+        let Some(habits) = habits else { return self.scan_lines(framing, None) };
+        if habits.moulds.fit(self, framing) {
+            self.is_blank = false;
+            return Ok(());
         }
+        self.scan_lines(framing, Some(&mut *habits))?;
+        habits.moulds.learn(self);
+        Ok(())
     }
 
     #[inline]
     fn scan_lines(&mut self, framing: Framing, habits: Option<&mut Habits>) -> Result<(), ScanError> {
+        self.forget();
+        self.is_blank = false;
         let result = scan::scan(self, framing, habits);
         match result {
             Ok(()) => Essentials::read(self),

@@ -224,10 +224,14 @@ impl<'d> Entry<'d> {
             self.before(sink);
         }
         let now_s = clamp_s(self.now_s);
-        if let Some(record) = self.record_mut() {
+        let is_armed = self.record_mut().is_some_and(|record| {
             record.renew(position, (expires_s, now_s), cseq);
+            record.armed_s() <= expires_s
+        });
+        // What was armed for it, and all others are due then or later: as a rule so is this one, and nothing is left to do.
+        if !(is_armed && self.domain.is_due_at_end()) {
+            self.arm();
         }
-        self.arm_renewed(expires_s);
         match updates {
             Updates::Nothing => {}
             Updates::Ids => {
@@ -332,16 +336,6 @@ impl<'d> Entry<'d> {
     fn arm(&mut self) {
         if let Some(bucket) = self.bucket {
             self.domain.arm(&mut self.shard, bucket, self.hash, clamp_s(self.now_s));
-        }
-    }
-
-    /// As [`arm`](Entry::arm), when a binding has got this end and nothing else has changed. What was armed for it, and all
-    /// others are due then or later: as a rule so is this one, and nothing is left to do.
-    #[inline]
-    fn arm_renewed(&mut self, expires_s: u32) {
-        let is_armed = self.record().is_some_and(|record| record.armed_s() <= expires_s);
-        if !(is_armed && self.domain.is_due_at_end()) {
-            self.arm();
         }
     }
 

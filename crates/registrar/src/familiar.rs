@@ -130,8 +130,23 @@ pub(crate) struct Renewal {
 }
 
 impl Save<'_> {
-    /// What a REGISTER changes that says what the last one of its binding has said, if it is one and is newer.
+    /// Serves a REGISTER that says what the last one of its binding has said, if it is one and is newer. `None` is no verdict,
+    /// and nothing has changed.
     #[inline]
+    pub(crate) fn renew(
+        &self,
+        message: &Message,
+        begun: &Begun<'_>,
+        entry: &mut Entry<'_>,
+        reply: &mut Vec<u8>,
+        sink: &mut dyn Sink,
+    ) -> Option<Result<Outcome, Reject>> {
+        let renewal = self.renewal(begun, entry)?;
+        Some(self.carry_out_renewal(renewal, message, entry, reply, sink))
+    }
+
+    /// What a REGISTER changes that says what the last one of its binding has said, if it is one and is newer.
+    #[inline(always)]
     pub(crate) fn renewal(&self, begun: &Begun<'_>, entry: &Entry<'_>) -> Option<Renewal> {
         let (position, stored) = entry.marked(begun.fingerprint?)?;
         let has_expired = match entry.len() {
@@ -149,7 +164,7 @@ impl Save<'_> {
     }
 
     /// Does it, and lists what holds now.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn carry_out_renewal(
         &self,
         renewal: Renewal,
@@ -158,7 +173,7 @@ impl Save<'_> {
         reply: &mut Vec<u8>,
         sink: &mut dyn Sink,
     ) -> Result<Outcome, Reject> {
-        let Renewal { position, contact_id, expires_s, cseq, is_pushed } = renewal;
+        let Renewal { position, expires_s, cseq, is_pushed, .. } = renewal;
         entry.renew(position, expires_s, cseq, sink);
         let is_brief = match entry.only().filter(|_| !is_pushed) {
             Some(stored) => {
@@ -167,12 +182,7 @@ impl Save<'_> {
                 reply::write_stored(stored, self.policy, self.now_s, reply);
                 self.is_brief(message, reply.len() - start)
             }
-            None => self.bounded(message, Wish::Contacts, &[contact_id], reply, |only, reply| {
-                reply::write_contacts(entry, self.policy, only, None, reply);
-                if is_pushed && let Some(push) = self.policy.push.as_deref() {
-                    push.write_again(position, self.domain, entry, reply);
-                }
-            })?,
+            None => self.list_renewed(renewal, message, entry, reply)?,
         };
         Ok(Outcome {
             status: 200,
@@ -182,6 +192,23 @@ impl Save<'_> {
             retransmission: false,
             expires_s,
             is_brief,
+        })
+    }
+
+    /// Lists what holds now, and what is told of pushes. Gives whether the rest of the reply has to be brief.
+    #[inline(never)]
+    fn list_renewed(
+        &self,
+        Renewal { position, contact_id, is_pushed, .. }: Renewal,
+        message: &Message,
+        entry: &Entry<'_>,
+        reply: &mut Vec<u8>,
+    ) -> Result<bool, Reject> {
+        self.bounded(message, Wish::Contacts, &[contact_id], reply, |only, reply| {
+            reply::write_contacts(entry, self.policy, only, None, reply);
+            if is_pushed && let Some(push) = self.policy.push.as_deref() {
+                push.write_again(position, self.domain, entry, reply);
+            }
         })
     }
 

@@ -26,15 +26,15 @@ pub(crate) fn read_usual_contact<'m>(
     if message.is_repeated(Name::Contact) {
         return None;
     }
-    let (uri, behind) = Uri::usual_in_brackets(message.value(Name::Contact)?)?;
+    let (uri, taken, behind) = Uri::usual_in_brackets(message.value(Name::Contact)?)?;
     let params = read_usual_params(behind)?;
-    let is_long = uri.raw.len() > policy.max_contact_len || params.instance.len() > MAX_INSTANCE_LEN;
+    let is_long = uri.len() > policy.max_contact_len || params.instance.len() > MAX_INSTANCE_LEN;
     if is_long {
         return None;
     }
     contacts.push(Asked {
-        uri: uri.raw,
-        taken: Some(uri),
+        uri,
+        taken: Some(taken),
         instance: params.instance,
         // RFC 5626 §6: without an instance it means nothing.
         reg_id: if params.instance.is_empty() { 0 } else { params.reg_id },

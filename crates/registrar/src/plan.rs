@@ -293,14 +293,11 @@ pub(crate) fn check_uri(
     asked: &Asked<'_>,
     base_s: u32,
 ) -> Result<(), Reject> {
-    let read;
-    let uri = match &asked.taken {
+    let uri = match asked.taken.and_then(|usual| usual.of(asked.uri)) {
         Some(uri) => uri,
-        None => {
-            read = Uri::parse(asked.uri).ok().filter(Uri::is_sip).ok_or(Reject::ContactParse)?;
-            &read
-        }
+        None => Uri::parse(asked.uri).ok().filter(Uri::is_sip).ok_or(Reject::ContactParse)?,
     };
+    let uri = &uri;
     if base_s == 0 {
         return Ok(());
     }

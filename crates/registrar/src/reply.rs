@@ -131,7 +131,7 @@ impl<'a> From<&Binding<'a>> for Shown<'a> {
 
 impl Shown<'_> {
     /// A line of its own.
-    #[inline]
+    #[inline(always)]
     fn write_only(
         &self,
         policy: &Policy,
@@ -147,7 +147,7 @@ impl Shown<'_> {
     }
 
     /// `uri>;q=…;expires=N;received="…";pub-gruu="…";temp-gruu="…";+sip.instance="…";reg-id=…`, only what is set.
-    #[inline]
+    #[inline(always)]
     fn write(
         &self,
         policy: &Policy,

@@ -3,7 +3,8 @@
 use seawall_location::{Entry, Place};
 use seawall_sip::cseq::CSeq;
 use seawall_sip::name_addr::{self, Contact, Contacts};
-use seawall_sip::{Message, Name, Uri, ascii, cseq, list, validate};
+use seawall_sip::uri::Usual;
+use seawall_sip::{Message, Name, ascii, cseq, list, validate};
 use smallvec::SmallVec;
 
 use crate::aor::{self, Aor};
@@ -36,8 +37,8 @@ pub enum Wish {
 pub struct Asked<'m> {
     /// The Contact URI, without brackets.
     pub uri: &'m [u8],
-    /// The same, where it is a SIP URI that was taken apart on the way.
-    pub taken: Option<Uri<'m>>,
+    /// Where its parts are, where it is a usual SIP URI that was taken apart on the way.
+    pub taken: Option<Usual>,
     /// The interval asked for in seconds, from the contact, the Expires header field or `default_expires`.
     pub expires_s: u32,
     /// Whether the interval comes from the request.

@@ -120,8 +120,8 @@ impl<'a> Save<'a> {
     ) -> Result<Outcome, Reject> {
         let mut out = Aor::new();
         let Found { begun, aor, mut entry } = Found::read(message, aor, self, &mut out)?;
-        if let Some(renewal) = self.renewal(&begun, &entry) {
-            return self.carry_out_renewal(renewal, message, &mut entry, reply, sink);
+        if let Some(renewed) = self.renew(message, &begun, &mut entry, reply, sink) {
+            return renewed;
         }
         // Reading the rest takes a while.
         drop(entry);

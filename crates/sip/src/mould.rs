@@ -276,14 +276,17 @@ impl Mould {
         }
         let longer = found.longer(Gap::RequestUri);
         message.start = self.start.moved(longer);
-        let mut before = longer;
         message.flaw = None;
         message.headers.clear();
+        let (mut before, mut whole_line) = (longer, By::whole_line(longer));
         message.headers.extend(self.fields.iter().map(|(field, gaps)| {
             let after = found.moved.get(usize::from(*gaps) % (GAPS + 1)).copied().unwrap_or(0);
-            let field = field.moved(before, after);
-            before = after;
-            field
+            if after == before {
+                return field.moved(whole_line);
+            }
+            let by = By::line(before, after);
+            (before, whole_line) = (after, By::whole_line(after));
+            field.moved(by)
         }));
         message.is_sound = self.is_sound;
         message.first = self.first;
@@ -326,12 +329,29 @@ fn long_number(rest: &[u8]) -> Option<(u32, usize)> {
     Some((ascii::parse_u32(rest.get(..len)?).ok()?, len))
 }
 
-impl Field {
-    /// The same field of another message, in which the line begins `before` bytes further back and ends `after` further back.
+/// By how much a line is moved, as it is added to its places.
+#[derive(Clone, Copy)]
+struct By(u32x4);
+
+impl By {
+    /// A line of the same length.
     #[inline]
-    fn moved(&self, before: u32, after: u32) -> Field {
+    fn whole_line(by: u32) -> By {
+        By(u32x4::new([by, by, by, 0]))
+    }
+
+    /// A line that begins `before` bytes further back and ends `after` further back.
+    #[inline]
+    fn line(before: u32, after: u32) -> By {
+        By(u32x4::new([before, after, before, after.wrapping_sub(before)]))
+    }
+}
+
+impl Field {
+    /// The same field of another message, in which its line is moved.
+    #[inline]
+    fn moved(&self, By(by): By) -> Field {
         let places = u32x4::new([self.start, self.end, self.value.start, self.value.len]);
-        let by = u32x4::new([before, after, before, after.wrapping_sub(before)]);
         let [start, end, value_start, len] = (places + by).to_array();
         Field { start, end, value: Span { start: value_start, len }, ..*self }
     }

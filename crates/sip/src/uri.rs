@@ -10,6 +10,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use thiserror::Error;
 
 pub use numeric::numeric;
+pub use usual::Usual;
 
 use crate::{
     ascii::{self, Class},
@@ -102,11 +103,11 @@ impl<'a> Uri<'a> {
         }
     }
 
-    /// Takes apart the URI in brackets with which a text begins, where it is a usual one; gives what is behind the brackets
-    /// too. [`Uri::parse`] takes each of them as well. `None` is no verdict.
+    /// The URI in brackets with which a text begins, where it is a usual one, where its parts are, and what is behind the
+    /// brackets. [`Uri::parse`] takes each of them as well. `None` is no verdict.
     #[inline]
     #[must_use]
-    pub fn usual_in_brackets(text: &'a [u8]) -> Option<(Uri<'a>, &'a [u8])> {
+    pub fn usual_in_brackets(text: &'a [u8]) -> Option<(&'a [u8], Usual, &'a [u8])> {
         usual::read_bracketed(text)
     }
 

@@ -12,47 +12,49 @@ use crate::{
 /// verdict.
 #[inline]
 pub(super) fn read(raw: &[u8]) -> Option<Uri<'_>> {
-    let parts = find(raw, 0)?;
-    if parts.end == raw.len() { parts.uri(raw) } else { None }
+    let (parts, end) = find(raw, 0)?;
+    if end == raw.len() { parts.of(raw) } else { None }
 }
 
-/// As [`read`], for a URI in brackets with which a text begins. Gives what is behind them too.
+/// As [`read`], for a URI in brackets with which a text begins. Gives the URI, its parts, and what is behind the brackets.
 #[inline]
-pub(super) fn read_bracketed(text: &[u8]) -> Option<(Uri<'_>, &[u8])> {
+pub(super) fn read_bracketed(text: &[u8]) -> Option<(&[u8], Usual, &[u8])> {
     if text.first() != Some(&b'<') {
         return None;
     }
-    let parts = find(text, 1)?;
-    match text.get(parts.end..) {
-        Some([b'>', behind @ ..]) => Some((parts.uri(text)?, behind)),
+    let (parts, end) = find(text, 1)?;
+    match text.get(end..) {
+        Some([b'>', behind @ ..]) => Some((text.get(1..end)?, parts, behind)),
         _ => None,
     }
 }
 
-/// Where the parts of a URI are.
-struct Parts {
-    start: usize,
+/// Where the parts of a usual URI are: a tenth of what a [`Uri`] is, to be kept instead of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usual {
     /// The `@`.
-    at: usize,
-    host_end: usize,
-    port: Option<u16>,
+    at: u32,
+    host_end: u32,
     /// Behind the first `;`, or behind the end.
-    params: usize,
-    end: usize,
+    params: u32,
+    port: Option<u16>,
 }
 
-impl Parts {
+impl Usual {
+    /// The URI, given the text that it was read from.
     #[inline]
-    fn uri<'a>(&self, text: &'a [u8]) -> Option<Uri<'a>> {
+    #[must_use]
+    pub fn of(self, raw: &[u8]) -> Option<Uri<'_>> {
+        let (at, host_end) = (self.at as usize, self.host_end as usize);
         Some(Uri {
-            raw: text.get(self.start..self.end)?,
+            raw,
             scheme: Scheme::Sip,
-            scheme_name: text.get(self.start..self.start + 3)?,
-            user: Some(text.get(self.start + SCHEME_LEN..self.at)?),
+            scheme_name: raw.get(..3)?,
+            user: Some(raw.get(SCHEME_LEN..at)?),
             password: None,
-            host: text.get(self.at + 1..self.host_end)?,
+            host: raw.get(at + 1..host_end)?,
             port: self.port,
-            params: Params::new(text.get(self.params..self.end).unwrap_or_default()),
+            params: Params::new(raw.get(self.params as usize..).unwrap_or_default()),
             headers: None,
             opaque: b"",
         })
@@ -62,8 +64,8 @@ impl Parts {
 /// The length of `sip:`.
 const SCHEME_LEN: usize = 4;
 
-/// Finds the parts of the URI that begins at a place, as far as it goes.
-fn find(text: &[u8], start: usize) -> Option<Parts> {
+/// Finds the parts of the URI that begins at a place, as far as it goes, and where it ends.
+fn find(text: &[u8], start: usize) -> Option<(Usual, usize)> {
     let from_user = start + SCHEME_LEN;
     if text.get(start..from_user)? != b"sip:" {
         return None;
@@ -92,7 +94,10 @@ fn find(text: &[u8], start: usize) -> Option<Parts> {
             end = marks.next_outside(Class::URI_PARAM);
         }
     }
-    Some(Parts { start, at, host_end, port, params, end })
+    let from_start = |place: usize| (place - start) as u32;
+    let usual =
+        Usual { at: from_start(at), host_end: from_start(host_end), params: from_start(params), port };
+    Some((usual, end))
 }
 
 #[cfg(test)]
@@ -120,7 +125,9 @@ mod tests {
             behind in "[ -~]{0,20}",
         ) {
             let text = format!("<{uri}>{behind}");
-            let found = read_bracketed(text.as_bytes()).map(|(uri, behind)| format!("{uri:?} {behind:?}"));
+            let found = read_bracketed(text.as_bytes()).map(|(raw, usual, behind)| {
+                format!("{:?} {behind:?}", usual.of(raw).unwrap())
+            });
             let expected = read(uri.as_bytes()).map(|uri| format!("{uri:?} {:?}", behind.as_bytes()));
             prop_assert_eq!(found, expected);
         }

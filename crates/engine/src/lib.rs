@@ -23,6 +23,7 @@ mod notices;
 mod originate;
 mod parked;
 mod pinging;
+mod pool;
 mod push;
 mod reload;
 mod request;

@@ -22,6 +22,7 @@ use crate::framer::SipFramer;
 use crate::granted::Granted;
 use crate::limits::{IDLE_TICK_MS, SPARE_BUFFERS, SPARE_CONTEXTS, TICK_MS};
 use crate::parked::Parked;
+use crate::pool::Pool;
 use crate::stand_back::Gate;
 use crate::start::Links;
 use crate::transaction_timers::TransactionTimers;
@@ -51,11 +52,8 @@ pub struct Worker {
     pub(crate) parked: Parked,
     pub(crate) granted: Granted,
     pub(crate) links: Arc<Links>,
-    // Boxed, because they move: into a run, into the parked ones, and back.
-    #[allow(clippy::vec_box)]
-    contexts: Vec<Box<Context>>,
-    #[allow(clippy::vec_box)]
-    frames: Vec<Box<Frame>>,
+    contexts: Pool<Context>,
+    frames: Pool<Frame>,
     /// How the messages that come here are written as a rule.
     habits: Habits,
     /// Receive buffers of contexts that wait.
@@ -106,8 +104,8 @@ impl Worker {
             parked: Parked::default(),
             granted: Granted::default(),
             links,
-            contexts: Vec::new(),
-            frames: Vec::new(),
+            contexts: Pool::new(SPARE_CONTEXTS),
+            frames: Pool::new(SPARE_CONTEXTS),
             habits: Habits::default(),
             buffers: Vec::new(),
             effects: Vec::new(),
@@ -138,7 +136,7 @@ impl Worker {
     // Every message takes one: its origin is copied once less where this stands.
     #[inline(always)]
     fn take_context_to_receive(&mut self, io: &Io, origin: &Origin, route: RouteKind) -> Box<Context> {
-        let mut context = match self.contexts.pop() {
+        let mut context = match self.contexts.take() {
             Some(context) => context,
             None => self.new_context(),
         };
@@ -163,10 +161,7 @@ impl Worker {
     #[inline(always)]
     pub(crate) fn recycle(&mut self, mut context: Box<Context>) {
         self.take_spares(&mut context);
-        if self.contexts.len() < SPARE_CONTEXTS {
-            context.reset();
-            self.contexts.push(context);
-        }
+        self.contexts.give(context, Context::reset);
     }
 
     /// Takes back what a context has had of spare memory, because it is done or has to wait.
@@ -187,7 +182,7 @@ impl Worker {
     /// Takes a frame that will run `route`.
     #[inline(always)]
     pub(crate) fn take_frame(&mut self, route: RouteId) -> Box<Frame> {
-        match self.frames.pop() {
+        match self.frames.take() {
             Some(mut frame) => {
                 frame.clear(route);
                 frame
@@ -199,9 +194,7 @@ impl Worker {
     /// Gives a frame back.
     #[inline(always)]
     pub(crate) fn recycle_frame(&mut self, frame: Box<Frame>) {
-        if self.frames.len() < SPARE_CONTEXTS {
-            self.frames.push(frame);
-        }
+        self.frames.give(frame, |_| ());
     }
 
     /// Hands a packet to the net. `bytes` may be swapped for another buffer.

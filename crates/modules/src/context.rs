@@ -227,7 +227,7 @@ impl Context {
     }
 
     /// Forgets everything about the last message; allocations stay.
-    #[inline]
+    #[inline(always)]
     pub fn reset(&mut self) {
         self.packet.shared = None;
         self.server_key.set(None);
@@ -241,7 +241,7 @@ impl Context {
     }
 
     /// Appends a Date header line. The text is made once a second.
-    #[inline]
+    #[inline(always)]
     pub fn push_date(&mut self, out: &mut Vec<u8>) {
         if self.date.0 != self.now_s {
             self.renew_date();

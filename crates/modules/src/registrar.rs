@@ -251,10 +251,16 @@ pub(crate) struct Table {
 }
 
 impl Table {
+    #[inline]
     pub(crate) fn domain(&self, context: &Context) -> Option<&Arc<Domain>> {
-        if let Some(domain) = self.domain.get() {
-            return Some(domain);
+        match self.domain.get() {
+            None => self.declare(context),
+            known => known,
         }
+    }
+
+    #[cold]
+    fn declare(&self, context: &Context) -> Option<&Arc<Domain>> {
         let declared = context.node.location.declare(&self.name)?;
         declared.set_refresh_before(context.configuration.refresh_before_s());
         context.node.store.attach(&declared);
@@ -330,6 +336,7 @@ pub(crate) fn lookup_plan(text: &str) -> Result<LookupPlan, String> {
 
 /// What every reply of this server has besides, for a REGISTER over UDP without credentials that were found
 /// right: its source address may be somebody else's.
+#[inline]
 pub(crate) fn unproven(context: &Context) -> Option<Added> {
     let authentication = &context.rare.authentication;
     if context.origin.transport != Transport::Udp || authentication.header(context.message()).is_some() {

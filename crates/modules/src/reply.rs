@@ -39,7 +39,7 @@ pub fn way_back(context: &Context) -> (Target, Option<ViaFix>) {
 }
 
 /// Sends a reply: by the transaction when there is one, stateless otherwise. False when none can be sent.
-#[inline]
+#[inline(always)]
 pub fn send(context: &mut Context, code: u16, reason: &[u8], extra_headers: &[u8]) -> bool {
     if context.transaction.is_some() {
         context.rare.reply_headers.extend_from_slice(extra_headers);
@@ -98,16 +98,20 @@ fn write(
 ) {
     let message = context.message();
     let to_tag = if code == 100 { None } else { tag_of(context) };
-    let mut response = Response::new(code, reason);
-    response.to_tag = to_tag.as_ref().map(<[u8; 16]>::as_slice);
-    response.via_fix = via_fix;
-    response.body = body;
     // RFC 3261 section 12.1.1: replies that can make a dialog carry the route set.
-    response.record_route = (101..300).contains(&code)
+    let record_route = (101..300).contains(&code)
         && matches!(message.method_id(), Method::Invite | Method::Subscribe | Method::Refer);
     let server = context.configuration.settings.server_header.as_deref().unwrap_or_default();
     let server = if context.brief_reply { b"" } else { server };
-    response.extra_headers = [&context.rare.reply_headers, extra_headers, server];
+    let response = Response {
+        status: code,
+        reason,
+        to_tag: to_tag.as_ref().map(<[u8; 16]>::as_slice),
+        via_fix,
+        record_route,
+        extra_headers: [&context.rare.reply_headers, extra_headers, server],
+        body,
+    };
     response.write(message, out);
 }
 

@@ -75,7 +75,7 @@ impl Frame {
     }
 
     /// Makes this a fresh run of another route; the memory of the last one is kept.
-    #[inline]
+    #[inline(always)]
     pub fn clear(&mut self, start: RouteId) {
         self.start = start;
         self.pc = 0;

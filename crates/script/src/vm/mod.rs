@@ -104,7 +104,7 @@ fn restart(frame: &mut Frame) {
 }
 
 /// Starts a route whose arguments are the last `arguments` parameters; false if there is no such route.
-#[inline]
+#[inline(always)]
 fn enter<C: Host>(
     program: &Program<C>,
     frame: &mut Frame,

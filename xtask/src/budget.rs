@@ -13,8 +13,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The operations of `seawall-cost`, and what they are in words.
-const OPERATIONS: [(&str, &str); 8] = [
+const OPERATIONS: [(&str, &str); 9] = [
     ("fresh", "fresh REGISTER: scan, checks, `save()`, 200"),
+    ("fresh-instance", "the same of a phone that names itself by `+sip.instance`"),
     ("refresh", "refresh"),
     ("refresh-pushed", "refresh of a phone that is woken by pushes, its token 130 characters long"),
     (

@@ -335,7 +335,8 @@ impl<F: Clone> Notifier<F> {
         subscription.dialog.local_cseq += 1;
         let standing = match subscription.ending {
             Some(reason) => Standing::Over(reason),
-            None => Standing::Active(subscription.expires_ms.saturating_sub(now.ms).div_ceil(1000)),
+            // To the nearest second: who has granted it may have read the clock a little later than this worker.
+            None => Standing::Active((subscription.expires_ms.saturating_sub(now.ms) + 500) / 1000),
         };
         let notify = Notify::new(id, &subscription.dialog, standing, body, subscription.flow.clone());
         self.arm(id);

@@ -158,6 +158,11 @@ impl Bench {
         entry.remove(&mut sink, |_, binding| (binding.contact == contact.as_bytes()).then_some(why));
     }
 
+    /// What comes next comes from a worker whose clock is so much behind.
+    pub fn fall_behind(&mut self, ms: u64) {
+        self.now.ms -= ms;
+    }
+
     /// Lets seconds pass; what expires is removed.
     pub fn pass(&mut self, seconds: u64) {
         self.now = Now { ms: self.now.ms + seconds * 1000, s: self.now.s + seconds };

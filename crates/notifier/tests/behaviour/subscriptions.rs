@@ -14,6 +14,14 @@ fn the_first_document_is_full_and_comes_at_once() {
 }
 
 #[test]
+fn no_more_is_told_than_was_granted_by_a_clock_that_is_ahead() {
+    let mut bench = Bench::new(LIMITS);
+    bench.subscribe("s1", 120).unwrap();
+    bench.fall_behind(3);
+    bench.expect(&["s1 v0 full active;expires=120 r=init"]);
+}
+
+#[test]
 fn an_address_without_bindings_is_in_its_initial_state() {
     let mut bench = Bench::new(LIMITS);
     bench.subscribe("s1", 60).unwrap();

@@ -112,9 +112,9 @@ impl Mould {
         };
         let bit = |(index, differs): (usize, bool)| u64::from(differs) << index;
         let differing: u64 = self.fields.iter().zip(&mould.fields).map(differs).enumerate().map(bit).sum();
-        let uri = |mould: &Mould| mould.start.middle.of(&mould.text).to_vec();
         let open = Open {
-            request_uri: self.open.request_uri || uri(self) != uri(mould),
+            request_uri: self.open.request_uri
+                || self.start.middle.of(&self.text) != mould.start.middle.of(&mould.text),
             fields: self.open.fields | mould.open.fields | differing,
         };
         let mut common = Mould::new(message, open)?;

@@ -1,9 +1,9 @@
 //! Control characters, sixteen bytes at a time, by vector instructions that every machine of its kind has (SSE2, NEON):
 //! they are where lines end.
 
-use wide::u8x16;
+use std::slice;
 
-use crate::span::Span;
+use wide::u8x16;
 
 /// Bytes that are looked at together.
 const LANES: usize = 16;
@@ -31,84 +31,119 @@ pub(crate) fn find_control(text: &[u8]) -> usize {
     text.len() - rest.len() + find_last_control(rest)
 }
 
-/// Position of the first byte at `from` or behind it that ends a URI in brackets: `>`, and what may not stand in it, `<`, blanks
-/// and control characters; the length of the text if there is none.
+/// As [`find_control`], for texts that are short as a rule.
 #[inline]
-pub(crate) fn find_bracket_end(text: &[u8], from: usize) -> usize {
-    let mut at = from;
-    while let Some(bytes) = text.get(at..).and_then(<[u8]>::first_chunk) {
+pub(crate) fn find_control_soon(text: &[u8]) -> usize {
+    let (blocks, rest) = text.as_chunks();
+    for (number, bytes) in blocks.iter().enumerate() {
+        let marks = controls(bytes);
+        if marks != 0 {
+            return number * LANES + marks.trailing_zeros() as usize;
+        }
+    }
+    text.len() - rest.len() + find_last_control(rest)
+}
+
+/// Position of the first byte that ends a URI in brackets: `>`, and what may not stand in it, `<`, blanks and control characters;
+/// the length of the text if there is none.
+#[inline]
+pub(crate) fn find_bracket_end(text: &[u8]) -> usize {
+    let (blocks, rest) = text.as_chunks();
+    for (number, bytes) in blocks.iter().enumerate() {
         let marks = bracket_ends(bytes);
         if marks != 0 {
-            return at + marks.trailing_zeros() as usize;
+            return number * LANES + marks.trailing_zeros() as usize;
         }
-        at += LANES;
     }
-    // The rest is the end of the last sixteen bytes.
-    let rest = text.len().saturating_sub(at);
-    let Some(bytes) = text.last_chunk() else {
-        return at + find_last_bracket_end(text.get(at..).unwrap_or_default());
-    };
-    let marks = bracket_ends(bytes) >> (LANES - rest) | 1 << rest;
-    at + marks.trailing_zeros() as usize
+    text.len() - rest.len() + find_last_bracket_end(rest)
 }
 
 /// Up to sixteen bytes that are expected.
+pub(crate) type Block = u8x16;
+
+/// A text that is expected, as a rule one of a few bytes.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Block {
-    bytes: [u8; LANES],
-    /// A bit for each byte that does not matter, the first one lowest.
+pub(crate) struct Expected {
+    first: Block,
+    /// Blocks behind the first.
+    more: u32,
+    /// A bit for each byte of the last block that does not matter, the first one lowest.
     ignored: u32,
     len: u32,
 }
 
-impl Block {
-    /// The blocks of a text; all but the last one are whole.
-    pub(crate) fn all(text: &[u8]) -> impl Iterator<Item = Block> {
-        text.chunks(LANES).map(|part| {
+impl Expected {
+    /// The text; its blocks but for the first are put behind `others`.
+    pub(crate) fn new(text: &[u8], others: &mut Vec<Block>) -> Expected {
+        let mut blocks = text.chunks(LANES).map(|part| {
             let mut bytes = [0; LANES];
             bytes.iter_mut().zip(part).for_each(|(byte, expected)| *byte = *expected);
-            Block { bytes, ignored: 0xffff << part.len() & 0xffff, len: part.len() as u32 }
-        })
+            Block::new(bytes)
+        });
+        let first = blocks.next().unwrap_or_default();
+        let before = others.len();
+        others.extend(blocks);
+        let more = others.len() - before;
+        let last_len = text.len() - more * LANES;
+        Expected { first, more: more as u32, ignored: 0xffff << last_len & 0xffff, len: text.len() as u32 }
     }
 
-    /// What comes behind the block, if a text begins with it.
+    /// How many bytes the text has.
     #[inline]
-    pub(crate) fn behind<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
-        let Some(found) = text.first_chunk() else { return self.behind_last(text) };
-        let same = u8x16::new(*found).simd_eq(u8x16::new(self.bytes)).to_bitmask();
-        if same | self.ignored != 0xffff {
-            return None;
-        }
-        text.get(self.len as usize..)
+    pub(crate) fn len(&self) -> usize {
+        self.len as usize
     }
 
-    /// As [`behind`](Block::behind), where less is left than is compared at once.
-    #[inline(never)]
-    fn behind_last<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
-        text.strip_prefix(self.bytes.get(..self.len as usize)?)
+    /// Whether another text begins with this one. `others` are the blocks behind the first one, and those of whatever is
+    /// expected next.
+    #[inline]
+    pub(crate) fn begins(&self, text: &[u8], others: &mut slice::Iter<'_, Block>) -> bool {
+        let Some((first, rest)) = text.split_first_chunk() else { return self.begins_few(text, others) };
+        let mut same = Block::new(*first).simd_eq(self.first);
+        if self.more > 0 {
+            let Some(more) = rest.get(..self.more as usize * LANES) else {
+                return self.begins_few(text, others);
+            };
+            // All but the last are whole.
+            let mut whole = same;
+            for found in more.as_chunks().0 {
+                let Some(expected) = others.next() else { return false };
+                whole &= same;
+                same = Block::new(*found).simd_eq(*expected);
+            }
+            if whole.to_bitmask() != 0xffff {
+                return false;
+            }
+        }
+        same.to_bitmask() | self.ignored == 0xffff
+    }
+
+    /// As [`begins`](Expected::begins), where less is left than is compared at once.
+    #[cold]
+    fn begins_few(&self, text: &[u8], others: &mut slice::Iter<'_, Block>) -> bool {
+        let Some(found) = text.get(..self.len()) else { return false };
+        let mut parts = found.chunks(LANES);
+        let mut is_found = |block: &Block| {
+            let part = parts.next().unwrap_or_default();
+            block.to_array().starts_with(part)
+        };
+        is_found(&self.first) && others.by_ref().take(self.more as usize).all(is_found)
     }
 }
 
-/// Whether a text begins with a part of another one, which is short as a rule: nothing is called for that.
+/// Whether two texts begin with the same bytes, which are few as a rule: nothing is called for that.
 #[inline]
-pub(crate) fn begins_with(text: &[u8], other: &[u8], part: Span) -> bool {
-    let len = part.len as usize;
-    let expected = other.get(part.start as usize..).unwrap_or_default();
-    if len > 2 * LANES {
-        return text.starts_with(part.of(other));
-    }
-    match (text.first_chunk::<{ 2 * LANES }>(), expected.first_chunk::<{ 2 * LANES }>()) {
-        (Some(found), Some(expected)) => {
-            let (([found, more], _), ([expected, more_expected], _)) =
-                (found.as_chunks(), expected.as_chunks())
-            else {
+pub(crate) fn begin_alike(one: &[u8], other: &[u8], len: usize) -> bool {
+    match (one.first_chunk::<{ 2 * LANES }>(), other.first_chunk::<{ 2 * LANES }>()) {
+        (Some(one), Some(other)) if len <= 2 * LANES => {
+            let (([one, more], _), ([other, more_of_other], _)) = (one.as_chunks(), other.as_chunks()) else {
                 return false;
             };
-            // What is behind a short part does not matter.
-            let differ = u64::from(differences(found, expected) | differences(more, more_expected) << LANES);
+            let differ = u64::from(differences(one, other) | differences(more, more_of_other) << LANES);
+            // What is behind does not matter.
             differ & !(u64::MAX << len) == 0
         }
-        _ => text.starts_with(part.of(other)),
+        _ => one.get(..len).is_some_and(|expected| other.starts_with(expected)),
     }
 }
 
@@ -160,16 +195,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::span::Span;
 
     proptest! {
         #[test]
         fn the_end_of_brackets_is_found_as_a_plain_loop_finds_it(
             text in prop::collection::vec(prop_oneof![29 => b'a'..=b'z', 1 => any::<u8>()], 0..60),
-            from in 0usize..60,
         ) {
-            let from = from.min(text.len());
-            let plain = text[from..].iter().position(|byte| matches!(byte, b'<' | b'>' | 0..=b' '));
-            prop_assert_eq!(find_bracket_end(&text, from), plain.map_or(text.len(), |offset| from + offset));
+            let plain = text.iter().position(|byte| matches!(byte, b'<' | b'>' | 0..=b' '));
+            prop_assert_eq!(find_bracket_end(&text), plain.unwrap_or(text.len()));
         }
 
         #[test]
@@ -184,10 +218,16 @@ mod tests {
                 text = part.of(&other).to_vec();
                 text.extend_from_slice(if is_last { b"" } else { b"behind it, something else" });
             }
+            let text = text.as_slice();
             let plain = text.strip_prefix(part.of(&other));
-            prop_assert_eq!(begins_with(&text, &other, part), plain.is_some());
-            let by_blocks = Block::all(part.of(&other)).try_fold(&text[..], |text, block| block.behind(text));
-            prop_assert_eq!(by_blocks, plain);
+            prop_assert_eq!(begin_alike(text, &other[start..], end - start), plain.is_some());
+            let mut blocks = Vec::new();
+            let expected = [Expected::new(part.of(&other), &mut blocks), Expected::new(b"b", &mut blocks)];
+            let mut others = blocks.iter();
+            prop_assert_eq!(expected[0].begins(text, &mut others), plain.is_some());
+            if let Some(plain) = plain {
+                prop_assert_eq!(expected[1].begins(plain, &mut others), plain.starts_with(b"b"));
+            }
         }
 
         #[test]
@@ -196,6 +236,7 @@ mod tests {
         ) {
             let plain = text.iter().position(|&byte| byte < 0x20);
             prop_assert_eq!(find_control(&text), plain.unwrap_or(text.len()));
+            prop_assert_eq!(find_control_soon(&text), plain.unwrap_or(text.len()));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Where the parts of short texts end, by vector instructions that every machine of its kind has (SSE2, NEON).
 
-use wide::u8x16;
+use wide::i8x16;
 
 use crate::ascii::Class;
 
@@ -56,6 +56,25 @@ impl<'a> Marks<'a> {
 /// How many bytes come before the first mark: letters, digits and `-._`.
 #[inline]
 pub(crate) fn plain_len(text: &[u8]) -> usize {
+    // Nearly all have one among these, so that a loop would be prepared for nothing.
+    if let Some((first, rest)) = text.split_first_chunk() {
+        let found = marks(first);
+        if found != 0 {
+            return found.trailing_zeros() as usize;
+        }
+        if let Some(second) = rest.first_chunk() {
+            let found = marks(second);
+            if found != 0 {
+                return BLOCK + found.trailing_zeros() as usize;
+            }
+        }
+    }
+    longer_plain_len(text)
+}
+
+/// As [`plain_len`], for any text.
+#[inline(never)]
+fn longer_plain_len(text: &[u8]) -> usize {
     let mut rest = text;
     while let Some((bytes, after)) = rest.split_first_chunk() {
         let found = marks(bytes);
@@ -127,8 +146,7 @@ pub(crate) fn marks_and_upper_case(text: &[u8]) -> Option<(u64, u64)> {
 
 #[inline]
 fn upper_case(bytes: &[u8; BLOCK]) -> u32 {
-    let from_a = u8x16::new(*bytes) - u8x16::splat(b'A');
-    from_a.min(u8x16::splat(25)).simd_eq(from_a).to_bitmask()
+    are_between(i8x16::new(bytes.map(u8::cast_signed)), b'A', b'Z').to_bitmask()
 }
 
 /// The marks of a text that is shorter than a block.
@@ -143,16 +161,22 @@ fn marks_of_few(text: &[u8]) -> u32 {
 
 #[inline]
 fn marks(bytes: &[u8; BLOCK]) -> u32 {
-    let bytes = u8x16::new(*bytes);
-    let splat = u8x16::splat;
-    let is_at_most = |bytes: u8x16, most: u8| bytes.min(splat(most)).simd_eq(bytes);
-    let letters = is_at_most((bytes | splat(0x20)) - splat(b'a'), 25);
+    let bytes = i8x16::new(bytes.map(u8::cast_signed));
+    let splat = |byte: u8| i8x16::splat(byte.cast_signed());
+    let letters = are_between(bytes | splat(0x20), b'a', b'z');
     // From the hyphen over the full stop and the slash to the nine.
-    let digits = is_at_most(bytes - splat(b'-'), b'9' - b'-');
-    let slash = bytes.simd_eq(splat(b'/'));
-    let underscore = bytes.simd_eq(splat(b'_'));
-    let plain = (letters | digits | underscore).to_bitmask() & !slash.to_bitmask();
-    !plain & 0xffff
+    let digits = are_between(bytes, b'-', b'9') & bytes.simd_ne(splat(b'/'));
+    let plain = letters | digits | bytes.simd_eq(splat(b'_'));
+    plain.to_bitmask() ^ 0xffff
+}
+
+/// All bits of the bytes from the first to the last. The last becomes the greatest signed number, and what is behind it wraps
+/// around, so that one comparison is enough.
+#[inline]
+fn are_between(bytes: i8x16, first: u8, last: u8) -> i8x16 {
+    let greatest = i8::MAX.cast_unsigned();
+    let splat = |byte: u8| i8x16::splat(byte.cast_signed());
+    (bytes + splat(greatest - last)).simd_gt(splat(greatest - (last - first) - 1))
 }
 
 #[cfg(test)]

@@ -12,12 +12,12 @@ use crate::{
     ascii::{self, Class},
     cseq::CSeqSpans,
     essentials::Essentials,
-    lanes::{self, Block},
+    lanes::{self, Block, Expected},
     limits::{MAX_CSEQ, MAX_HEAD_BYTES},
     marks,
     message::{Field, Framing, Message, StartLine},
     name::Name,
-    name_addr::AddressSpans,
+    name_addr::PlainAddress,
     scan,
     span::Span,
     swar,
@@ -98,9 +98,16 @@ enum Gap {
     Host,
     Port,
     Branch,
+    /// `host:port;branch=token`, these three as nearly all write them, and how long the first two are in the mould.
+    Sender {
+        host_len: u32,
+        port_len: u32,
+    },
     /// The URI of From in brackets, and the tag.
     FromUri,
     FromTag,
+    /// `uri>;tag=token`, these two.
+    Caller,
     ToUri,
     ToTag,
     /// The URI of From once more, as that of To.
@@ -111,15 +118,16 @@ enum Gap {
     Value,
 }
 
-impl Gap {
-    const COUNT: usize = 1 + Gap::Value as usize;
-}
+/// What stands between port and branch of a [`Gap::Sender`].
+const BEFORE_BRANCH: &[u8; 8] = b";branch=";
+
+/// What stands between URI and tag of a [`Gap::Caller`].
+const BEFORE_TAG: &[u8; 6] = b">;tag=";
 
 /// Text that is the same in all messages, and the gap behind it.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
-    /// How many blocks the text has.
-    blocks: u32,
+    text: Expected,
     gap: Gap,
     /// The length of what stands in the gap of the mould.
     len: u32,
@@ -133,7 +141,7 @@ struct Mould {
     /// The head with its empty line.
     text: Vec<u8>,
     pieces: Vec<Piece>,
-    /// The texts of all pieces.
+    /// The texts of all pieces, but for the first block of each.
     blocks: Vec<Block>,
     /// What stands behind the last gap.
     last: Span,
@@ -151,55 +159,49 @@ struct Mould {
     is_sound: bool,
 }
 
-/// Topmost Via, From, To and CSeq, which are written as nearly all are.
+/// Topmost Via and CSeq of a message in which these, From and To are written as nearly all are.
 #[derive(Clone, Copy, Debug)]
 struct Parts {
     via: ViaSpans,
-    from: AddressSpans,
-    to: AddressSpans,
     cseq: CSeqSpans,
 }
 
 impl Parts {
     fn of(message: &Message) -> Option<Parts> {
         let Essentials { via, from, to, cseq } = message.essentials;
-        Some(Parts { via: via.ok()?, from: from.ok()?, to: to.ok()?, cseq: cseq.ok()? })
+        from.ok()?.as_plain(message.value_span(Name::From)?)?;
+        to.ok()?.as_plain(message.value_span(Name::To)?)?;
+        Some(Parts { via: via.ok()?, cseq: cseq.ok()? })
     }
 
     /// Gives the same to another message, of which everything else is known.
     #[inline]
     fn fill(&self, message: &mut Message, found: &Found) {
-        let longer = |gap| found.longer(gap);
         let via = message.value_span(Name::Via).unwrap_or_default();
         let port = self.via.port().map(|_| found.port);
-        let parts = [longer(Gap::Host), longer(Gap::Port), longer(Gap::Branch)];
-        message.essentials.via = Ok(self.via.moved(via.start, parts, port));
+        message.essentials.via = Ok(self.via.moved(via.start, found.sender, port));
         let from = message.value_span(Name::From).unwrap_or_default();
-        message.essentials.from = Ok(self.from.moved(from.start, longer(Gap::FromUri), longer(Gap::FromTag)));
+        message.essentials.from = Ok(found.from.at(from.start));
         let to = message.value_span(Name::To).unwrap_or_default();
-        let uri = longer(Gap::ToUri).wrapping_add(longer(Gap::Again));
-        message.essentials.to = Ok(self.to.moved(to.start, uri, longer(Gap::ToTag)));
+        message.essentials.to = Ok(found.to.at(to.start));
         let cseq = message.value_span(Name::CSeq).unwrap_or_default();
         message.essentials.cseq = Ok(self.cseq.moved(cseq, found.number));
     }
 }
 
-/// How the gaps of a message differ from those of a mould. Lengths are differences, modulo 2^32.
+/// What was found in the gaps of a message.
 #[derive(Debug, Default)]
 struct Found {
-    /// By how much each gap is longer.
-    longer: [u32; Gap::COUNT],
-    /// By how much all gaps are longer up to the first, the second, and so on.
-    moved: [u32; GAPS + 1],
+    /// By how much the Request-URI is longer than that of the mould, modulo 2^32 as all differences.
+    request_uri: u32,
+    /// By how much host, port and branch of the topmost Via are longer.
+    sender: [u32; 3],
+    from: PlainAddress,
+    to: PlainAddress,
     port: u16,
     number: u32,
-}
-
-impl Found {
-    #[inline]
-    fn longer(&self, gap: Gap) -> u32 {
-        self.longer.get(gap as usize).copied().unwrap_or(0)
-    }
+    /// By how much all gaps are longer up to the first, the second, and so on.
+    moved: [u32; GAPS + 1],
 }
 
 impl Mould {
@@ -214,35 +216,94 @@ impl Mould {
     #[inline]
     fn measure(&self, bytes: &[u8], found: &mut Found) -> Option<usize> {
         let (mut rest, mut blocks, mut moved) = (bytes, self.blocks.iter(), 0_u32);
-        let mut from_uri = Span::default();
-        let Found { longer, moved: moved_until, port, number } = found;
+        // What is in the message from the URI of From on.
+        let mut from_uri: &[u8] = b"";
+        let Found { request_uri, sender, from, to, port, number, moved: moved_until } = found;
         let [_, moved_until @ ..] = moved_until;
         for (piece, moved_until) in self.pieces.iter().zip(moved_until) {
-            for _ in 0..piece.blocks {
-                rest = blocks.next()?.behind(rest)?;
+            if !piece.text.begins(rest, &mut blocks) {
+                return None;
             }
+            rest = rest.get(piece.text.len()..)?;
+            let longer = |len: usize| (len as u32).wrapping_sub(piece.len);
             let len = match piece.gap {
                 Gap::Value => value_len(rest)?,
-                Gap::RequestUri | Gap::ToUri => lanes::find_bracket_end(rest, 0),
+                Gap::RequestUri => {
+                    let len = lanes::find_bracket_end(rest);
+                    *request_uri = longer(len);
+                    len
+                }
                 Gap::FromUri => {
-                    let len = lanes::find_bracket_end(rest, 0);
-                    from_uri = Span { start: (bytes.len() - rest.len()) as u32, len: len as u32 };
+                    let len = lanes::find_bracket_end(rest);
+                    (from_uri, from.uri_len) = (rest, len as u32);
+                    len
+                }
+                Gap::FromTag => {
+                    let len = marks::len_inside(Class::TOKEN, rest);
+                    from.tag_len = len as u32;
+                    len
+                }
+                Gap::Caller => {
+                    let uri = lanes::find_bracket_end(rest);
+                    let (before, behind) = rest.get(uri..)?.split_first_chunk()?;
+                    let tag = marks::len_inside(Class::TOKEN, behind);
+                    if before != BEFORE_TAG || uri == 0 || tag == 0 {
+                        return None;
+                    }
+                    from_uri = rest;
+                    (from.uri_len, from.tag_len) = (uri as u32, tag as u32);
+                    uri + BEFORE_TAG.len() + tag
+                }
+                Gap::ToUri => {
+                    let len = lanes::find_bracket_end(rest);
+                    to.uri_len = len as u32;
                     len
                 }
                 Gap::Again => {
-                    if !lanes::begins_with(rest, bytes, from_uri) {
+                    let len = from.uri_len as usize;
+                    if !lanes::begin_alike(rest, from_uri, len) {
                         return None;
                     }
-                    from_uri.len as usize
+                    to.uri_len = from.uri_len;
+                    len
                 }
-                Gap::Host => marks::plain_len(rest),
+                Gap::ToTag => {
+                    let len = marks::len_inside(Class::TOKEN, rest);
+                    to.tag_len = len as u32;
+                    len
+                }
+                Gap::Host => {
+                    let len = marks::plain_len(rest);
+                    sender[0] = longer(len);
+                    len
+                }
                 Gap::Port => {
                     let (value, len) = leading_number(rest)?;
                     *port = u16::try_from(value).ok()?;
+                    sender[1] = longer(len);
                     len
                 }
-                Gap::Branch => marks::len_inside(Class::VALUE, rest),
-                Gap::FromTag | Gap::ToTag => marks::len_inside(Class::TOKEN, rest),
+                Gap::Branch => {
+                    let len = marks::len_inside(Class::VALUE, rest);
+                    sender[2] = longer(len);
+                    len
+                }
+                Gap::Sender { host_len, port_len } => {
+                    let host = marks::plain_len(rest);
+                    let [b':', behind @ ..] = rest.get(host..)? else { return None };
+                    let (value, digits) = leading_number(behind)?;
+                    *port = u16::try_from(value).ok()?;
+                    let (before, behind) = behind.get(digits..)?.split_first_chunk()?;
+                    let branch = marks::len_inside(Class::VALUE, behind);
+                    if before != BEFORE_BRANCH || host == 0 || branch == 0 {
+                        return None;
+                    }
+                    let len = host + 1 + digits + BEFORE_BRANCH.len() + branch;
+                    let host = (host as u32).wrapping_sub(host_len);
+                    let port = (digits as u32).wrapping_sub(port_len);
+                    *sender = [host, port, longer(len).wrapping_sub(host).wrapping_sub(port)];
+                    len
+                }
                 Gap::Number => {
                     let (value, len) = leading_number(rest)?;
                     *number = value;
@@ -250,15 +311,10 @@ impl Mould {
                 }
             };
             rest = rest.get(len..)?;
-            let len = len as u32;
             if len == 0 {
                 return None;
             }
-            let more = len.wrapping_sub(piece.len);
-            if let Some(longer) = longer.get_mut(piece.gap as usize) {
-                *longer = more;
-            }
-            moved = moved.wrapping_add(more);
+            moved = moved.wrapping_add(longer(len));
             *moved_until = moved;
         }
         let len = self.last.len as usize;
@@ -274,7 +330,7 @@ impl Mould {
         if end > MAX_HEAD_BYTES || found.number > MAX_CSEQ {
             return false;
         }
-        let longer = found.longer(Gap::RequestUri);
+        let longer = found.request_uri;
         message.start = self.start.moved(longer);
         message.flaw = None;
         message.headers.clear();
@@ -311,7 +367,7 @@ impl Mould {
 /// The length of a value that begins here: without control characters in it, or blanks around it.
 #[inline]
 fn value_len(rest: &[u8]) -> Option<usize> {
-    let value = rest.get(..lanes::find_control(rest))?;
+    let value = rest.get(..lanes::find_control_soon(rest))?;
     // A tab would be a control character.
     (*value.first()? != b' ' && *value.last()? != b' ').then_some(value.len())
 }

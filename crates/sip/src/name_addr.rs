@@ -118,7 +118,7 @@ impl<'a> NameAddr<'a> {
 }
 
 /// An address by its place.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct AddressSpans {
     raw: Span,
     display: Span,
@@ -202,31 +202,13 @@ impl AddressSpans {
     /// URI and tag of a value that is nothing but a URI in brackets and at most a tag: what differs from one message of a sender
     /// to the next. `None` is no verdict.
     pub(crate) fn plain_parts(&self, value: Span) -> Option<(Span, Option<Span>)> {
-        let AddressSpans { raw, display, uri, bracketed, params, tag } = *self;
-        let is_bare = bracketed && display.is_empty() && raw == value && uri.start == raw.start + 1;
-        let behind_uri = uri.end() + 1;
-        let is_usual = match tag {
-            None => behind_uri == value.end() && params.start == behind_uri + 1,
-            Some(tag) => {
-                tag.start == behind_uri + 5 && tag.end() == value.end() && params.start == behind_uri + 1
-            }
-        };
-        (is_bare && is_usual).then_some((uri, tag))
+        self.as_plain(value).map(|_| (self.uri, self.tag))
     }
 
-    /// The same address at another place, where URI and tag are longer by so much.
-    #[inline]
-    pub(crate) fn moved(&self, start: u32, uri: u32, tag: u32) -> AddressSpans {
-        let by = start.wrapping_sub(self.raw.start);
-        let behind_uri = by.wrapping_add(uri);
-        AddressSpans {
-            raw: self.raw.moved(by).longer(uri.wrapping_add(tag)),
-            display: self.display,
-            uri: self.uri.moved(by).longer(uri),
-            bracketed: self.bracketed,
-            params: self.params.moved(behind_uri).longer(tag),
-            tag: self.tag.map(|span| span.moved(behind_uri).longer(tag)),
-        }
+    /// The address of a value that is nothing but a URI in brackets and at most a tag. `None` is no verdict.
+    pub(crate) fn as_plain(&self, value: Span) -> Option<PlainAddress> {
+        let plain = PlainAddress { uri_len: self.uri.len, tag_len: self.tag.map_or(0, |tag| tag.len) };
+        (self.raw == value && plain.at(value.start) == *self).then_some(plain)
     }
 
     #[inline]
@@ -244,6 +226,37 @@ impl AddressSpans {
     #[inline]
     pub(crate) fn has_tag(&self) -> bool {
         self.tag.is_some()
+    }
+}
+
+/// An address that is nothing but a URI in brackets and at most a tag: `<uri>` or `<uri>;tag=token`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct PlainAddress {
+    pub(crate) uri_len: u32,
+    /// 0 without a tag.
+    pub(crate) tag_len: u32,
+}
+
+impl PlainAddress {
+    /// What an address takes besides URI and tag.
+    const BRACKETS: u32 = 2;
+    const BEFORE_TAG: u32 = b";tag=".len() as u32;
+
+    /// The parts of the address that stands there.
+    #[inline]
+    pub(crate) fn at(self, start: u32) -> AddressSpans {
+        let uri = Span { start: start + 1, len: self.uri_len };
+        let end = start + PlainAddress::BRACKETS + self.uri_len;
+        let len = if self.tag_len == 0 { 0 } else { PlainAddress::BEFORE_TAG + self.tag_len };
+        let tag = Span { start: end + PlainAddress::BEFORE_TAG, len: self.tag_len };
+        AddressSpans {
+            raw: Span { start, len: end - start + len },
+            display: Span::default(),
+            uri,
+            bracketed: true,
+            params: Span { start: end + 1, len: len.saturating_sub(1) },
+            tag: (self.tag_len != 0).then_some(tag),
+        }
     }
 }
 
@@ -285,7 +298,7 @@ fn plain_tag(cursor: &mut Cursor<'_>) -> Option<(Span, Option<Span>)> {
 fn bracketed_uri(cursor: &mut Cursor<'_>) -> Result<Span, AddressError> {
     cursor.skip(1);
     let start = cursor.position();
-    cursor.skip(lanes::find_bracket_end(cursor.text(), start) - start);
+    cursor.skip(lanes::find_bracket_end(cursor.rest()));
     let uri = cursor.since(start);
     if cursor.eat(b'>') && !uri.is_empty() { Ok(uri) } else { Err(AddressError::Address) }
 }

@@ -177,6 +177,9 @@ pub(crate) struct ViaSpans {
     rport: Option<Span>,
 }
 
+/// Bytes before the host as nearly all write them.
+const PLAIN_PROTOCOL: usize = b"SIP/2.0/UDP ".len();
+
 impl ViaSpans {
     /// Takes a Via value up to the end of the text or a comma.
     #[inline]
@@ -258,17 +261,16 @@ impl ViaSpans {
     /// and a port, a branch and rport and nothing else. `None` is no verdict.
     #[inline]
     fn take_plain(text: &[u8], start: usize) -> Option<ViaSpans> {
-        const PROTOCOL: usize = b"SIP/2.0/UDP ".len();
         let span = |at: usize, len: usize| Span { start: (start + at) as u32, len: len as u32 };
         let value = text.get(start..)?;
-        let (protocol, _) = value.split_first_chunk::<PROTOCOL>()?;
+        let (protocol, _) = value.split_first_chunk::<PLAIN_PROTOCOL>()?;
         if !matches!(protocol, b"SIP/2.0/UDP " | b"SIP/2.0/TCP " | b"SIP/2.0/TLS ") {
             return None;
         }
         // Host names consist of what is no mark.
-        let mut marks = Marks::new(text, start + PROTOCOL);
+        let mut marks = Marks::new(text, start + PLAIN_PROTOCOL);
         let host_end = marks.next();
-        let host = Span::between(start + PROTOCOL, host_end);
+        let host = Span::between(start + PLAIN_PROTOCOL, host_end);
         let (mut at, mut port) = (host_end, None);
         if text.get(at) == Some(&b':') {
             at = marks.next();
@@ -282,7 +284,7 @@ impl ViaSpans {
             protocol: span(0, 3),
             version: span(4, 3),
             transport: span(8, 3),
-            sent_by: Span::between(start + PROTOCOL, at),
+            sent_by: Span::between(start + PLAIN_PROTOCOL, at),
             host,
             port,
             params: Span::between(at + 1, text.len()),
@@ -316,25 +318,28 @@ impl ViaSpans {
         Some([Some(via.host), port, via.branch])
     }
 
-    /// The same Via at another place, where host, port and branch are longer by so much. The port is another one.
+    /// The same Via, one with [`plain_parts`](ViaSpans::plain_parts), at another place, where host, port and branch are longer by
+    /// so much. The port is another one.
     #[inline]
     pub(crate) fn moved(&self, start: u32, [host, port, branch]: [u32; 3], number: Option<u16>) -> ViaSpans {
         let by = start.wrapping_sub(self.raw.start);
-        let behind_port = by.wrapping_add(host).wrapping_add(port);
+        let sent_by = host.wrapping_add(port);
+        let behind_port = by.wrapping_add(sent_by);
         let is_behind = |span: &Span| self.branch.is_some_and(|branch| branch.start < span.start);
         let behind_branch =
             |span: &Span| if is_behind(span) { behind_port.wrapping_add(branch) } else { behind_port };
+        let at = |place: usize, len: u32| Span { start: start.wrapping_add(place as u32), len };
         ViaSpans {
-            raw: self.raw.moved(by).longer(host.wrapping_add(port).wrapping_add(branch)),
-            protocol: self.protocol.moved(by),
-            version: self.version.moved(by),
-            transport: self.transport.moved(by),
-            sent_by: self.sent_by.moved(by).longer(host.wrapping_add(port)),
-            host: self.host.moved(by).longer(host),
+            raw: Span { start, len: self.raw.len.wrapping_add(sent_by).wrapping_add(branch) },
+            protocol: at(0, 3),
+            version: at(4, 3),
+            transport: at(8, 3),
+            sent_by: at(PLAIN_PROTOCOL, self.sent_by.len.wrapping_add(sent_by)),
+            host: at(PLAIN_PROTOCOL, self.host.len.wrapping_add(host)),
             port: number,
             params: self.params.moved(behind_port).longer(branch),
             branch: self.branch.map(|span| span.moved(behind_port).longer(branch)),
-            received: self.received,
+            received: None,
             rport: self.rport.map(|span| span.moved(behind_branch(&span))),
         }
     }

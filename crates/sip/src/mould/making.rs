@@ -1,8 +1,8 @@
 //! How a message becomes a mould: which of its lines have gaps, and how a mould gets more of them.
 
-use super::{Found, GAPS, Gap, LONGEST, Mould, Parts, Piece, value_len};
+use super::{BEFORE_BRANCH, BEFORE_TAG, Found, GAPS, Gap, LONGEST, Mould, Parts, Piece, value_len};
 use crate::{
-    lanes::Block,
+    lanes::{Block, Expected},
     message::{Field, Kind, Message, StartLine},
     name::Name,
     span::Span,
@@ -138,10 +138,14 @@ struct Maker<'a> {
 impl Maker<'_> {
     fn gap(&mut self, gap: Gap, span: Span) {
         let same = Span::between(self.at as usize, span.start as usize);
-        let blocks = self.blocks.len();
-        self.blocks.extend(Block::all(same.of(&self.message.bytes)));
-        self.pieces.push(Piece { blocks: (self.blocks.len() - blocks) as u32, gap, len: span.len });
+        let text = Expected::new(same.of(&self.message.bytes), &mut self.blocks);
+        self.pieces.push(Piece { text, gap, len: span.len });
         self.at = span.end();
+    }
+
+    /// Whether this stands between two parts of the message.
+    fn has_between(&self, before: Span, behind: Span, expected: &[u8]) -> bool {
+        Span::between(before.end() as usize, behind.start as usize).of(&self.message.bytes) == expected
     }
 
     /// `METHOD SP Request-URI SP SIP/2.0`, its URI open.
@@ -182,19 +186,36 @@ impl Maker<'_> {
             Name::Via => {
                 let via = essentials.via.as_ref().ok()?;
                 let [host, port, branch] = via.plain_parts(&message.bytes, value)?;
-                self.gap(Gap::Host, host?);
+                let host = host?;
+                if let (Some(port), Some(branch)) = (port, branch)
+                    && self.has_between(host, port, b":")
+                    && self.has_between(port, branch, BEFORE_BRANCH)
+                {
+                    let sender = Span::between(host.start as usize, branch.end() as usize);
+                    self.gap(Gap::Sender { host_len: host.len, port_len: port.len }, sender);
+                    return Some(());
+                }
+                self.gap(Gap::Host, host);
                 port.into_iter().for_each(|port| self.gap(Gap::Port, port));
                 branch.into_iter().for_each(|branch| self.gap(Gap::Branch, branch));
             }
             Name::From => {
                 let (uri, tag) = essentials.from.as_ref().ok()?.plain_parts(value)?;
+                if let Some(tag) = tag
+                    && self.has_between(uri, tag, BEFORE_TAG)
+                {
+                    let caller = Span::between(uri.start as usize, tag.end() as usize);
+                    self.gap(Gap::Caller, caller);
+                    return Some(());
+                }
                 self.gap(Gap::FromUri, uri);
                 tag.into_iter().for_each(|tag| self.gap(Gap::FromTag, tag));
             }
             Name::To => {
                 let (uri, tag) = essentials.to.as_ref().ok()?.plain_parts(value)?;
-                let is_again = self.pieces.iter().any(|piece| piece.gap == Gap::FromUri)
-                    && essentials.from.is_ok_and(|from| from.again(&message.bytes, value).is_some());
+                let is_again =
+                    self.pieces.iter().any(|piece| matches!(piece.gap, Gap::FromUri | Gap::Caller))
+                        && essentials.from.is_ok_and(|from| from.again(&message.bytes, value).is_some());
                 self.gap(if is_again { Gap::Again } else { Gap::ToUri }, uri);
                 tag.into_iter().for_each(|tag| self.gap(Gap::ToTag, tag));
             }

@@ -6,7 +6,7 @@ macro_rules! names {
     ($($variant:ident $full:literal $compact:literal,)*) => {
         /// A header field name that this crate knows. Both the full and the compact form (RFC 3261 §7.3.3) give it.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        #[repr(u8)]
+        #[repr(u16)] // as the length beside it in a field, so that both are copied at once
         #[allow(missing_docs)] // each variant is the header field of its name
         pub enum Name {
             $($variant,)*

@@ -56,6 +56,12 @@ const SINGLE: [(Name, &str); 5] = [
 /// The answer to give: 505 for another version of SIP, 416 for a Request-URI of an unknown scheme, 400 for the rest.
 #[inline]
 pub fn request(message: &Message) -> Result<(), Objection> {
+    let is_known = message.is_sound && message.start.is_checked && message.flaw.is_none();
+    if is_known { Ok(()) } else { look_at(message) }
+}
+
+/// As [`request`], for what is not known.
+fn look_at(message: &Message) -> Result<(), Objection> {
     let is_checked = message.start.is_checked;
     if !is_checked && !is_version_2(message) {
         return Err(Objection { status: 505, reason: b"Version Not Supported", text: "Not SIP/2.0" });
@@ -66,8 +72,11 @@ pub fn request(message: &Message) -> Result<(), Objection> {
     if !message.is_sound {
         headers(message)?;
     }
+    if is_checked {
+        return Ok(());
+    }
     let uri = message.request_uri();
-    if is_checked || is_plain_uri(uri) { Ok(()) } else { request_uri(uri) }
+    if is_plain_uri(uri) { Ok(()) } else { request_uri(uri) }
 }
 
 /// Whether there is nothing to object to in a start line that was read from these bytes, as far as a short look tells.

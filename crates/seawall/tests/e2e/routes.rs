@@ -67,6 +67,29 @@ fn a_binding_removed_over_mi_raises_its_event() {
 }
 
 #[test]
+fn a_route_that_no_message_is_behind_sees_none() {
+    let message = "$rm,$fU,$ci,$hdr(Contact)";
+    let routes = format!(
+        "event_route[E_UL_CONTACT_DELETE] {{ xlog(\"L_ERR\", \"event $param(uri) [{message}]\\n\"); }}\n\
+         timer_route[look, 1] {{ xlog(\"L_ERR\", \"timer [{message}]\\n\"); }}\n"
+    );
+    let server = Server::start(&format!("{MODULES}udp_workers=1\n{EXCHANGE}{routes}"));
+    let mut alice = Phone::udp(&server, "alice");
+    alice.register();
+    // What the only worker has received last is that REGISTER.
+    mi::result(&server, "ul_rm", json!({"table_name": "location", "aor": "alice@127.0.0.1"}));
+    let nothing = "[<null>,<null>,<null>,<null>]";
+    server.wait_for_log(&format!("event {} {nothing}", alice.contact()));
+    alice.register();
+    server.wait_for_log(&format!("timer {nothing}"));
+    let lines = server.log();
+    assert!(
+        lines.lines().filter(|line| line.contains("timer [")).all(|line| line.ends_with(nothing)),
+        "{lines}"
+    );
+}
+
+#[test]
 fn a_request_that_breaks_the_rules_runs_the_error_route() {
     let route = "error_route { xlog(\"L_ERR\", \"refused $si $err.rcode $err.rreason\\n\"); \
                  append_to_reply(\"X-Error: yes\\r\\n\"); send_reply($err.rcode, \"Refused By Route\"); exit; }\n";

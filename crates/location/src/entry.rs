@@ -115,15 +115,27 @@ impl<'d> Entry<'d> {
     /// A contact id for a new binding: over `contact`, and over `callid` where the Call-ID tells bindings apart
     /// (else empty). Unique in its domain.
     pub fn fresh_contact_id(&self, contact: &[u8], callid: &[u8]) -> u64 {
-        let identity = self.domain.identity();
-        let mut attempt = 0;
-        loop {
-            let id = identity.contact_id(self.hash, contact, callid, attempt);
-            if id != 0 && self.bindings().all(|binding| binding.numbers.contact_id != id) {
+        if callid.is_empty() {
+            let id = self.domain.identity().usual_contact_id(self.hash, contact);
+            if self.is_free(id) {
                 return id;
             }
-            attempt += 1;
         }
+        self.other_contact_id(contact, callid)
+    }
+
+    #[cold]
+    fn other_contact_id(&self, contact: &[u8], callid: &[u8]) -> u64 {
+        // There are far more ids than bindings.
+        let attempts = (0..=u8::MAX).cycle();
+        let mut ids =
+            attempts.map(|attempt| self.domain.identity().contact_id(self.hash, contact, callid, attempt));
+        ids.find(|id| self.is_free(*id)).unwrap_or_default()
+    }
+
+    /// Whether a contact id is one, and no binding has it.
+    fn is_free(&self, id: u64) -> bool {
+        id != 0 && !self.record().is_some_and(|record| record.has_contact_id(id))
     }
 
     /// Stores a new binding behind the others and gives its contact id, which is made here when

@@ -21,6 +21,7 @@ mod order;
 mod packing;
 mod record;
 mod refresh;
+mod siphash;
 mod table;
 mod visit;
 mod wheel;

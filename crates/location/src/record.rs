@@ -250,6 +250,11 @@ impl Record {
         Some(stored.contact_id())
     }
 
+    /// Whether a binding has this contact id.
+    pub(crate) fn has_contact_id(&self, contact_id: u64) -> bool {
+        self.packed().filter_map(Stored::first).any(|stored| stored.contact_id() == contact_id)
+    }
+
     /// Counts one more unanswered ping of the binding at `position`.
     pub(crate) fn count_ping(&mut self, position: usize) {
         if let Some((start, _)) = self.locate(position)

@@ -5,6 +5,7 @@
 //! has the receive buffer that those of Seawall have.
 
 use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
 
 use crate::error::Error;
 use crate::{limits, socket};
@@ -21,6 +22,9 @@ pub struct EchoArgs {
     /// Cut or pad every answer to this many bytes; as long as the request when not given.
     #[arg(long)]
     pub reply_bytes: Option<usize>,
+    /// Be busy for so many microseconds with every datagram: an echo as slow as a server with a long script.
+    #[arg(long, default_value_t = 0)]
+    pub work_us: u32,
 }
 
 /// Serves as `args` say and prints where.
@@ -42,7 +46,8 @@ pub fn cli(args: &EchoArgs) -> Result<(), Error> {
         .map_err(Error::system("cannot set the receive buffer"))?;
     let address = socket.local_addr().map_err(Error::system("cannot read the address"))?;
     println!("listening udp:{address}");
-    serve(&socket, args.reply_bytes, u64::MAX)
+    let work = Duration::from_micros(args.work_us.into());
+    serve_with_work(&socket, args.reply_bytes, work, u64::MAX)
 }
 
 /// Answers `most` datagrams and returns.
@@ -50,6 +55,15 @@ pub fn cli(args: &EchoArgs) -> Result<(), Error> {
 /// # Errors
 /// [`Error::System`] when receiving fails. An answer that cannot be sent is dropped, as a network would.
 pub fn serve(socket: &UdpSocket, reply_bytes: Option<usize>, most: u64) -> Result<(), Error> {
+    serve_with_work(socket, reply_bytes, Duration::ZERO, most)
+}
+
+fn serve_with_work(
+    socket: &UdpSocket,
+    reply_bytes: Option<usize>,
+    work: Duration,
+    most: u64,
+) -> Result<(), Error> {
     let mut buffer = [b' '; limits::DATAGRAM_BYTES];
     for _ in 0..most {
         let (length, from) = match socket.recv_from(&mut buffer) {
@@ -58,10 +72,20 @@ pub fn serve(socket: &UdpSocket, reply_bytes: Option<usize>, most: u64) -> Resul
             Err(error) if is_passing(&error) => continue,
             Err(error) => return Err(Error::system("the echo cannot receive")(error)),
         };
+        if !work.is_zero() {
+            be_busy(work);
+        }
         let reply = buffer.get(..reply_bytes.unwrap_or(length)).unwrap_or_default();
         let _ = socket.send_to(reply, from);
     }
     Ok(())
+}
+
+fn be_busy(work: Duration) {
+    let began = Instant::now();
+    while began.elapsed() < work {
+        std::hint::spin_loop();
+    }
 }
 
 fn is_passing(error: &std::io::Error) -> bool {

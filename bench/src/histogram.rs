@@ -34,6 +34,16 @@ impl Histogram {
         self.max_ns = self.max_ns.max(duration_ns);
     }
 
+    /// Counts what another one has counted too.
+    pub fn merge(&mut self, other: &Histogram) {
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count += more;
+        }
+        self.total += other.total;
+        self.sum_ns += other.sum_ns;
+        self.max_ns = self.max_ns.max(other.max_ns);
+    }
+
     /// How many durations were counted.
     pub fn count(&self) -> u64 {
         self.total
@@ -121,6 +131,22 @@ mod tests {
     fn one_slow_answer_shows_in_the_tail_only() {
         let durations = std::iter::repeat_n(1_000, 999).chain([5_000_000_000]);
         check(durations, &[(50.0, 1_000), (99.9, 1_000), (100.0, 5_000_000_000)]);
+    }
+
+    #[test]
+    fn two_histograms_together_are_one_of_all_durations() {
+        let (mut together, mut odd, mut all) =
+            (Histogram::default(), Histogram::default(), Histogram::default());
+        for duration in (0..1000).map(|number| number * number) {
+            all.record(duration);
+            if duration % 2 == 0 { together.record(duration) } else { odd.record(duration) }
+        }
+        together.merge(&odd);
+        let figures = |histogram: &Histogram| {
+            let percentiles = [1.0, 50.0, 99.0, 99.9].map(|percent| histogram.percentile_ns(percent));
+            (percentiles, histogram.count(), histogram.mean_ns(), histogram.max_ns())
+        };
+        assert_eq!(figures(&together), figures(&all));
     }
 
     #[test]

@@ -2,9 +2,11 @@
 
 mod answer;
 mod burst;
+mod clock;
 mod digest;
 mod flight;
 mod message;
+mod mix;
 mod report;
 mod run;
 mod storm;
@@ -15,6 +17,7 @@ use std::time::Duration;
 
 pub use burst::{Burst, Collected};
 pub use message::{REGISTER_EXPIRES_S, RegisterTexts};
+pub use mix::Mix;
 pub use report::Report;
 pub use storm::{SLICE_US, Share, Slice, Storm, Wave};
 
@@ -115,12 +118,16 @@ pub struct Work {
     pub first_user: u32,
     /// How many users take turns.
     pub users: u32,
+    /// New users between them.
+    pub mix: Option<Mix>,
     /// No operation starts after this many.
     pub count: u64,
     /// No operation starts after this long.
     pub duration: Duration,
     /// When operations start.
     pub pace: Pace,
+    /// What is due before this is done like all else, but its latency is not counted: server and caches come to life in it.
+    pub lead: Duration,
     /// A request without an answer for this long is sent again and counted as lost.
     pub patience: Duration,
 }
@@ -132,9 +139,11 @@ impl Work {
             operation,
             first_user: 0,
             users,
+            mix: None,
             count: u64::from(users),
             duration: Duration::from_secs(60),
             pace: Pace::Closed { window: 64 },
+            lead: Duration::ZERO,
             patience: Duration::from_nanos(limits::RETRANSMIT_AFTER_NS),
         }
     }
@@ -160,6 +169,11 @@ impl Work {
             format!("duration: at most {} s", limits::MAX_DURATION_S)
         } else if self.patience > Duration::from_nanos(limits::MAX_PATIENCE_NS) {
             "patience: at most a minute".to_owned()
+        } else if self
+            .mix
+            .is_some_and(|mix| mix.known_percent > 100 || u64::from(mix.first_new_user) < last_user)
+        {
+            "mix: up to 100 % of known users, and new ones beyond them".to_owned()
         } else if in_flight == 0 || in_flight > limits::MAX_IN_FLIGHT {
             format!("window: 1 to {} operations in flight are possible", limits::MAX_IN_FLIGHT)
         } else if matches!(self.pace, Pace::Open { rate_per_s, .. } if !(rate_per_s > 0.0 && rate_per_s < 1e8))

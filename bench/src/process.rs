@@ -37,11 +37,60 @@ pub fn tree(root: u32) -> io::Result<Vec<u32>> {
 pub fn cpu_ns(root: u32) -> io::Result<u64> {
     let mut total = None;
     for pid in tree(root)? {
-        if let Some(cpu_ns) = scheduled_ns(pid).or_else(|| ticked_ns(pid)) {
+        if let Some(cpu_ns) = scheduled_of(pid).map(|scheduled| scheduled.run_ns).or_else(|| ticked_ns(pid)) {
             total = Some(total.unwrap_or(0) + cpu_ns);
         }
     }
     total.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+}
+
+/// What the scheduler gave some processes since they began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scheduled {
+    /// Time on a processor, nanoseconds.
+    pub run_ns: u64,
+    /// Time in which they could have run and another one had the processor, nanoseconds.
+    pub wait_ns: u64,
+}
+
+impl Scheduled {
+    /// What came since `earlier`.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Self {
+        Scheduled {
+            run_ns: self.run_ns.saturating_sub(earlier.run_ns),
+            wait_ns: self.wait_ns.saturating_sub(earlier.wait_ns),
+        }
+    }
+}
+
+/// The scheduler's account of all living threads of some processes. Where the kernel keeps none, the time that they ran
+/// comes in ticks, and that which they waited is not known.
+pub fn scheduled(pids: &[u32]) -> Scheduled {
+    let mut total = Scheduled::default();
+    for pid in pids {
+        if let Some(scheduled) = scheduled_of(*pid) {
+            total.run_ns += scheduled.run_ns;
+            total.wait_ns += scheduled.wait_ns;
+        } else {
+            total.run_ns += ticked_ns(*pid).unwrap_or(0);
+        }
+    }
+    total
+}
+
+/// What a hypervisor took from a processor since the machine began, nanoseconds; 0 when that is not told.
+pub fn stolen_ns(cpu: usize) -> u64 {
+    let text = fs::read_to_string("/proc/stat").unwrap_or_default();
+    stolen_ticks(&text, cpu).unwrap_or(0) * (1_000_000_000 / socket::ticks_per_second())
+}
+
+/// The eighth figure of a processor's line in /proc/stat.
+fn stolen_ticks(stat: &str, cpu: usize) -> Option<u64> {
+    let name = format!("cpu{cpu}");
+    let mut lines = stat.lines().map(str::split_ascii_whitespace);
+    let mut fields = lines.find_map(|mut fields| (fields.next() == Some(name.as_str())).then_some(fields))?;
+    fields.nth(7)?.parse().ok()
 }
 
 /// Resident memory of `root` and its descendants, bytes. A page that several of them share counts once (PSS).
@@ -86,15 +135,18 @@ pub fn udp_queued_bytes(port: u16) -> io::Result<u64> {
     Ok(text.lines().filter_map(queued).sum())
 }
 
-/// The first field of every thread's schedstat: time on a processor. `None` where the kernel keeps no account.
-fn scheduled_ns(pid: u32) -> Option<u64> {
-    let mut total = 0;
+/// The first two fields of every thread's schedstat: time on a processor, and time spent waiting for one. `None` where the
+/// kernel keeps no account.
+fn scheduled_of(pid: u32) -> Option<Scheduled> {
+    let mut total = Scheduled::default();
     for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
         let path = thread.ok()?.path().join("schedstat");
         let Ok(line) = fs::read_to_string(path) else { continue };
-        total += line.split_ascii_whitespace().next()?.parse::<u64>().ok()?;
+        let mut fields = line.split_ascii_whitespace().map(|field| field.parse::<u64>().ok());
+        total.run_ns += fields.next()??;
+        total.wait_ns += fields.next()??;
     }
-    (total > 0).then_some(total)
+    (total.run_ns > 0).then_some(total)
 }
 
 /// utime and stime of the whole process.
@@ -121,6 +173,27 @@ mod tests {
         let block = std::hint::black_box(vec![1_u8; 64 << 20]);
         let after = memory_bytes(std::process::id()).unwrap();
         assert!(after > before + (60 << 20), "{before} to {after} with {} bytes more", block.len());
+    }
+
+    #[test]
+    fn what_a_thread_did_shows_in_the_account_of_its_process() {
+        let pids = [std::process::id()];
+        let before = scheduled(&pids);
+        let mut sum = 0_u64;
+        let began_ns = socket::thread_cpu_ns();
+        while socket::thread_cpu_ns() - began_ns < 30_000_000 {
+            sum = std::hint::black_box(sum.wrapping_add(1));
+        }
+        // The account of a thread that runs may be a tick old.
+        assert!(scheduled(&pids).since(before).run_ns >= 10_000_000, "{sum} turns");
+        assert_eq!(scheduled(&[]), Scheduled::default());
+    }
+
+    #[test]
+    fn what_was_stolen_is_the_eighth_figure_of_a_processor() {
+        let stat = "cpu  9 9 9 9 9 9 9 9 9 9\ncpu0 1 2 3 4 5 6 7 80 9 10\ncpu1 1 2 3 4 5 6 7 81 9 10\ncpu10 1 2\nintr 5\n";
+        let stolen = [0, 1, 10, 2].map(|cpu| stolen_ticks(stat, cpu));
+        assert_eq!(stolen, [Some(80), Some(81), None, None]);
     }
 
     #[test]

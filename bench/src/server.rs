@@ -77,6 +77,8 @@ pub struct Setup {
     pub lines: &'static str,
     /// Turns of a loop that every REGISTER goes round in Seawall's script first; 0 for none.
     pub turns: u32,
+    /// What every datagram takes of the echo's time besides, microseconds.
+    pub echo_work_us: u32,
     /// Run it under callgrind and count its instructions.
     pub count_instructions: bool,
 }
@@ -92,6 +94,7 @@ impl Setup {
             record_route: false,
             lines: "",
             turns: 0,
+            echo_work_us: 0,
             count_instructions: false,
         }
     }
@@ -235,6 +238,7 @@ fn arguments_of(
     match setup.contender {
         Contender::Echo => {
             command.arg("echo").arg(address.to_string());
+            command.arg("--work-us").arg(setup.echo_work_us.to_string());
         }
         Contender::Kamailio => {
             write(KAMAILIO_SCRIPT, "modparam(\"usrloc\", \"hash_size\", 16)")?;

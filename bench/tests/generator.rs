@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use common::{Behaviour, FakeServer, Treatment, line_of};
 use seawall_bench::echo;
-use seawall_bench::load::{Generator, Operation, Options, Pace, Report, Storm, Work};
+use seawall_bench::load::{Generator, Mix, Operation, Options, Pace, Report, Storm, Work};
 
 /// Short, so that tests with losses are; long enough for a busy machine not to lose anything else.
 const PATIENCE: Duration = Duration::from_millis(300);
@@ -43,6 +43,11 @@ fn check(behaviour: Behaviour, work: &Work) -> (Report, Vec<(SocketAddr, String)
         "every operation ends once: {report}"
     );
     (report, seen)
+}
+
+/// The number of the user whom a REGISTER is for.
+fn user_of(message: &str) -> u32 {
+    line_of(message, "To: ").unwrap().split('u').nth(1).unwrap()[..8].parse().unwrap()
 }
 
 #[test]
@@ -210,6 +215,31 @@ fn an_open_loop_keeps_to_its_schedule() {
 }
 
 #[test]
+fn the_lead_is_done_and_its_latency_is_not_counted() {
+    let pace = Pace::Open { rate_per_s: 1_000.0, most_in_flight: 1_000 };
+    let lead = Duration::from_micros(39_500);
+    let (report, seen) = check(Behaviour::default(), &Work { pace, lead, ..work(Operation::Register, 100) });
+    assert!(report.is_clean(), "{report}");
+    // Those due after 0 to 39 ms.
+    assert_eq!((seen.len(), report.succeeded, report.latency.count()), (100, 100, 60));
+}
+
+#[test]
+fn new_users_come_once_between_those_who_take_turns() {
+    let mix = Some(Mix { known_percent: 30, first_new_user: 500 });
+    let (report, seen) =
+        check(Behaviour::default(), &Work { mix, count: 200, ..work(Operation::Register, 20) });
+    assert!(report.is_clean(), "{report}");
+    assert_eq!((report.started, report.new_users), (200, 140));
+    let mut requests: BTreeMap<u32, u32> = BTreeMap::new();
+    for (_, message) in &seen {
+        *requests.entry(user_of(message)).or_default() += 1;
+    }
+    let expected = (0..20).map(|user| (user, 3)).chain((500..640).map(|user| (user, 1)));
+    assert_eq!(requests, expected.collect());
+}
+
+#[test]
 fn a_run_ends_when_its_time_is_over() {
     let pace = Pace::Open { rate_per_s: 500.0, most_in_flight: 100 };
     let duration = Duration::from_millis(100);
@@ -225,6 +255,8 @@ fn work_out_of_bounds_is_refused() {
     let base = work(Operation::Register, 10);
     for wrong in [
         Work { users: 0, ..base },
+        Work { mix: Some(Mix { known_percent: 101, first_new_user: 10 }), ..base },
+        Work { mix: Some(Mix { known_percent: 50, first_new_user: 9 }), ..base },
         Work { first_user: 99_999_999, ..base },
         Work { count: u64::MAX, ..base },
         Work { duration: Duration::from_secs(100_000), ..base },
@@ -239,6 +271,28 @@ fn work_out_of_bounds_is_refused() {
     let target = SocketAddr::from(([127, 0, 0, 1], 9));
     assert!(Generator::open(Options { sockets: 0, ..Options::new(target) }).is_err());
     assert!(Generator::open(Options { sockets: 100_000, ..Options::new(target) }).is_err());
+}
+
+#[test]
+fn what_an_echo_sends_back_in_a_storm_is_accepted() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut generator = generator(socket.local_addr().unwrap());
+    let server = std::thread::spawn(move || echo::serve(&socket, None, 50).unwrap());
+    let storm = Storm {
+        users: 10,
+        first_new_user: 10,
+        known_percent: 50,
+        rate_per_s: 500.0,
+        duration: Duration::from_millis(100),
+    };
+    let wave = generator.storm(&storm).unwrap();
+    assert_eq!(wave.known.accepted + wave.new.accepted, wave.sent());
+    // It waits for fifty, whatever the machine allowed to be sent in time.
+    let rest = u32::try_from(50 - wave.sent()).unwrap();
+    if rest > 0 {
+        assert!(generator.run(&work(Operation::Register, rest)).unwrap().is_clean());
+    }
+    server.join().unwrap();
 }
 
 #[test]
@@ -266,9 +320,7 @@ fn a_storm_counts_what_was_accepted_by_who_asked_and_sends_nothing_again() {
     assert_eq!(seen.len() as u64, wave.sent());
     assert_eq!(seen.iter().collect::<HashSet<_>>().len(), seen.len(), "nothing is sent twice");
     assert!(wave.known.sent.abs_diff(wave.sent() * 3 / 10) <= 3, "thirty of a hundred: {}", wave.known.sent);
-    let user =
-        |text: &str| line_of(text, "To: ").unwrap().split('u').nth(1).unwrap()[..8].parse::<u32>().unwrap();
-    assert_eq!(seen.iter().filter(|(_, text)| user(text) < 10).count() as u64, wave.known.sent);
+    assert_eq!(seen.iter().filter(|(_, text)| user_of(text) < 10).count() as u64, wave.known.sent);
     let (accepted, refused) =
         (wave.known.accepted + wave.new.accepted, wave.known.refused + wave.new.refused);
     assert_eq!((accepted, refused), (wave.sent() / 4 + (wave.sent() + 1) / 4, wave.sent().div_ceil(4)));

@@ -57,6 +57,8 @@ fn latency_at_a_pace_counts_what_was_due() {
         load: 5,
         repetitions: 1,
         seconds: 1,
+        window_ms: 250,
+        gap_us: 200,
         users: 500,
         conditions: Beside {
             pinned: Pinned {
@@ -81,7 +83,13 @@ fn latency_at_a_pace_counts_what_was_due() {
     }
     assert_eq!(same_rate.rate_per_s, server.rate_per_s, "both have the same pace");
     for side in [server, same_rate, same_load] {
-        let rising = [0.0, side.p50_us, side.p99_us, side.p999_us, side.longest_us];
-        assert!(rising.is_sorted() && side.p50_us > 0.0 && side.busy_percent > 0.0, "{side:?}");
+        assert_eq!(side.windows.len(), 4, "{side:?}");
+        let counted: u64 = side.windows.iter().map(|window| window.requests).sum();
+        assert!(side.together.count() < counted, "the lead is not counted");
+        for window in &side.windows {
+            let rising = [0.0, window.p50_us, window.p99_us, window.p999_us, window.longest_us];
+            assert!(rising.is_sorted() && window.p50_us > 0.0 && window.run_us > 0.0, "{window:?}");
+            assert_eq!(window.requests, ((side.rate_per_s * 0.26) as u64).max(1));
+        }
     }
 }

@@ -14,6 +14,8 @@ pub struct Report {
     pub operation: Operation,
     /// Operations started.
     pub started: u64,
+    /// Those of new users between the others.
+    pub new_users: u64,
     /// Operations that ended as they should: 2xx, and for a call the 2xx to its BYE.
     pub succeeded: u64,
     /// Operations that a final answer of 300 or above ended, by status.
@@ -36,13 +38,16 @@ pub struct Report {
     pub elapsed: Duration,
     /// Durations of the operations that succeeded (of a call: from INVITE to 200).
     pub latency: Histogram,
+    /// The longest gap between two looks at the clock. When the generator never sleeps its CPU stood still in it.
+    pub longest_gap: Duration,
 }
 
 impl Report {
-    pub(super) fn new(operation: Operation, request_bytes: usize) -> Self {
+    pub(crate) fn new(operation: Operation, request_bytes: usize) -> Self {
         Report {
             operation,
             started: 0,
+            new_users: 0,
             succeeded: 0,
             refused: BTreeMap::new(),
             challenged: 0,
@@ -54,6 +59,7 @@ impl Report {
             request_bytes,
             elapsed: Duration::ZERO,
             latency: Histogram::default(),
+            longest_gap: Duration::ZERO,
         }
     }
 

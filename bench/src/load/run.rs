@@ -1,15 +1,17 @@
 //! One run: start, send, receive, time out, until every operation has ended.
 
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::Duration;
 
 use memchr::memmem::Finder;
 use socket2::SockAddr;
 
 use super::answer::{self, Dialog, Received};
+use super::clock::Clock;
 use super::digest::Authorizer;
 use super::flight::{Flights, Stage};
 use super::message::{self, Branch};
+use super::mix::Turns;
 use super::report::Report;
 use super::template::{Template, Values};
 use super::{Generator, Operation, Pace, Work};
@@ -21,8 +23,15 @@ use crate::socket::{self, Endpoint, ReceiveBatch, SendBatch};
 pub fn run(generator: &Generator, work: &Work) -> Result<Report, Error> {
     let prefix = generator.identity.branch_prefix();
     let mut run = Run::new(generator, work, &prefix);
-    while run.step()? {}
-    run.report.elapsed = std::time::Duration::from_nanos(run.last_end_ns);
+    // Buffers are new in the first turn.
+    let mut goes_on = run.step()?;
+    run.clock.forget_gaps();
+    while goes_on {
+        goes_on = run.step()?;
+    }
+    run.report.elapsed = Duration::from_nanos(run.last_end_ns);
+    run.report.longest_gap = Duration::from_nanos(run.clock.longest_gap_ns());
+    run.report.new_users = run.turns.new;
     Ok(run.report)
 }
 
@@ -41,11 +50,13 @@ struct Run<'a> {
     templates: Vec<Template>,
     prefix: &'a str,
     finder: Finder<'a>,
-    began: Instant,
+    clock: Clock,
     now_ns: u64,
     last_end_ns: u64,
     last_scan_ns: u64,
     next: u64,
+    turns: Turns,
+    lead_ns: u64,
     flights: Flights,
     authorizer: Option<Authorizer>,
     report: Report,
@@ -75,11 +86,13 @@ impl<'a> Run<'a> {
             templates,
             prefix,
             finder: Finder::new(prefix),
-            began: Instant::now(),
+            clock: Clock::start(),
             now_ns: 0,
             last_end_ns: 0,
             last_scan_ns: 0,
             next: 0,
+            turns: Turns::default(),
+            lead_ns: work.lead.as_nanos() as u64,
             flights: Flights::new(work.in_flight()),
             authorizer: authorizer(generator, work),
             report: Report::new(work.operation, request_bytes),
@@ -114,7 +127,7 @@ impl<'a> Run<'a> {
     }
 
     fn tick(&mut self) {
-        self.now_ns = self.began.elapsed().as_nanos() as u64;
+        self.now_ns = self.clock.look();
     }
 
     fn may_start(&self) -> bool {
@@ -135,9 +148,8 @@ impl<'a> Run<'a> {
                 Pace::Open { rate_per_s, .. } => (self.next as f64 / rate_per_s * 1e9) as u64,
             };
             let operation = self.generator.next_operation.wrapping_add(self.next as u32);
-            let users = u64::from(self.work.users);
-            let user = self.work.first_user + (self.next % users) as u32;
-            let cseq = self.generator.next_cseq + (self.next / users) as u32;
+            let (user, pass) = self.turns.next(self.work);
+            let cseq = self.generator.next_cseq + pass;
             let Some(slot) = self.flights.start(operation, user, cseq, scheduled_ns, self.now_ns) else {
                 return;
             };
@@ -176,6 +188,8 @@ impl<'a> Run<'a> {
         {
             // What could not be sent will time out and be counted there.
             self.outgoing.flush(endpoint);
+            // Looked at after each call: many of them in a row are not a moment in which nothing was done.
+            self.clock.look();
         }
     }
 
@@ -291,7 +305,9 @@ impl<'a> Run<'a> {
             return Some(Next::End { slot });
         }
         if waits_for == message::FIRST {
-            self.report.latency.record(self.now_ns.saturating_sub(flight.scheduled_ns));
+            if flight.scheduled_ns >= self.lead_ns {
+                self.report.latency.record(self.now_ns.saturating_sub(flight.scheduled_ns));
+            }
             if self.work.operation == Operation::Invite {
                 return Some(Next::HangUp { slot });
             }

@@ -6,15 +6,13 @@ use std::time::{Duration, Instant};
 use memchr::memmem::Finder;
 
 use super::message::Branch;
+use super::mix;
 use super::template::{Template, Values};
 use super::{Generator, Operation, answer};
 use crate::error::Error;
 use crate::histogram::Histogram;
 use crate::limits;
 use crate::socket::{self, Endpoint, ReceiveBatch};
-
-/// How the requests are spread over known and new users: the multiples of this number meet every remainder of 100.
-const STRIDE: u64 = 61;
 
 /// What a storm is like.
 #[derive(Clone, Copy, Debug)]
@@ -206,7 +204,7 @@ impl<'a> Run<'a> {
 
     /// Whether a request is of a known user.
     fn is_known(&self, number: u64) -> bool {
-        number.wrapping_mul(STRIDE) % 100 < self.storm.known_percent
+        mix::is_known(number, self.storm.known_percent)
     }
 
     fn now_us(&self) -> u32 {
@@ -228,9 +226,9 @@ impl<'a> Run<'a> {
     }
 
     fn answered(&mut self, message: &[u8], finder: &Finder<'_>, now_us: u32) {
-        let (Some(branch), Some(status)) = (Branch::find(message, finder), answer::status_of(message)) else {
-            return;
-        };
+        let Some(branch) = Branch::find(message, finder) else { return };
+        // A request that an echo sent back counts as a 200.
+        let status = answer::status_of(message).unwrap_or(200);
         let number = branch.operation.wrapping_sub(self.generator.next_operation);
         let Some(sent_us) = self.sent_us.get_mut(number as usize).filter(|sent_us| **sent_us != ANSWERED)
         else {

@@ -16,7 +16,7 @@ use seawall_transaction::proxy::reply;
 use seawall_transaction::{Relay, Request};
 
 use crate::Fault;
-use crate::register::{NOW_S, USERS, is_own, location, ok, source, text};
+use crate::register::{NOW_S, USERS, is_own, location, source, text, write_answer};
 use crate::wire::{HOST_PORT, Peer, Wire, answer};
 
 /// Where the main registrar reaches us.
@@ -147,7 +147,7 @@ impl<'a> Front<'a> {
             return Err(Fault("a REGISTER was forwarded"));
         };
         self.answered.clear();
-        ok(&outcome, &self.lines).write(&self.wire.message, &mut self.answered);
+        write_answer(&self.wire.message, &outcome, &self.lines, &mut self.answered);
         if outcome.status == 200 && outcome.changed { Ok(()) } else { Err(Fault("a REGISTER was refused")) }
     }
 

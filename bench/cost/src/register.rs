@@ -1,6 +1,6 @@
 //! A REGISTER without a network: scan, checks, `save()` and the 200 OK.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::sync::Arc;
 
 use seawall_location::{Domain, Location, NameId, Settings};
@@ -175,7 +175,7 @@ impl<'a> Registrar<'a> {
         self.headers.clear();
         self.reply.clear();
         let outcome = save.handle(message, None, &mut self.headers, &mut ());
-        ok(&outcome, &self.headers).write(message, &mut self.reply);
+        write_answer(message, &outcome, &self.headers, &mut self.reply);
         if outcome.status == 200 && outcome.changed { Ok(()) } else { Err(Fault("a REGISTER was refused")) }
     }
 }
@@ -186,7 +186,7 @@ pub(crate) fn source(socket: NameId) -> Source<'static> {
     Source {
         received: b"",
         socket,
-        peer: (SocketAddr::from(([127, 0, 0, 1], 40_000)), b"udp"),
+        peer: (SocketAddr::V4(SOURCE), b"udp"),
         host_port: HOST_PORT,
         flags: 0,
         cflags: 0,
@@ -203,13 +203,20 @@ pub(crate) fn is_own(uri: &Uri<'_>) -> bool {
     uri.port == Some(5060)
 }
 
-/// The answer to a REGISTER with these header lines.
+/// Where requests come from.
+const SOURCE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 40_000);
+
+/// What the server adds to To.
+const TAG: &[u8; 16] = b"a-tag-of-usual-l";
+
+/// Appends the answer to a REGISTER with these header lines.
 #[inline]
-pub(crate) fn ok<'a>(outcome: &Outcome, headers: &'a [u8]) -> Response<'a> {
-    Response {
-        to_tag: Some(b"a-tag-of-the-server"),
-        via_fix: Some(ViaFix { received: Some(IpAddr::V4(Ipv4Addr::LOCALHOST)), rport: Some(40_000) }),
-        extra_headers: [headers, b"", b""],
-        ..Response::new(outcome.status, outcome.reason.as_bytes())
+pub(crate) fn write_answer(message: &Message, outcome: &Outcome, headers: &[u8], out: &mut Vec<u8>) {
+    let (status, reason, extra_headers) = (outcome.status, outcome.reason.as_bytes(), [headers, b"", b""]);
+    if let Some(usual) = message.usual() {
+        return usual.answer((status, reason), SOURCE, TAG, extra_headers, out);
     }
+    let via_fix = Some(ViaFix::to_source(SOURCE.into()));
+    let response = Response { to_tag: Some(TAG), via_fix, extra_headers, ..Response::new(status, reason) };
+    response.write(message, out);
 }

@@ -41,9 +41,29 @@ pub(crate) fn write_contacts(
 /// As [`write_contacts`], for the only binding that is stored.
 #[inline]
 pub(crate) fn write_stored(stored: Stored<'_>, policy: &Policy, now_s: u64, out: &mut Vec<u8>) {
-    if stored.is_valid(now_s) {
-        Shown::from(stored).write_only(policy, now_s, None, out);
+    if !stored.is_valid(now_s) {
+        return;
     }
+    if stored.q() != Q_NONE || stored.reg_id() != 0 || !stored.received().is_empty() {
+        return write_shown(&Shown::from(stored), policy, now_s, out);
+    }
+    // As nearly all are: a contact that ends some time from now, and perhaps an instance. Nothing else has to be at hand.
+    let (contact, instance) = (stored.contact(), stored.instance());
+    let left_s = remaining_s(stored.expires_s(), now_s);
+    out.reserve(FIXED_LEN + contact.len() + instance.len());
+    out.extend_from_slice(b"Contact: <");
+    out.extend_from_slice(contact);
+    if instance.is_empty() {
+        return ascii::write_between(out, b">;expires=", left_s, b"\r\n");
+    }
+    ascii::write_between(out, b">;expires=", left_s, b";+sip.instance=\"");
+    out.extend_from_slice(instance);
+    out.extend_from_slice(b"\"\r\n");
+}
+
+#[inline(never)]
+fn write_shown(shown: &Shown<'_>, policy: &Policy, now_s: u64, out: &mut Vec<u8>) {
+    shown.write_only(policy, now_s, None, out);
 }
 
 /// As [`write_contacts`], for any number of bindings.
@@ -233,7 +253,37 @@ pub fn write_q(q: u16, out: &mut Vec<u8>) {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use seawall_location::{Location, Settings};
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn the_only_binding_is_shown_as_one_of_several(
+            contact in "sip:[a-z]{0,40}", received in "(sip:[a-z]{0,9}|)", instance in "(<urn:[a-z]{0,40}>|)",
+            expires_s in prop_oneof![Just(PERMANENT), 900_u32..1_100, any::<u32>()],
+            q in prop_oneof![Just(Q_NONE), 0..=1_000_u16],
+            reg_id in prop_oneof![Just(0), any::<u32>()],
+        ) {
+            let (policy, now_s) = (Policy::default(), 1_000);
+            let location = Location::new(Settings::new([1; 16]));
+            let domain = location.declare("location").unwrap();
+            let binding = Binding {
+                numbers: Numbers { expires_s, q, reg_id, ..Numbers::default() },
+                contact: contact.as_bytes(),
+                received: received.as_bytes(),
+                instance: instance.as_bytes(),
+                ..Binding::default()
+            };
+            let mut entry = domain.lock(b"alice", now_s);
+            entry.insert(&binding, &mut ()).unwrap();
+            let (mut only, mut several) = (Vec::new(), Vec::new());
+            write_contacts(&entry, &policy, None, None, &mut only);
+            write_several(&entry, &policy, None, None, &mut several);
+            prop_assert_eq!(only.escape_ascii().to_string(), several.escape_ascii().to_string());
+        }
+    }
 
     #[test]
     fn q_is_written_in_its_shortest_form() {

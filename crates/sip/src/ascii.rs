@@ -255,7 +255,8 @@ pub fn write_u32(out: &mut Vec<u8>, number: u32) {
 /// The digits of a number below 10^8 without leading zeros, with anything behind them, and how many there are.
 #[inline]
 pub(crate) const fn short_digits(number: u32) -> ([u8; 8], usize) {
-    let digits = eight_digits(number);
+    // Half the work for most ports and lifetimes.
+    let digits = if number < 10_000 { (four_digits(number) as u64) << 32 } else { eight_digits(number) };
     // Leading zeros are the lowest bytes that are zero, but for the last digit.
     let zeros = (digits | 1 << 56).trailing_zeros() / 8;
     (((digits | 0x3030_3030_3030_3030) >> (8 * zeros)).to_le_bytes(), 8 - zeros as usize)
@@ -268,6 +269,29 @@ pub(crate) fn push_start<const LEN: usize>(out: &mut Vec<u8>, bytes: &[u8; LEN],
     let end = out.len() + len;
     out.extend_from_slice(bytes);
     out.truncate(end);
+}
+
+/// Appends a text, a number and another text, for less than one after the other takes. The texts are short ones, and have 32
+/// bytes together at most.
+#[inline]
+pub fn write_between<const BEFORE: usize, const BEHIND: usize>(
+    out: &mut Vec<u8>,
+    before: &[u8; BEFORE],
+    number: u32,
+    behind: &[u8; BEHIND],
+) {
+    const { assert!(BEFORE + BEHIND <= 32) };
+    if number >= EIGHT_DIGITS {
+        out.extend_from_slice(before);
+        write_long_u32(out, number);
+        return out.extend_from_slice(behind);
+    }
+    let mut text = [0; 40];
+    let (digits, len) = short_digits(number);
+    put(&mut text, 0, *before);
+    put(&mut text, BEFORE, digits);
+    put(&mut text, BEFORE + len, *behind);
+    push_start(out, &text, BEFORE + len + BEHIND);
 }
 
 /// As [`write_u32`], for a number of up to twenty digits.
@@ -311,6 +335,15 @@ const fn eight_digits(number: u32) -> u64 {
     let hundreds = ((fours * 10_486) >> 20) & 0x0000_007f_0000_007f;
     let twos = hundreds | ((fours - 100 * hundreds) << 16);
     let tens = ((twos * 103) >> 10) & 0x000f_000f_000f_000f;
+    tens | ((twos - 10 * tens) << 8)
+}
+
+/// As [`eight_digits`], of a number below 10^4.
+#[inline]
+const fn four_digits(number: u32) -> u32 {
+    let hundreds = (number * 10_486) >> 20;
+    let twos = hundreds | ((number - 100 * hundreds) << 16);
+    let tens = ((twos * 103) >> 10) & 0x000f_000f;
     tens | ((twos - 10 * tens) << 8)
 }
 
@@ -439,10 +472,13 @@ mod tests {
         let around =
             (0..10).map(|power| 10_u32.pow(power)).flat_map(|number| [number - 1, number, number + 1]);
         let some = (0..2000).map(|step| step * 2_147_483);
-        for number in around.chain(some).chain([u32::MAX, 40_000, 65_535, 100_000_007]) {
+        for number in (0..10_010).chain(around).chain(some).chain([u32::MAX, 40_000, 65_535, 100_000_007]) {
             let mut out = Vec::new();
             write_u32(&mut out, number);
             assert_eq!(out, number.to_string().as_bytes());
+            out.clear();
+            write_between(&mut out, b"expires=", number, b" or about that\r\n");
+            assert_eq!(out, format!("expires={number} or about that\r\n").as_bytes());
         }
         let powers = (0..20).map(|power| 10_u64.pow(power));
         let long = powers.flat_map(|number| [number - 1, number, number + 1, number / 7 * 5]);

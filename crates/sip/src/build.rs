@@ -1,5 +1,7 @@
 //! Building responses and requests. One pass, no formatting machinery.
 
+mod usual;
+
 use crate::{
     ascii,
     lines::Places,
@@ -7,6 +9,9 @@ use crate::{
     name::Name,
     via::{Via, ViaFix},
 };
+
+pub use usual::Usual;
+pub(crate) use usual::is_usual;
 
 /// A response to a request (RFC 3261 §8.2.6).
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +53,7 @@ impl<'a> Response<'a> {
     pub fn write(&self, request: &Message, out: &mut Vec<u8>) {
         let extra: usize = self.extra_headers.iter().map(|lines| lines.len()).sum();
         out.reserve(request.bytes().len().min(4096) + extra + self.body.len() + 64);
-        self.write_status_line(out);
+        write_status_line(self.status, self.reason, out);
         self.copy_headers(request, out);
         for lines in self.extra_headers {
             // Most have one of them.
@@ -63,19 +68,6 @@ impl<'a> Response<'a> {
         ascii::write_u32(out, self.body.len() as u32);
         out.extend_from_slice(b"\r\n\r\n");
         out.extend_from_slice(self.body);
-    }
-
-    #[inline]
-    fn write_status_line(&self, out: &mut Vec<u8>) {
-        if self.status == 200 && self.reason == b"OK" {
-            return out.extend_from_slice(b"SIP/2.0 200 OK\r\n");
-        }
-        let digit = |place: u16| b'0' + (self.status / place % 10) as u8;
-        let [hundreds, tens, ones] = [digit(100), digit(10), digit(1)];
-        let version = [b'S', b'I', b'P', b'/', b'2', b'.', b'0', b' ', hundreds, tens, ones, b' '];
-        out.extend_from_slice(&version);
-        out.extend_from_slice(self.reason);
-        out.extend_from_slice(b"\r\n");
     }
 
     // By itself: the compiler has too few registers for it and what surrounds it.
@@ -261,6 +253,19 @@ impl<'a> Response<'a> {
             out.extend_from_slice(tag);
         }
     }
+}
+
+#[inline]
+fn write_status_line(status: u16, reason: &[u8], out: &mut Vec<u8>) {
+    if status == 200 && reason == b"OK" {
+        return out.extend_from_slice(b"SIP/2.0 200 OK\r\n");
+    }
+    let digit = |place: u16| b'0' + (status / place % 10) as u8;
+    let [hundreds, tens, ones] = [digit(100), digit(10), digit(1)];
+    let version = [b'S', b'I', b'P', b'/', b'2', b'.', b'0', b' ', hundreds, tens, ones, b' '];
+    out.extend_from_slice(&version);
+    out.extend_from_slice(reason);
+    out.extend_from_slice(b"\r\n");
 }
 
 /// The header fields that every response copies.

@@ -121,6 +121,8 @@ pub struct Message {
     pub(crate) essentials: Essentials,
     /// Whether it is known that `validate` would object to nothing in the header fields of a request.
     pub(crate) is_sound: bool,
+    /// Whether it is known that the lines stand as usual which an answer copies ([`Usual`](crate::build::Usual)).
+    pub(crate) is_usual: bool,
     /// Whether nothing but the bytes is there.
     is_blank: bool,
 }
@@ -177,6 +179,7 @@ impl Message {
             flaw: None,
             essentials: Essentials::ABSENT,
             is_sound: false,
+            is_usual: false,
             is_blank: true,
         }
     }
@@ -276,6 +279,7 @@ impl Message {
         self.flaw = None;
         self.essentials = Essentials::ABSENT;
         self.is_sound = false;
+        self.is_usual = false;
         self.is_blank = true;
     }
 

@@ -157,6 +157,8 @@ struct Mould {
     essentials: Option<Parts>,
     /// Whether nothing is wrong in the header fields of any message that fits.
     is_sound: bool,
+    /// Whether every message that fits is one of [those](crate::build::Usual) that are answered quickly.
+    is_usual: bool,
 }
 
 /// Topmost Via and CSeq of a message in which these, From and To are written as nearly all are.
@@ -344,7 +346,7 @@ impl Mould {
             (before, whole_line) = (after, By::whole_line(after));
             field.moved(by)
         }));
-        message.is_sound = self.is_sound;
+        (message.is_sound, message.is_usual) = (self.is_sound, self.is_usual);
         message.first = self.first;
         message.repeated = self.repeated;
         message.head_end = end as u32 - 2;

@@ -344,6 +344,12 @@ impl ViaSpans {
         }
     }
 
+    /// Whether it is all of a value, has no received, and ends in an rport without a value.
+    pub(crate) fn ends_in_rport(&self, value: Span) -> bool {
+        let is_last = |rport: Span| rport.len == 5 && rport.end() == value.end();
+        self.raw == value && self.received.is_none() && self.rport.is_some_and(is_last)
+    }
+
     /// The port of sent-by, if it is given.
     #[inline]
     pub(crate) fn port(&self) -> Option<u16> {
@@ -559,9 +565,26 @@ impl ViaFix {
     }
 }
 
+/// The length of an rport without a value and of the line break behind it.
+pub(crate) const LAST_RPORT: u32 = b"rport\r\n".len() as u32;
+
 /// Appends the last parameters of a Via that asks for its source: rport, and what is added behind it.
 #[inline]
 fn write_source(address: Ipv4Addr, port: u16, out: &mut Vec<u8>) {
+    let (text, end) = source_text(address, port);
+    ascii::push_start(out, &text, end);
+}
+
+/// As [`write_source`], and the end of the line.
+#[inline]
+pub(crate) fn write_source_line(address: Ipv4Addr, port: u16, out: &mut Vec<u8>) {
+    let (mut text, end) = source_text(address, port);
+    ascii::put(&mut text, end, *b"\r\n");
+    ascii::push_start(out, &text, end + 2);
+}
+
+#[inline]
+fn source_text(address: Ipv4Addr, port: u16) -> ([u8; 40], usize) {
     const RPORT: [u8; 6] = *b"rport=";
     const RECEIVED: [u8; 10] = *b";received=";
     // The longest has 36 bytes; addresses are written as if each octet had four.
@@ -572,7 +595,7 @@ fn write_source(address: Ipv4Addr, port: u16, out: &mut Vec<u8>) {
     let received = RPORT.len() + len;
     ascii::put(&mut text, received, RECEIVED);
     let end = ascii::put_v4(&mut text, received + RECEIVED.len(), address);
-    ascii::push_start(out, &text, end);
+    (text, end)
 }
 
 fn write_rport(port: u16, out: &mut Vec<u8>) {

@@ -8,7 +8,7 @@ use core::{
     hash::{BuildHasher, Hasher},
 };
 
-use foldhash::quality::FixedState;
+use foldhash::{fast, quality::FixedState};
 use seawall_sip::{
     cseq::CSeq,
     message::Message,
@@ -37,6 +37,7 @@ pub struct Keys {
     transaction: SipHasher13Wide,
     branch: SipHasher13,
     tag: SipHasher13,
+    stateless_tag: [u64; 3],
     path: u64,
     mark: u64,
 }
@@ -131,11 +132,13 @@ impl Keys {
         mark.write_u8(0);
         let mut path = SipHasher13::new_with_key(&derive(5));
         path.write_u8(0);
+        let word = |label| u128::from_le_bytes(derive(label)) as u64;
         Keys {
             mark: mark.finish(),
             transaction: SipHasher13Wide::new_with_key(&derive(1)),
             branch: SipHasher13::new_with_key(&derive(2)),
             tag: SipHasher13::new_with_key(&derive(3)),
+            stateless_tag: [word(6), word(7), word(8)],
             path: path.finish(),
         }
     }
@@ -256,26 +259,26 @@ impl Keys {
     /// The tag of [`write_tag`](Keys::write_tag) as bytes of its own.
     #[must_use]
     pub fn tag(&self, key: &ServerKey) -> [u8; 16] {
-        self.tag_over(&key.value.to_le_bytes())
+        digits_of(self.tag.hash(&key.value.to_le_bytes()).to_be())
     }
 
     /// A tag for replies to a request that is answered without a transaction: the same for its retransmissions
     /// (RFC 3261 §8.2.7), and not to be guessed. It costs less than the key of a transaction, but nothing else can be
     /// recognised by it. `None` where the topmost Via has no branch that is unique.
+    ///
+    /// It is no cryptographic hash: whoever found out how it is made would know what a registrar adds to the To of somebody
+    /// else's REGISTER, which makes no dialog. The words that are put behind the branch are as secret as that before it, so
+    /// that a tag cannot be calculated back.
     #[inline]
     #[must_use]
     pub fn stateless_tag(&self, request: &Message) -> Option<[u8; 16]> {
-        Via::top_branch(request).filter(|branch| has_cookie(branch)).map(|branch| self.tag_over(branch))
-    }
-
-    #[inline]
-    fn tag_over(&self, bytes: &[u8]) -> [u8; 16] {
-        let number = self.tag.hash(bytes);
-        let mut tag = [0; 16];
-        for (part, number) in tag.as_chunks_mut::<8>().0.iter_mut().zip(halves(number.to_be())) {
-            *part = hex::digits(number);
-        }
-        tag
+        let branch = Via::top_branch(request).filter(|branch| has_cookie(branch))?;
+        let [before, low, high] = self.stateless_tag;
+        let mut hasher = fast::FixedState::with_seed(before).build_hasher();
+        hasher.write(branch);
+        hasher.write_u64(low);
+        hasher.write_u64(high);
+        Some(digits_of(hasher.finish()))
     }
 
     fn write(&self, place: [u32; 3], path: u64, out: &mut Vec<u8>) {
@@ -363,6 +366,16 @@ impl<'a> Text<'a> {
         };
         hash.as_u128()
     }
+}
+
+/// A number as sixteen digits.
+#[inline]
+fn digits_of(number: u64) -> [u8; 16] {
+    let mut text = [0; 16];
+    for (part, number) in text.as_chunks_mut::<8>().0.iter_mut().zip(halves(number)) {
+        *part = hex::digits(number);
+    }
+    text
 }
 
 fn has_cookie(branch: &[u8]) -> bool {

@@ -2,6 +2,7 @@
 
 use super::{BEFORE_BRANCH, BEFORE_TAG, Found, GAPS, Gap, LONGEST, Mould, Parts, Piece, value_len};
 use crate::{
+    build,
     lanes::{Block, Expected},
     message::{Field, Kind, Message, StartLine},
     name::Name,
@@ -91,6 +92,7 @@ impl Mould {
             repeated: message.repeated,
             essentials,
             is_sound,
+            is_usual: essentials.is_some() && build::is_usual(message),
         })
     }
 

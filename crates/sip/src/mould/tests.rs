@@ -154,6 +154,7 @@ proptest! {
                 // Known to be right or not, it is the same line.
                 prop_assert_eq!(validate::request(&one), validate::request(&used));
                 (one.start.is_checked, one.is_sound) = (used.start.is_checked, used.is_sound);
+                one.is_usual = used.is_usual;
                 prop_assert_eq!(format!("{:?}", one), format!("{:?}", used));
             }
         }

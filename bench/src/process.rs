@@ -142,11 +142,17 @@ fn scheduled_of(pid: u32) -> Option<Scheduled> {
     for thread in fs::read_dir(format!("/proc/{pid}/task")).ok()? {
         let path = thread.ok()?.path().join("schedstat");
         let Ok(line) = fs::read_to_string(path) else { continue };
-        let mut fields = line.split_ascii_whitespace().map(|field| field.parse::<u64>().ok());
-        total.run_ns += fields.next()??;
-        total.wait_ns += fields.next()??;
+        let account = account_of(&line)?;
+        total.run_ns += account.run_ns;
+        total.wait_ns += account.wait_ns;
     }
     (total.run_ns > 0).then_some(total)
+}
+
+/// The first two figures of a schedstat; the third counts how often the thread was given a processor.
+fn account_of(schedstat: &str) -> Option<Scheduled> {
+    let mut fields = schedstat.split_ascii_whitespace().map(|field| field.parse::<u64>().ok());
+    Some(Scheduled { run_ns: fields.next()??, wait_ns: fields.next()?? })
 }
 
 /// utime and stime of the whole process.
@@ -176,17 +182,15 @@ mod tests {
     }
 
     #[test]
-    fn what_a_thread_did_shows_in_the_account_of_its_process() {
-        let pids = [std::process::id()];
-        let before = scheduled(&pids);
-        let mut sum = 0_u64;
-        let began_ns = socket::thread_cpu_ns();
-        while socket::thread_cpu_ns() - began_ns < 30_000_000 {
-            sum = std::hint::black_box(sum.wrapping_add(1));
+    fn a_thread_s_account_is_the_first_two_figures() {
+        let account = |run_ns, wait_ns| Scheduled { run_ns, wait_ns };
+        assert_eq!(account_of("8000 300 7\n"), Some(account(8000, 300)));
+        for wrong in ["", "8000", "8000 many 7"] {
+            assert_eq!(account_of(wrong), None, "{wrong}");
         }
-        // The account of a thread that runs may be a tick old.
-        assert!(scheduled(&pids).since(before).run_ns >= 10_000_000, "{sum} turns");
-        assert_eq!(scheduled(&[]), Scheduled::default());
+        assert_eq!(account(8000, 300).since(account(7000, 100)), account(1000, 200));
+        assert_eq!(account(1, 2).since(account(7000, 100)), account(0, 0), "a thread has ended");
+        assert_eq!(scheduled(&[]), account(0, 0));
     }
 
     #[test]

@@ -287,6 +287,7 @@ fn what_an_echo_sends_back_in_a_storm_is_accepted() {
     };
     let wave = generator.storm(&storm).unwrap();
     assert_eq!(wave.known.accepted + wave.new.accepted, wave.sent());
+    assert!(wave.answered >= wave.elapsed);
     // It waits for fifty, whatever the machine allowed to be sent in time.
     let rest = u32::try_from(50 - wave.sent()).unwrap();
     if rest > 0 {

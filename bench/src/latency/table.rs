@@ -110,7 +110,7 @@ impl Tables<'_> {
         for choice in &self.choices {
             for row in self.rows() {
                 let windows = self.windows(row, choice.most_gap_us);
-                let columns = FIGURES.map(|figure| Quartiles::of(windows.iter().map(figure).collect()));
+                let columns = FIGURES.map(|figure| windows.iter().map(figure).collect());
                 write!(text, "| {}, median | {} | {} ", choice.name, row.name, windows.len())?;
                 write_quartiles(text, columns, |us| format!("{us:.0}"))?;
             }
@@ -122,7 +122,7 @@ impl Tables<'_> {
                     "| {}, median | {} above {}, windows beside each other | {pairs} ",
                     choice.name, self.own.name, other.name
                 )?;
-                write_quartiles(text, columns.map(Quartiles::of), |us| format!("{us:+.0}"))?;
+                write_quartiles(text, columns, |us| format!("{us:+.0}"))?;
             }
         }
         for choice in &self.choices {
@@ -132,14 +132,13 @@ impl Tables<'_> {
                     all.merge((choice.together)((row.pick)(round)));
                 }
                 let [p50, p99, p999] = [50.0, 99.0, 99.9].map(|percent| us(all.percentile_ns(percent)));
-                writeln!(
-                    text,
-                    "| {}, together | {} | {} | {p50:.0} | {p99:.0} | {p999:.0} | – | {:.0} |",
-                    choice.name,
-                    row.name,
-                    self.windows(row, choice.most_gap_us).len(),
-                    us(all.max_ns()),
-                )?;
+                let windows = self.windows(row, choice.most_gap_us).len();
+                write!(text, "| {}, together | {} | {windows} ", choice.name, row.name)?;
+                if windows == 0 {
+                    writeln!(text, "{NOTHING}")?;
+                } else {
+                    writeln!(text, "| {p50:.0} | {p99:.0} | {p999:.0} | – | {:.0} |", us(all.max_ns()))?;
+                }
             }
         }
         writeln!(text)
@@ -158,6 +157,9 @@ impl Tables<'_> {
                     median(self.rounds.iter().map(|round| rate((row.pick)(round))).collect())
                 };
                 let windows = self.windows(row, choice.most_gap_us);
+                if windows.is_empty() {
+                    continue;
+                }
                 let sum = |figure: Figure| windows.iter().map(figure).sum::<f64>();
                 let (run_us, wait_us) = (sum(|window| window.run_us), sum(|window| window.wait_us));
                 let requests = sum(|window| window.requests as f64).max(1.0);
@@ -244,12 +246,15 @@ impl Tables<'_> {
     }
 }
 
+/// In place of the columns from p50 on where no window is left.
+const NOTHING: &str = "| – | – | – | – | – |";
+
 /// The columns from p50 on.
-fn write_quartiles(
-    text: &mut String,
-    [p50, p99, p999, longest]: [Quartiles; 4],
-    shown: fn(f64) -> String,
-) -> std::fmt::Result {
+fn write_quartiles(text: &mut String, columns: [Vec<f64>; 4], shown: fn(f64) -> String) -> std::fmt::Result {
+    if columns.iter().all(Vec::is_empty) {
+        return writeln!(text, "{NOTHING}");
+    }
+    let [p50, p99, p999, longest] = columns.map(Quartiles::of);
     writeln!(
         text,
         "| {} | {} | {} | {} to {} | {} |",
@@ -385,6 +390,15 @@ pub(super) mod tests {
             same_load: side(1000.0, &[(200.0, 5.0)]),
         }];
         let p999 = "p99.9 of Seawall above that of UDP echo, the same rate, median of the pairs";
-        check(&rounds, &[&format!("{p999} (undisturbed windows), round by round, µs: –.")]);
+        check(
+            &rounds,
+            &[
+                "| undisturbed, median | Seawall | 0 | – | – | – | – | – |",
+                "| undisturbed, together | Seawall | 0 | – | – | – | – | – |",
+                &format!("{p999} (undisturbed windows), round by round, µs: –."),
+            ],
+        );
+        let text = render(&args("latency").unwrap(), &rounds);
+        assert!(!text.contains("| undisturbed | Seawall |"), "nothing is known of its work then");
     }
 }

@@ -67,6 +67,9 @@ pub struct Wave {
     pub slices: Vec<Slice>,
     /// From the first request to the last.
     pub elapsed: Duration,
+    /// From the first request to the last 2xx, and not less than [`elapsed`](Wave::elapsed): what waited in a socket when the
+    /// storm ended is served after it.
+    pub answered: Duration,
 }
 
 impl Wave {
@@ -160,6 +163,7 @@ impl<'a> Run<'a> {
                 socket::wait_readable(std::iter::once(self.endpoint), limits::IDLE_WAIT_MS);
             }
         }
+        self.wave.answered = self.wave.answered.max(self.wave.elapsed);
         Ok(self.wave)
     }
 
@@ -239,6 +243,7 @@ impl<'a> Run<'a> {
         let share = if self.is_known(u64::from(number)) { &mut self.wave.known } else { &mut self.wave.new };
         if (200..300).contains(&status) {
             share.accepted += 1;
+            self.wave.answered = Duration::from_micros(now_us.into());
             share.latency.record(u64::from(took_us) * 1000);
             if let Some(slice) = self.wave.slices.get_mut((began_us / SLICE_US) as usize) {
                 slice.accepted += 1;

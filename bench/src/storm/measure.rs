@@ -44,6 +44,9 @@ pub struct Outcome {
     pub of_refreshes: f64,
     /// What it accepted, of what it accepts of the same mix in the calm.
     pub of_mix: f64,
+    /// The same, with the time until the last answer instead of that of the storm: what waited in its socket at the end was
+    /// served afterwards.
+    pub of_mix_answered: f64,
     /// What it accepted, of its capacity, with each new user as the refreshes that he takes.
     pub weighed: f64,
     /// The part of its processor time that those who were accepted would have taken in the calm.
@@ -64,6 +67,9 @@ impl Outcome {
             offered: storm.per_s(storm.sent()) / capacity,
             of_refreshes: (known + new) / storm_s / capacity,
             of_mix: (known + new) / storm_s / mix_per_s.max(1e-9),
+            of_mix_answered: (known + new)
+                / storm.answered.max(storm.elapsed).as_secs_f64().max(1e-9)
+                / mix_per_s.max(1e-9),
             weighed: (known + new * calm.new_s / calm.refresh_s.max(1e-12)) / storm_s / capacity,
             of_use: (known * calm.refresh_s + new * calm.new_s) / took_s.max(1e-9),
             recovered_s,
@@ -198,6 +204,7 @@ mod tests {
             known: share(12_000, 1000),
             new: share(8_000, 400),
             elapsed: Duration::from_secs(2),
+            answered: Duration::from_millis(2500),
             ..Wave::default()
         };
         let outcome = Outcome::of(calm, &storm, 1.8, Some(0.1));
@@ -206,12 +213,14 @@ mod tests {
             offered: 10.0,
             of_refreshes: 0.7,
             of_mix: 0.875,
+            of_mix_answered: 0.7,
             weighed: 0.9,
             of_use: 0.5,
             recovered_s: Some(0.1),
         };
         let figures = |outcome: Outcome| {
-            [outcome.offered, outcome.of_refreshes, outcome.of_mix, outcome.weighed, outcome.of_use]
+            let Outcome { offered, of_refreshes, of_mix, of_mix_answered, weighed, of_use, .. } = outcome;
+            [offered, of_refreshes, of_mix, of_mix_answered, weighed, of_use]
         };
         for (figure, expected) in figures(outcome).iter().zip(figures(expected)) {
             assert!((figure - expected).abs() < 1e-9, "{outcome:?}");

@@ -56,15 +56,17 @@ pub fn wave(name: &str, wave: &Wave, capacity: f64) -> String {
 
 /// A storm set against the calm.
 pub fn outcome(outcome: &Outcome) -> String {
-    let Outcome { calm, of_refreshes, of_mix, weighed, of_use, .. } = outcome;
+    let Outcome { calm, of_refreshes, of_mix, of_mix_answered, weighed, of_use, .. } = outcome;
     format!(
         "goodput: {:.1} % of the capacity for refreshes, {:.1} % of that for the same mix ({:.0}/s before, {:.0}/s after)\n\
+         goodput until the last answer: {:.1} % of that for the same mix\n\
          goodput with each new one as the {:.2} refreshes that it takes: {:.1} % of the capacity\n\
          of use: {:.1} % of the processor time, by what those who were accepted would have taken in the calm",
         of_refreshes * 100.0,
         of_mix * 100.0,
         calm.mix_before_per_s,
         calm.mix_after_per_s,
+        of_mix_answered * 100.0,
         calm.new_s / calm.refresh_s.max(1e-12),
         weighed * 100.0,
         of_use * 100.0,
@@ -100,8 +102,8 @@ fn write_summary(args: &StormArgs, rows: &[Row], text: &mut String) -> std::fmt:
     writeln!(
         text,
         "{} × the capacity for {} s, {} % of known users, medians of {} rounds (lowest to highest):\n\n\
-         | server | capacity, refreshes/s | of the mix, before /s | after /s | offered × | goodput, of refreshes % | of the mix % \
-         | each new one as what he takes % | of use % | recovered after s |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
+         | server | capacity, refreshes/s | of the mix, before /s | after /s | offered × | goodput, of refreshes % | of the mix % | of the mix, until the last answer % \
+         | each new one as what he takes % | of use % | recovered after s |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|",
         args.times, args.seconds, args.known, args.repetitions,
     )?;
     for Row { stormed, outcomes } in rows {
@@ -110,7 +112,7 @@ fn write_summary(args: &StormArgs, rows: &[Row], text: &mut String) -> std::fmt:
             |outcome: &Outcome| outcome.recovered_s.map_or("–".to_owned(), |s| format!("{s:.1}"));
         writeln!(
             text,
-            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} |",
             stormed.contender().name(),
             span(|outcome| outcome.calm.refreshes_per_s).shown(0),
             span(|outcome| outcome.calm.mix_before_per_s).shown(0),
@@ -118,6 +120,7 @@ fn write_summary(args: &StormArgs, rows: &[Row], text: &mut String) -> std::fmt:
             span(|outcome| outcome.offered).shown(2),
             span(|outcome| outcome.of_refreshes * 100.0).shown(1),
             span(|outcome| outcome.of_mix * 100.0).shown(1),
+            span(|outcome| outcome.of_mix_answered * 100.0).shown(1),
             span(|outcome| outcome.weighed * 100.0).shown(1),
             span(|outcome| outcome.of_use * 100.0).shown(1),
             outcomes.iter().map(recovered).collect::<Vec<_>>().join(", "),
@@ -128,9 +131,11 @@ fn write_summary(args: &StormArgs, rows: &[Row], text: &mut String) -> std::fmt:
     let keeps = |figure: fn(&Outcome) -> f64| Span::of(echo.outcomes.iter().map(figure));
     writeln!(
         text,
-        "the echo keeps {} % of its capacity, {} % of that for the same mix, at {} times what it can serve",
+        "the echo keeps {} % of its capacity, {} % of that for the same mix, {} % of it until the last answer, at {} times what it \
+         can serve",
         keeps(|outcome| outcome.of_refreshes * 100.0).shown(1),
         keeps(|outcome| outcome.of_mix * 100.0).shown(1),
+        keeps(|outcome| outcome.of_mix_answered * 100.0).shown(1),
         keeps(|outcome| outcome.offered).shown(2),
     )?;
     for row in rows.iter().filter(|row| row.stormed != Stormed::Echo) {
@@ -141,10 +146,11 @@ fn write_summary(args: &StormArgs, rows: &[Row], text: &mut String) -> std::fmt:
         };
         writeln!(
             text,
-            "{} against what the echo keeps: {} % for refreshes, {} % for the same mix",
+            "{} against what the echo keeps: {} % for refreshes, {} % for the same mix, {} % of it until the last answer",
             row.stormed.contender().name(),
             against(|outcome| outcome.of_refreshes),
             against(|outcome| outcome.of_mix),
+            against(|outcome| outcome.of_mix_answered),
         )?;
     }
     Ok(())
@@ -194,6 +200,7 @@ mod tests {
             offered: 10.0,
             of_refreshes: goodput,
             of_mix: goodput / 0.8,
+            of_mix_answered: goodput,
             weighed: goodput * 1.2,
             of_use: goodput * 1.1,
             recovered_s: (goodput > 0.5).then_some(0.1),
@@ -213,7 +220,7 @@ mod tests {
     #[test]
     fn medians_and_ranges_stand_at_the_end() {
         let expected = "| Seawall | 1000 (1000 to 1000) | 900 (900 to 900) | 700 (700 to 700) | 10.00 (10.00 to 10.00) \
-                        | 72.0 (40.0 to 80.0) | 90.0 (50.0 to 100.0) | 86.4 (48.0 to 96.0) | 79.2 (44.0 to 88.0) | 0.1, –, 0.1 |";
+                        | 72.0 (40.0 to 80.0) | 90.0 (50.0 to 100.0) | 72.0 (40.0 to 80.0) | 86.4 (48.0 to 96.0) | 79.2 (44.0 to 88.0) | 0.1, –, 0.1 |";
         check(&[row(Stormed::Seawall, [0.72, 0.4, 0.8])], &[expected]);
     }
 
@@ -222,9 +229,10 @@ mod tests {
         check(
             &[row(Stormed::Seawall, [0.72, 0.4, 0.8]), row(Stormed::Echo, [0.8, 0.5, 0.64])],
             &[
-                "the echo keeps 64.0 (50.0 to 80.0) % of its capacity, 80.0 (62.5 to 100.0) % of that for the same mix, at \
-                 10.00 (10.00 to 10.00) times what it can serve",
-                "Seawall against what the echo keeps: 90.0 (80.0 to 125.0) % for refreshes, 90.0 (80.0 to 125.0) % for the same mix",
+                "the echo keeps 64.0 (50.0 to 80.0) % of its capacity, 80.0 (62.5 to 100.0) % of that for the same mix, \
+                 64.0 (50.0 to 80.0) % of it until the last answer, at 10.00 (10.00 to 10.00) times what it can serve",
+                "Seawall against what the echo keeps: 90.0 (80.0 to 125.0) % for refreshes, 90.0 (80.0 to 125.0) % for the same mix, \
+                 90.0 (80.0 to 125.0) % of it until the last answer",
             ],
         );
     }
@@ -247,6 +255,7 @@ mod tests {
         assert!(
             text.starts_with(
                 "goodput: 72.0 % of the capacity for refreshes, 90.0 % of that for the same mix (900/s before, 700/s after)\n\
+                 goodput until the last answer: 72.0 % of that for the same mix\n\
                  goodput with each new one as the 1.40 refreshes that it takes: 86.4 % of the capacity\n"
             ),
             "{text}"

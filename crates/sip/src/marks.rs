@@ -53,23 +53,18 @@ impl<'a> Marks<'a> {
     }
 }
 
-/// How many bytes come before the first mark: letters, digits and `-._`.
+/// How many bytes come before the first mark: letters, digits and `-._`. That is within so many bytes as a rule.
 #[inline]
-pub(crate) fn plain_len(text: &[u8]) -> usize {
-    // Nearly all have one among these, so that a loop would be prepared for nothing.
-    if let Some((first, rest)) = text.split_first_chunk() {
-        let found = marks(first);
+pub(crate) fn plain_len<const USUAL: usize>(text: &[u8]) -> usize {
+    // Without a loop whose end is not known, which would be prepared for nothing.
+    let Some((first, rest)) = text.split_first_chunk::<USUAL>() else { return longer_plain_len(text) };
+    for (number, bytes) in first.as_chunks().0.iter().enumerate() {
+        let found = marks(bytes);
         if found != 0 {
-            return found.trailing_zeros() as usize;
-        }
-        if let Some(second) = rest.first_chunk() {
-            let found = marks(second);
-            if found != 0 {
-                return BLOCK + found.trailing_zeros() as usize;
-            }
+            return number * BLOCK + found.trailing_zeros() as usize;
         }
     }
-    longer_plain_len(text)
+    USUAL + longer_plain_len(rest)
 }
 
 /// As [`plain_len`], for any text.
@@ -86,10 +81,10 @@ fn longer_plain_len(text: &[u8]) -> usize {
     text.len() - rest.len() + plain_len_of_few(rest)
 }
 
-/// How many bytes at the start are of a class to which all bytes without a mark belong.
+/// How many bytes at the start are of a class to which all bytes without a mark belong; within so many bytes as a rule.
 #[inline]
-pub(crate) fn len_inside(class: Class, text: &[u8]) -> usize {
-    let len = plain_len(text);
+pub(crate) fn len_inside<const USUAL: usize>(class: Class, text: &[u8]) -> usize {
+    let len = plain_len::<USUAL>(text);
     match text.get(len) {
         Some(byte) if class.has(*byte) => longer_inside(class, text, len),
         _ => len,
@@ -210,8 +205,8 @@ mod tests {
             prop_assert_eq!(marks.next(), text.len());
             let text = &text[start..];
             let outside = |is_inside: fn(&u8) -> bool| text.iter().position(|byte| !is_inside(byte)).unwrap_or(text.len());
-            prop_assert_eq!(plain_len(text), outside(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(byte)));
-            prop_assert_eq!(len_inside(Class::TOKEN, text), outside(|byte| Class::TOKEN.has(*byte)));
+            prop_assert_eq!(plain_len::<16>(text), outside(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(byte)));
+            prop_assert_eq!(len_inside::<32>(Class::TOKEN, text), outside(|byte| Class::TOKEN.has(*byte)));
         }
     }
 }

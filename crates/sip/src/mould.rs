@@ -241,14 +241,14 @@ impl Mould {
                     len
                 }
                 Gap::FromTag => {
-                    let len = marks::len_inside(Class::TOKEN, rest);
+                    let len = marks::len_inside::<16>(Class::TOKEN, rest);
                     from.tag_len = len as u32;
                     len
                 }
                 Gap::Caller => {
                     let uri = lanes::find_bracket_end(rest);
                     let (before, behind) = rest.get(uri..)?.split_first_chunk()?;
-                    let tag = marks::len_inside(Class::TOKEN, behind);
+                    let tag = marks::len_inside::<16>(Class::TOKEN, behind);
                     if before != BEFORE_TAG || uri == 0 || tag == 0 {
                         return None;
                     }
@@ -270,12 +270,12 @@ impl Mould {
                     len
                 }
                 Gap::ToTag => {
-                    let len = marks::len_inside(Class::TOKEN, rest);
+                    let len = marks::len_inside::<16>(Class::TOKEN, rest);
                     to.tag_len = len as u32;
                     len
                 }
                 Gap::Host => {
-                    let len = marks::plain_len(rest);
+                    let len = marks::plain_len::<16>(rest);
                     sender[0] = longer(len);
                     len
                 }
@@ -286,17 +286,17 @@ impl Mould {
                     len
                 }
                 Gap::Branch => {
-                    let len = marks::len_inside(Class::VALUE, rest);
+                    let len = marks::len_inside::<48>(Class::VALUE, rest);
                     sender[2] = longer(len);
                     len
                 }
                 Gap::Sender { host_len, port_len } => {
-                    let host = marks::plain_len(rest);
+                    let host = marks::plain_len::<16>(rest);
                     let [b':', behind @ ..] = rest.get(host..)? else { return None };
                     let (value, digits) = leading_number(behind)?;
                     *port = u16::try_from(value).ok()?;
                     let (before, behind) = behind.get(digits..)?.split_first_chunk()?;
-                    let branch = marks::len_inside(Class::VALUE, behind);
+                    let branch = marks::len_inside::<48>(Class::VALUE, behind);
                     if before != BEFORE_BRANCH || host == 0 || branch == 0 {
                         return None;
                     }

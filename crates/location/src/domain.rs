@@ -398,12 +398,19 @@ impl Domain {
             return;
         }
         record.set_armed_s(shard.wheel.arm(hash, due_s, now_s));
+        self.keep_wheel_small(shard, now_s);
+    }
+
+    /// Forgets the stale entries of the wheel when there are too many.
+    #[inline]
+    pub(crate) fn keep_wheel_small(&self, shard: &mut Shard, now_s: u32) {
         if shard.wheel.len() > 2 * shard.table.len() + STALE_WHEEL_ENTRIES {
             self.rebuild_wheel(shard, now_s);
         }
     }
 
     /// Drops the stale entries of a shard by entering each record anew. Paid for by the entries that went stale.
+    #[cold]
     fn rebuild_wheel(&self, shard: &mut Shard, now_s: u32) {
         shard.wheel.clear();
         for record in shard.table.iter_mut() {

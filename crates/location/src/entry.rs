@@ -4,13 +4,13 @@ use std::num::NonZeroU64;
 
 use parking_lot::MutexGuard;
 
-use crate::binding::{Binding, Numbers, TooLong};
+use crate::binding::{Binding, Numbers, PERMANENT, TooLong};
 use crate::change::{Change, Removal, Sink, Updates};
 use crate::domain::{Domain, Shard, clamp_s};
 use crate::identity::AorHash;
 use crate::limits::{MAX_AOR_LEN, MAX_BINDINGS_PER_AOR, MAX_KEYS_LEN};
 use crate::packing::Stored;
-use crate::record::{Record, RecordView};
+use crate::record::{NOT_ARMED, Record, RecordView};
 
 /// Why a binding was not stored. Nothing has changed then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -141,16 +141,6 @@ impl<'d> Entry<'d> {
     /// Stores a new binding behind the others and gives its contact id, which is made here when
     /// `binding.numbers.contact_id` is 0.
     pub fn insert(&mut self, binding: &Binding<'_>, sink: &mut dyn Sink) -> Result<u64, Refused> {
-        self.insert_marked(binding, None, sink)
-    }
-
-    /// As [`insert`](Entry::insert), with the mark that [`mark`](Entry::mark) would give it.
-    pub fn insert_marked(
-        &mut self,
-        binding: &Binding<'_>,
-        mark: Option<NonZeroU64>,
-        sink: &mut dyn Sink,
-    ) -> Result<u64, Refused> {
         binding.check()?;
         if self.aor.len() > MAX_AOR_LEN {
             return Err(Refused::AorTooLong);
@@ -161,22 +151,58 @@ impl<'d> Entry<'d> {
         if binding.numbers.contact_id == 0 {
             let contact_id = self.fresh_contact_id(binding.contact, &[]);
             let numbers = Numbers { contact_id, ..binding.numbers };
-            return self.insert_marked(&Binding { numbers, ..*binding }, mark, sink);
+            return self.insert(&Binding { numbers, ..*binding }, sink);
         }
+        if self.bucket.is_none() {
+            self.store_first(binding, None, sink);
+            return Ok(binding.numbers.contact_id);
+        }
+        let names = self.domain.names();
         let listens = sink.listens();
-        if listens {
-            self.before(sink);
-            if self.bucket.is_none() {
-                self.tell(sink, Change::AorInsert);
-            }
+        self.before(sink);
+        if let Some(record) = self.record_mut() {
+            record.push(binding, 0, names);
         }
-        self.store(binding, mark);
         self.shard.contacts += 1;
         self.arm();
         if listens {
-            self.tell(sink, Change::ContactInsert(Binding { aor_keys: self.keys(), ..*binding }));
+            self.tell_inserted(binding, sink);
         }
         Ok(binding.numbers.contact_id)
+    }
+
+    /// As [`insert`](Entry::insert), for a binding with its contact id, with the mark that [`mark`](Entry::mark) would give it.
+    /// It is cheap where there is no other.
+    #[inline]
+    pub fn insert_marked(
+        &mut self,
+        binding: &Binding<'_>,
+        mark: Option<NonZeroU64>,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Refused> {
+        if self.bucket.is_some() || binding.numbers.contact_id == 0 {
+            return self.insert_and_mark(binding, mark, sink);
+        }
+        binding.check()?;
+        if self.aor.len() > MAX_AOR_LEN {
+            return Err(Refused::AorTooLong);
+        }
+        self.store_first(binding, mark, sink);
+        Ok(())
+    }
+
+    #[cold]
+    fn insert_and_mark(
+        &mut self,
+        binding: &Binding<'_>,
+        mark: Option<NonZeroU64>,
+        sink: &mut dyn Sink,
+    ) -> Result<(), Refused> {
+        self.insert(binding, sink)?;
+        if let Some(mark) = mark {
+            self.mark(self.len().saturating_sub(1), mark);
+        }
+        Ok(())
     }
 
     /// Stores `binding` in the place of the one at `position`. Without a change of its byte strings this touches its
@@ -333,16 +359,41 @@ impl<'d> Entry<'d> {
         }
     }
 
-    fn store(&mut self, binding: &Binding<'_>, mark: Option<NonZeroU64>) {
+    /// Stores the first binding of an address of record, and tells of both.
+    fn store_first(&mut self, binding: &Binding<'_>, mark: Option<NonZeroU64>, sink: &mut dyn Sink) {
         let domain = self.domain;
-        let mark = mark.map_or(0, NonZeroU64::get);
-        if let Some(record) = self.record_mut() {
-            record.push(binding, mark, domain.names());
-            return;
+        let listens = sink.listens();
+        if listens {
+            sink.before(domain.name(), self.aor, None);
+            sink.change(domain.name(), self.aor, Change::AorInsert);
         }
-        let record = Record::first(self.aor, binding, mark, domain.names());
-        let hash = domain.table_hash(self.hash);
-        self.bucket = Some(self.shard.table.insert(hash, record));
+        let shard = &mut *self.shard;
+        // When the wheel has to look is known before there is a record to be read.
+        let expires_s = binding.numbers.expires_s;
+        let is_due_at_end = domain.is_due_at_end();
+        let armed_s = if is_due_at_end && expires_s != PERMANENT {
+            shard.wheel.arm(self.hash, expires_s, clamp_s(self.now_s))
+        } else {
+            NOT_ARMED
+        };
+        let mark = mark.map_or(0, NonZeroU64::get);
+        let record = Record::first(self.aor, binding, (armed_s, mark), domain.names());
+        self.bucket = Some(shard.table.insert(domain.table_hash(self.hash), record));
+        shard.contacts += 1;
+        if is_due_at_end {
+            domain.keep_wheel_small(shard, clamp_s(self.now_s));
+        } else {
+            self.arm();
+        }
+        if listens {
+            self.tell_inserted(binding, sink);
+        }
+    }
+
+    /// A copy is made of the binding, which is left to those who want it.
+    #[inline(never)]
+    fn tell_inserted(&self, binding: &Binding<'_>, sink: &mut dyn Sink) {
+        self.tell(sink, Change::ContactInsert(Binding { aor_keys: self.keys(), ..*binding }));
     }
 
     fn arm(&mut self) {

@@ -30,7 +30,7 @@ pub(crate) const NOT_ARMED: u32 = u32::MAX;
 const LINE_LEN: usize = 64;
 
 /// Lines of a record that are asked for ahead of time: a phone with one contact has four or five.
-const LINES_AHEAD: usize = 6;
+const LINES_AHEAD: usize = 5;
 
 /// One address of record with its bindings, packed.
 pub(crate) struct Record(Box<[u8]>);
@@ -107,12 +107,12 @@ impl Record {
         &self.0
     }
 
-    /// Asks memory for its first lines. Reads nothing.
+    /// Asks memory for its first lines, or for what is behind it where it has fewer. Reads nothing.
     #[inline]
     pub(crate) fn expect(&self, ask: fn(*const u8)) {
-        let most = self.0.len().min(LINES_AHEAD * LINE_LEN);
-        for at in (0..most).step_by(LINE_LEN) {
-            ask(self.0.as_ptr().wrapping_add(at));
+        // Always as many, so that nothing is counted.
+        for line in 0..LINES_AHEAD {
+            ask(self.0.as_ptr().wrapping_add(line * LINE_LEN));
         }
     }
 
@@ -179,12 +179,19 @@ impl Record {
         if self.len() == 1 { Stored::first(self.bindings()) } else { None }
     }
 
-    /// A record with one binding, which bears this mark. The parts were checked by [`Binding::check`] and the name by its own limit.
-    pub(crate) fn first(aor: &[u8], binding: &Binding<'_>, mark: u64, names: &Names) -> Record {
+    /// A record with one binding, which bears this mark, and an entry in the wheel. The parts were checked by [`Binding::check`]
+    /// and the name by its own limit.
+    #[inline]
+    pub(crate) fn first(
+        aor: &[u8],
+        binding: &Binding<'_>,
+        (armed_s, mark): (u32, u64),
+        names: &Names,
+    ) -> Record {
         let agent = Agent::of(binding.user_agent, names);
         let len = packed_len(binding, &agent);
         let mut bytes = Vec::with_capacity(AOR_AT + aor.len() + len);
-        let head = u64::from(NOT_ARMED) | 1 << 32 | u64::from(aor.len() as u16) << 48;
+        let head = u64::from(armed_s) | 1 << 32 | u64::from(aor.len() as u16) << 48;
         bytes.extend_from_slice(&head.to_le_bytes());
         bytes.extend_from_slice(aor);
         pack(&mut bytes, binding, &agent, mark, len);
@@ -449,7 +456,7 @@ mod tests {
         let first = binding(b"sip:a@1.2.3.4", b"call 1");
         let second =
             Binding { path: b"<sip:p;lr>", attr: b"x", received: b"sip:9.9.9.9", ..binding(b"sip:b", b"") };
-        let mut record = Record::first(b"alice@example.com", &first, 0, &names);
+        let mut record = Record::first(b"alice@example.com", &first, (NOT_ARMED, 0), &names);
         check(&record, &names, &[first]);
         record.push(&second, 0, &names);
         check(&record, &names, &[first, second]);
@@ -463,7 +470,7 @@ mod tests {
     fn replacing_keeps_the_place_and_removing_keeps_the_others() {
         let names = names();
         let [a, b, c] = [&b"sip:a"[..], b"sip:b", b"sip:c"].map(|contact| binding(contact, b"1"));
-        let mut record = Record::first(b"alice@example.com", &a, 0, &names);
+        let mut record = Record::first(b"alice@example.com", &a, (NOT_ARMED, 0), &names);
         record.push(&b, 0, &names);
         record.push(&c, 0, &names);
         let longer = binding(b"sip:a-longer-contact", b"2");
@@ -492,7 +499,7 @@ mod tests {
         let names = names();
         let plain = binding(b"sip:a", b"1");
         let vip = Binding { ownership_tag: names.intern(b"vip").unwrap(), attr: &[b'x'; 4096], ..plain };
-        let mut record = Record::first(b"alice@example.com", &plain, 0, &names);
+        let mut record = Record::first(b"alice@example.com", &plain, (NOT_ARMED, 0), &names);
         let len = record.bytes().len();
         record.push(&vip, 0, &names);
         check(&record, &names, &[plain, vip]);
@@ -509,7 +516,7 @@ mod tests {
         let names = names();
         let [a, b] = [&b"sip:a"[..], b"sip:b"].map(|contact| binding(contact, b"1"));
         let kept = Binding { keys: b"{\"k\":1}", ownership_tag: names.intern(b"vip").unwrap(), ..a };
-        let mut record = Record::first(b"alice@example.com", &kept, 0, &names);
+        let mut record = Record::first(b"alice@example.com", &kept, (NOT_ARMED, 0), &names);
         let len = record.bytes().len();
         check(&record, &names, &[kept]);
         record.set_keys(b"{\"x\":\"y\"}");
@@ -542,7 +549,7 @@ mod tests {
     fn equal_strings_leave_the_allocation_alone() {
         let names = names();
         let a = binding(b"sip:a", b"1");
-        let mut record = Record::first(b"alice@example.com", &a, 0, &names);
+        let mut record = Record::first(b"alice@example.com", &a, (NOT_ARMED, 0), &names);
         let address = record.bytes().as_ptr();
         let refreshed = Binding { numbers: Numbers { cseq: 4, expires_s: 200, ..a.numbers }, ..a };
         record.replace(0, &refreshed, &names);

@@ -64,7 +64,7 @@ fn read_usual_params(mut text: &[u8]) -> Option<Params<'_>> {
             params.expires_s = Some(expires_s);
             behind
         } else if let Some(value) = text.strip_prefix(b";+sip.instance=\"") {
-            let (instance, behind) = value.split_at_checked(ascii::find2(value, b'"', b'\\')?)?;
+            let (instance, behind) = value.split_at_checked(ascii::find_quoted_end(value)?)?;
             params.instance = instance;
             behind.strip_prefix(b"\"")?
         } else if let Some(value) = text.strip_prefix(b";reg-id=") {
@@ -84,12 +84,8 @@ fn read_usual_params(mut text: &[u8]) -> Option<Params<'_>> {
 /// The number that a text begins with, and what is behind it.
 #[inline]
 fn leading_number(text: &[u8]) -> Option<(u32, &[u8])> {
-    let (mut number, mut behind) = (0_u32, text);
-    while let [digit @ b'0'..=b'9', rest @ ..] = behind {
-        number = number.checked_mul(10)?.checked_add(u32::from(digit - b'0'))?;
-        behind = rest;
-    }
-    (behind.len() < text.len()).then_some((number, behind))
+    let (number, len) = ascii::leading_number(text)?;
+    Some((number, text.get(len..)?))
 }
 
 impl Save<'_> {
@@ -111,8 +107,8 @@ impl Save<'_> {
         let step =
             Step { asked, granted_s: plan::deviate(self, base_s, 0), fate: Fate::Insert, stored: None };
         self.check_sizes(register, &step)?;
-        let mut binding = self.binding(register, &step);
-        self.name(&mut binding, entry);
+        let contact_id = self.contact_id(asked.uri, register.callid, entry);
+        let binding = self.binding_as(register, asked, step.granted_s, (contact_id, 0));
         let mark = register.fingerprint.filter(|_| self.is_told_by_fingerprint(register, &step));
         // Sizes were checked, so it is not refused.
         let changed = entry.insert_marked(&binding, mark, sink).is_ok();

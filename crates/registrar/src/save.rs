@@ -17,7 +17,7 @@ use crate::proportion;
 use crate::push::Wakes;
 use crate::reject::Reject;
 use crate::reply::{self, Gruus};
-use crate::request::{Asked, Found, Register, Wish};
+use crate::request::{Asked, Begun, Found, Register, Wish};
 
 /// What is known about a request besides its bytes.
 #[derive(Clone, Copy)]
@@ -120,12 +120,31 @@ impl<'a> Save<'a> {
     ) -> Result<Outcome, Reject> {
         let mut out = Aor::new();
         let Found { begun, aor, mut entry } = Found::read(message, aor, self, &mut out)?;
-        if let Some(renewed) = self.renew(message, &begun, &mut entry, reply, sink) {
-            return renewed;
+        match self.renew(message, &begun, &mut entry, reply, sink) {
+            Some(renewed) => renewed,
+            None => self.go_on((message, &begun), aor, entry, reply, sink),
         }
-        // Reading the rest takes a while.
+    }
+
+    /// Serves a REGISTER that says something new.
+    #[inline(never)]
+    fn go_on(
+        &self,
+        (message, begun): (&Message, &Begun<'_>),
+        aor: &[u8],
+        entry: Entry<'_>,
+        reply: &mut Vec<u8>,
+        sink: &mut dyn Sink,
+    ) -> Result<Outcome, Reject> {
+        let mut register = Register::begun(message, Aor::from_slice(aor), begun, self);
+        if entry.is_empty() {
+            // Who has no binding yet sends little, as a rule, so that the shard may as well stay locked.
+            register.go_on(self)?;
+            self.note_flow(&mut register);
+            return self.run_under(entry, &register, reply, sink);
+        }
+        // Reading the rest may take a while.
         drop(entry);
-        let mut register = Register::begun(message, Aor::from_slice(aor), &begun, self);
         register.go_on(self)?;
         self.note_flow(&mut register);
         self.try_run(&register, reply, sink)
@@ -161,7 +180,17 @@ impl<'a> Save<'a> {
         sink: &mut dyn Sink,
     ) -> Result<Outcome, Reject> {
         let place = register.place.unwrap_or_else(|| self.domain.place(&register.aor));
-        let mut entry = self.domain.lock_at(place, &register.aor, self.now_s);
+        self.run_under(self.domain.lock_at(place, &register.aor, self.now_s), register, reply, sink)
+    }
+
+    /// Serves a REGISTER that was read, under the lock of its shard.
+    fn run_under(
+        &self,
+        mut entry: Entry<'_>,
+        register: &Register<'_>,
+        reply: &mut Vec<u8>,
+        sink: &mut dyn Sink,
+    ) -> Result<Outcome, Reject> {
         if let [asked] = register.contacts.as_slice()
             && asked.expires_s != 0
             && entry.is_empty()
@@ -322,6 +351,7 @@ impl<'a> Save<'a> {
     }
 
     /// What the table could refuse to hold is refused before anything is changed.
+    #[inline]
     pub(crate) fn check_sizes(&self, register: &Register<'_>, step: &Step<'_, '_>) -> Result<(), Reject> {
         let received = self.received(register, step.asked);
         if received.len() > MAX_RECEIVED_LEN || self.source.attr.len() > MAX_ATTR_LEN {
@@ -368,22 +398,33 @@ impl<'a> Save<'a> {
         if self.policy.trust_contact_received { asked.received } else { b"" }
     }
 
-    #[inline]
-    pub(crate) fn binding<'r>(&'r self, register: &'r Register<'_>, step: &'r Step<'_, '_>) -> Binding<'r> {
-        let asked = step.asked;
+    /// What a step stores.
+    fn binding<'r>(&'r self, register: &'r Register<'_>, step: &'r Step<'_, '_>) -> Binding<'r> {
+        let stored = step.stored.map_or((0, 0), |stored| (stored.contact_id, stored.latency_us));
+        self.binding_as(register, step.asked, step.granted_s, stored)
+    }
+
+    /// What a contact stores that is granted so many seconds, of this id and latency.
+    #[inline(always)]
+    pub(crate) fn binding_as<'r>(
+        &'r self,
+        register: &'r Register<'_>,
+        asked: &'r Asked<'_>,
+        granted_s: u32,
+        (contact_id, latency_us): (u64, u32),
+    ) -> Binding<'r> {
         let now_s = u32::try_from(self.now_s).unwrap_or(LATEST_EXPIRY_S);
         let comes_by_path = self.flags.path_received && !register.path.received.is_empty();
-        let stored = step.stored.unwrap_or_default();
         let numbers = Numbers {
-            contact_id: stored.contact_id,
-            expires_s: now_s.saturating_add(step.granted_s).min(LATEST_EXPIRY_S),
+            contact_id,
+            expires_s: now_s.saturating_add(granted_s).min(LATEST_EXPIRY_S),
             last_modified_s: now_s,
             cseq: register.cseq,
             flags: self.source.flags | if comes_by_path { self.policy.nat_flag } else { 0 },
             cflags: self.source.cflags | if asked.wakes == Wakes::Here { PUSH_FLAG } else { 0 },
             methods: asked.methods.unwrap_or(register.methods),
             reg_id: asked.reg_id,
-            latency_us: stored.latency_us,
+            latency_us,
             q: self.q_of(asked),
             // A phone that registers is there, whatever became of the last pings.
             unanswered: 0,
@@ -405,8 +446,14 @@ impl<'a> Save<'a> {
     }
 
     /// The socket to store: that of the `sock_hdr_name` header with `socket-header`, else the one that received.
+    #[inline]
     fn socket(&self, register: &Register<'_>) -> NameId {
-        if !self.flags.socket_header || self.policy.socket_header.is_empty() {
+        if self.flags.socket_header { self.named_socket(register) } else { self.source.socket }
+    }
+
+    #[cold]
+    fn named_socket(&self, register: &Register<'_>) -> NameId {
+        if self.policy.socket_header.is_empty() {
             return self.source.socket;
         }
         let mut headers = register.message.header_named(&self.policy.socket_header);
@@ -449,25 +496,22 @@ impl<'a> Save<'a> {
     }
 
     fn insert(&self, mut binding: Binding<'_>, entry: &mut Entry<'_>, sink: &mut dyn Sink, done: &mut Done) {
-        self.name(&mut binding, entry);
+        // The main registrar may know it by one already.
+        if binding.numbers.contact_id == 0 {
+            binding.numbers.contact_id = self.contact_id(binding.contact, binding.callid, entry);
+        }
         if entry.insert(&binding, sink).is_ok() {
             done.changed = true;
             done.bound(&binding.numbers);
         }
     }
 
-    /// Gives a new binding its contact id.
+    /// The contact id of a new binding.
     #[inline]
-    pub(crate) fn name(&self, binding: &mut Binding<'_>, entry: &Entry<'_>) {
-        let by_callid = matches!(
-            self.flags.matching.as_ref().unwrap_or(&self.policy.matching),
-            MatchingMode::UriAndCallId
-        );
-        // The main registrar may know it by one already.
-        if binding.numbers.contact_id == 0 {
-            let callid = if by_callid { binding.callid } else { b"" };
-            binding.numbers.contact_id = entry.fresh_contact_id(binding.contact, callid);
-        }
+    pub(crate) fn contact_id(&self, contact: &[u8], callid: &[u8], entry: &Entry<'_>) -> u64 {
+        let mode = self.flags.matching.as_ref().unwrap_or(&self.policy.matching);
+        let by_callid = matches!(mode, MatchingMode::UriAndCallId);
+        entry.fresh_contact_id(contact, if by_callid { callid } else { b"" })
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use thiserror::Error;
 
-use crate::swar;
+use crate::{marks, swar};
 
 /// A set of bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,6 +189,13 @@ pub fn find2(text: &[u8], one: u8, other: u8) -> Option<usize> {
     swar::find2(text, one, other)
 }
 
+/// Position of the first quote or backslash, for texts that are some dozen bytes long, like an instance.
+#[inline]
+#[must_use]
+pub fn find_quoted_end(text: &[u8]) -> Option<usize> {
+    marks::find_quoted_end(text)
+}
+
 /// Why bytes are not a number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NumberError {
@@ -231,6 +238,21 @@ fn parse_long_u32(bytes: &[u8]) -> Result<u32, NumberError> {
         .iter()
         .try_fold(0_u32, |value, byte| value.checked_mul(10)?.checked_add(u32::from(byte - b'0')))
         .ok_or(NumberError::OutOfRange)
+}
+
+/// The number that a text begins with, and how many digits it has; `None` where it begins with no digit, or the number is too
+/// large.
+#[inline]
+#[must_use]
+pub fn leading_number(text: &[u8]) -> Option<(u32, usize)> {
+    swar::leading_number(text).or_else(|| leading_number_of_any(text))
+}
+
+/// As [`leading_number`], for any number, and at the end of a message.
+#[inline(never)]
+fn leading_number_of_any(text: &[u8]) -> Option<(u32, usize)> {
+    let len = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
+    Some((parse_u32(text.get(..len)?).ok()?, len))
 }
 
 /// Reads a port: like [`parse_u32`], up to 65535.

@@ -3,6 +3,7 @@
 use wide::i8x16;
 
 use crate::ascii::Class;
+use crate::swar;
 
 /// The places of bytes that are neither letters nor digits nor one of `-._`, found sixteen at a time. All parts of a URI or
 /// a Via may consist of these; whether they may have another byte in them is looked up for each.
@@ -118,8 +119,31 @@ fn marks_of(text: &[u8], block: usize) -> u32 {
     }
 }
 
+/// Position of the first quote or backslash.
+#[inline]
+pub(crate) fn find_quoted_end(text: &[u8]) -> Option<usize> {
+    let mut rest = text;
+    while let Some((bytes, after)) = rest.split_first_chunk::<BLOCK>() {
+        let bytes = u8x16::new(*bytes);
+        let found = bytes.simd_eq(u8x16::splat(b'"')) | bytes.simd_eq(u8x16::splat(b'\\'));
+        let found = found.to_bitmask();
+        if found != 0 {
+            return Some(text.len() - rest.len() + found.trailing_zeros() as usize);
+        }
+        rest = after;
+    }
+    swar::find2(rest, b'"', b'\\').map(|at| text.len() - rest.len() + at)
+}
+
 /// Bytes of a text whose places fit into the bits of a number.
 const FEW_BLOCKS: usize = 64;
+
+/// The marks of so many bytes, a bit for each byte, the first one lowest.
+#[inline]
+pub(crate) fn marks_of_many(text: &[u8; FEW_BLOCKS]) -> u64 {
+    let (blocks, _) = text.as_chunks::<BLOCK>();
+    blocks.iter().rev().fold(0, |found, bytes| found << BLOCK | u64::from(marks(bytes)))
+}
 
 /// The marks and the letters in upper case of a text of 16 to 64 bytes, a bit for each byte, the first one lowest. `None` for
 /// others.
@@ -191,6 +215,15 @@ mod tests {
                 (bits(is_mark), bits(|byte| byte.is_ascii_uppercase()))
             });
             prop_assert_eq!(marks_and_upper_case(&text), expected);
+            if let Some(bytes) = text.first_chunk() {
+                prop_assert_eq!(Some(marks_of_many(bytes)), marks_and_upper_case(bytes).map(|found| found.0));
+            }
+        }
+
+        #[test]
+        fn a_quoted_end_is_the_first_there_is(text in "[a-d:]{0,40}[\"\\\\a]?[a\"\\\\]{0,30}") {
+            let expected = text.bytes().position(|byte| byte == b'"' || byte == b'\\');
+            prop_assert_eq!(find_quoted_end(text.as_bytes()), expected);
         }
 
         #[test]

@@ -280,7 +280,7 @@ impl Mould {
                     len
                 }
                 Gap::Port => {
-                    let (value, len) = leading_number(rest)?;
+                    let (value, len) = ascii::leading_number(rest)?;
                     *port = u16::try_from(value).ok()?;
                     sender[1] = longer(len);
                     len
@@ -307,7 +307,7 @@ impl Mould {
                     len
                 }
                 Gap::Number => {
-                    let (value, len) = leading_number(rest)?;
+                    let (value, len) = ascii::leading_number(rest)?;
                     *number = value;
                     len
                 }
@@ -372,19 +372,6 @@ fn value_len(rest: &[u8]) -> Option<usize> {
     let value = rest.get(..lanes::find_control_soon(rest))?;
     // A tab would be a control character.
     (*value.first()? != b' ' && *value.last()? != b' ').then_some(value.len())
-}
-
-/// The number that begins here, and how many digits it has.
-#[inline]
-fn leading_number(rest: &[u8]) -> Option<(u32, usize)> {
-    swar::leading_number(rest).or_else(|| long_number(rest))
-}
-
-/// As [`leading_number`], for any number, and at the end of a message.
-#[cold]
-fn long_number(rest: &[u8]) -> Option<(u32, usize)> {
-    let len = rest.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(rest.len());
-    Some((ascii::parse_u32(rest.get(..len)?).ok()?, len))
 }
 
 /// By how much a line is moved, as it is added to its places.

@@ -3,8 +3,9 @@
 use super::{Scheme, Uri};
 use crate::{
     ascii::{self, Class},
-    marks::Marks,
+    marks::{self, Marks},
     params::Params,
+    swar,
 };
 
 /// Takes apart `sip:user@host`, with a port or without, and with parameters or without, none of them with an escape: nearly
@@ -70,34 +71,118 @@ fn find(text: &[u8], start: usize) -> Option<(Usual, usize)> {
     if text.get(start..from_user)? != b"sip:" {
         return None;
     }
-    let mut marks = Marks::new(text, from_user);
-    let at = marks.next_outside(Class::USER);
-    let host_end = marks.next();
+    // Most URIs end within so many bytes, which are looked at together.
+    if let Some(mut marks) = Window::new(text, from_user) {
+        let found = parts(text, start, &mut marks);
+        if !marks.is_over {
+            return found;
+        }
+    }
+    parts_of_long(text, start)
+}
+
+#[inline(never)]
+fn parts_of_long(text: &[u8], start: usize) -> Option<(Usual, usize)> {
+    parts(text, start, &mut Marks::new(text, start + SCHEME_LEN))
+}
+
+/// The parts of a URI whose marks behind the scheme these are.
+#[inline(always)]
+fn parts(text: &[u8], start: usize, marks: &mut impl Places) -> Option<(Usual, usize)> {
+    let from_user = start + SCHEME_LEN;
+    let at = marks.next_outside(text, Class::USER)?;
+    let host_end = marks.next()?;
     if text.get(at) != Some(&b'@') || at == from_user || host_end == at + 1 {
         return None;
     }
     let (mut end, mut port) = (host_end, None);
     if text.get(end) == Some(&b':') {
         let digits_start = end + 1;
-        end = marks.next();
-        port = Some(ascii::parse_port(text.get(digits_start..end)?).ok()?);
+        end = marks.next()?;
+        port = Some(port_of(text, digits_start, end)?);
     }
     let params = end + 1;
     while text.get(end) == Some(&b';') {
         let name_start = end + 1;
-        end = marks.next_outside(Class::URI_PARAM);
+        end = marks.next_outside(text, Class::URI_PARAM)?;
         // No name.
         if end == name_start {
             return None;
         }
         if text.get(end) == Some(&b'=') {
-            end = marks.next_outside(Class::URI_PARAM);
+            end = marks.next_outside(text, Class::URI_PARAM)?;
         }
     }
     let from_start = |place: usize| (place - start) as u32;
     let usual =
         Usual { at: from_start(at), host_end: from_start(host_end), params: from_start(params), port };
     Some((usual, end))
+}
+
+/// The port that stands between two places.
+#[inline(always)]
+fn port_of(text: &[u8], start: usize, end: usize) -> Option<u16> {
+    match swar::leading_number(text.get(start..)?) {
+        Some((port, len)) if len == end - start => u16::try_from(port).ok(),
+        _ => ascii::parse_port(text.get(start..end)?).ok(),
+    }
+}
+
+/// The places of marks, one after the other. The end of the text is the last.
+trait Places {
+    /// The next one; `None` where it is not known.
+    fn next(&mut self) -> Option<usize>;
+
+    /// The next one whose byte is not of this class.
+    #[inline(always)]
+    fn next_outside(&mut self, text: &[u8], class: Class) -> Option<usize> {
+        loop {
+            let place = self.next()?;
+            if !text.get(place).is_some_and(|byte| class.has(*byte)) {
+                return Some(place);
+            }
+        }
+    }
+}
+
+impl Places for Marks<'_> {
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        Some(Marks::next(self))
+    }
+}
+
+/// Those of the first bytes of a text, which are found at once.
+struct Window {
+    /// A bit for each that was not given yet, the first one lowest.
+    found: u64,
+    /// Whether another was asked for than are known.
+    is_over: bool,
+}
+
+impl Window {
+    /// Those from `start` on. `None` where the text is too short for it.
+    #[inline(always)]
+    fn new(text: &[u8], start: usize) -> Option<Window> {
+        let found = match text.first_chunk() {
+            Some(bytes) => marks::marks_of_many(bytes),
+            None => marks::marks_and_upper_case(text)?.0 | 1 << text.len(),
+        };
+        Some(Window { found: found & u64::MAX << start, is_over: false })
+    }
+}
+
+impl Places for Window {
+    #[inline(always)]
+    fn next(&mut self) -> Option<usize> {
+        if self.found == 0 {
+            self.is_over = true;
+            return None;
+        }
+        let place = self.found.trailing_zeros() as usize;
+        self.found &= self.found - 1;
+        Some(place)
+    }
 }
 
 #[cfg(test)]
@@ -130,6 +215,20 @@ mod tests {
             });
             let expected = read(uri.as_bytes()).map(|uri| format!("{uri:?} {:?}", behind.as_bytes()));
             prop_assert_eq!(found, expected);
+        }
+    }
+
+    /// What stands where no mark is known any more is not read.
+    #[test]
+    fn what_is_looked_at_together_may_end_anywhere() {
+        for len in 0..80 {
+            for behind in [";", ";;", ";a=;b", ";x;y=z>", "=;", ":5060>", "@h;x>", ">", ">;expires=60"] {
+                for before in ["<sip:", "<sip:u@", "<sip:u@h;x=", "<sip:u@h:5060;", "<sip:u;x=y@h;"] {
+                    let text = format!("{before}{}{behind}", "a".repeat(len));
+                    let whole = parts(text.as_bytes(), 1, &mut Marks::new(text.as_bytes(), 1 + SCHEME_LEN));
+                    assert_eq!(find(text.as_bytes(), 1), whole, "{text}");
+                }
+            }
         }
     }
 

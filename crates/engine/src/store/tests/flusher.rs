@@ -9,7 +9,7 @@ use seawall_storage::StorageError;
 use seawall_storage::location::RowChange;
 use tokio::sync::{Notify, watch};
 
-use super::{Bench, NOW_S, Next, binding};
+use super::{Bench, NOW_S, Next, binding, row};
 use crate::limits::LAST_FLUSHES;
 use crate::store::flusher::Flusher;
 
@@ -44,6 +44,23 @@ fn everything_is_written_at_the_end_in_some_groups() {
     assert_eq!((bench.table.rows.lock().len(), bench.node.store.unwritten()), (USERS, 0));
     assert!(bench.table.groups.load(Ordering::Relaxed) < 10);
     assert_eq!(bench.node.store.figures.rows.load(Ordering::Relaxed), USERS as u64);
+}
+
+/// An earlier version has made contact ids in another way.
+#[test]
+fn a_binding_with_a_foreign_id_is_written_under_ours_and_not_under_both() {
+    let bench = Bench::with("single-instance-sql-write-back", Loading::default());
+    let foreign = 3_846_035_968_840_385_594;
+    bench.table.rows.lock().insert(foreign, row(foreign, "alice", "sip:one@a", NOW_S as i64 * 2));
+    assert!(!bench.stored.domain.leads_to(foreign, b"alice@a"));
+    let (_stop, stopped) = watch::channel(false);
+    let (node, stored) = (Arc::clone(&bench.node), Arc::clone(&bench.stored));
+    bench.runtime.block_on(crate::store::loader::load(node, stored, stopped));
+    finish(&bench);
+    let rows = bench.table.rows.lock();
+    let [id] = rows.keys().copied().collect::<Vec<_>>()[..] else { panic!("{rows:?}") };
+    assert!(id != foreign && bench.stored.domain.leads_to(id, b"alice@a"));
+    assert_eq!(bench.contacts("alice@a"), ["sip:one@a"]);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Where the parts of short texts end, by vector instructions that every machine of its kind has (SSE2, NEON).
 
-use wide::i8x16;
+use wide::{i8x16, u8x16};
 
 use crate::ascii::Class;
 use crate::swar;

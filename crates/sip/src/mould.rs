@@ -293,7 +293,7 @@ impl Mould {
                 Gap::Sender { host_len, port_len } => {
                     let host = marks::plain_len::<16>(rest);
                     let [b':', behind @ ..] = rest.get(host..)? else { return None };
-                    let (value, digits) = leading_number(behind)?;
+                    let (value, digits) = ascii::leading_number(behind)?;
                     *port = u16::try_from(value).ok()?;
                     let (before, behind) = behind.get(digits..)?.split_first_chunk()?;
                     let branch = marks::len_inside::<48>(Class::VALUE, behind);

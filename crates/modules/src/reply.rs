@@ -1,12 +1,14 @@
 //! Replies made here: stateless, or by the transaction of the request.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
-use seawall_net::Transport;
+use seawall_net::{Origin, Transport};
 use seawall_sip::build::Response;
 use seawall_sip::via::WayBack;
 use seawall_sip::{Method, ViaFix, name_addr};
 
+use crate::configuration::Configuration;
 use crate::context::{Context, Target};
 use crate::uris;
 
@@ -21,14 +23,8 @@ const DEFAULT_PORT: u16 = 5060;
 #[must_use]
 pub fn way_back(context: &Context) -> (Target, Option<ViaFix>) {
     let origin = &context.origin;
-    let target = Target {
-        transport: origin.transport,
-        socket: origin.socket,
-        peer: origin.peer,
-        connection: origin.connection,
-    };
     // Made in the place where it is given back.
-    let mut back = (target, None);
+    let mut back = (origin_of(origin), None);
     if let Some(way) = WayBack::of(context.message(), origin.peer) {
         back.1 = if context.rare.force_rport { Some(ViaFix::to_source(origin.peer)) } else { way.fix };
         if origin.transport == Transport::Udp && !(way.has_rport || context.rare.force_rport) {
@@ -36,6 +32,17 @@ pub fn way_back(context: &Context) -> (Target, Option<ViaFix>) {
         }
     }
     back
+}
+
+/// Back to where a message came from.
+#[inline(always)]
+fn origin_of(origin: &Origin) -> Target {
+    Target {
+        transport: origin.transport,
+        socket: origin.socket,
+        peer: origin.peer,
+        connection: origin.connection,
+    }
 }
 
 /// Sends a reply: by the transaction when there is one, stateless otherwise. False when none can be sent.
@@ -51,16 +58,42 @@ pub fn send(context: &mut Context, code: u16, reason: &[u8], extra_headers: &[u8
 
 /// Sends a reply without a transaction (RFC 3261 section 8.2.7). False for an ACK, which nobody answers.
 pub fn stateless(context: &mut Context, code: u16, reason: &[u8], extra_headers: &[u8]) -> bool {
-    if context.message().method_id() == Method::Ack || !context.message().is_request() {
-        return false;
+    if answer_usual(context, (code, reason), extra_headers).is_none() {
+        if context.message().method_id() == Method::Ack || !context.message().is_request() {
+            return false;
+        }
+        answer_any(context, (code, reason), extra_headers);
     }
+    context.node.counters.stateless_reply(context.worker, code);
+    context.replied = code;
+    true
+}
+
+/// Queues the reply to a REGISTER that is written as nearly all are, over IPv4. `None` is no verdict.
+#[inline(always)]
+fn answer_usual(context: &mut Context, status_line: (u16, &[u8]), extra_headers: &[u8]) -> Option<()> {
+    let message = context.packet.message();
+    let SocketAddr::V4(source) = context.origin.peer else { return None };
+    // With an rport, so it goes to where the request came from.
+    let usual = message.usual()?;
+    if message.method_id() != Method::Register || context.transaction.is_some() || status_line.0 == 100 {
+        return None;
+    }
+    let tag = context.node.keys.stateless_tag(message)?;
+    let server = server_header(&context.configuration, context.brief_reply);
+    let extra_headers = [&context.rare.reply_headers, extra_headers, server];
+    let out = context.outbox.packet(origin_of(&context.origin));
+    usual.answer(status_line, source, &tag, extra_headers, out);
+    Some(())
+}
+
+/// Queues the reply to any request.
+#[inline(never)]
+fn answer_any(context: &mut Context, (code, reason): (u16, &[u8]), extra_headers: &[u8]) {
     let (target, via_fix) = way_back(context);
     let mut bytes = context.outbox.buffer();
     write(context, code, reason, extra_headers, b"", via_fix, &mut bytes);
     context.outbox.push(target, bytes);
-    context.node.counters.stateless_reply(context.worker, code);
-    context.replied = code;
-    true
 }
 
 /// Sends a reply by the context's transaction. False when it has ended or is answered already.
@@ -101,8 +134,7 @@ fn write(
     // RFC 3261 section 12.1.1: replies that can make a dialog carry the route set.
     let record_route = (101..300).contains(&code)
         && matches!(message.method_id(), Method::Invite | Method::Subscribe | Method::Refer);
-    let server = context.configuration.settings.server_header.as_deref().unwrap_or_default();
-    let server = if context.brief_reply { b"" } else { server };
+    let server = server_header(&context.configuration, context.brief_reply);
     let response = Response {
         status: code,
         reason,
@@ -113,6 +145,13 @@ fn write(
         body,
     };
     response.write(message, out);
+}
+
+/// The Server line of a reply, if it has one.
+#[inline(always)]
+fn server_header(configuration: &Configuration, is_brief: bool) -> &[u8] {
+    let server = configuration.settings.server_header.as_deref().unwrap_or_default();
+    if is_brief { b"" } else { server }
 }
 
 /// The tag for the To of a reply made here: the same for every reply to this request and its retransmissions

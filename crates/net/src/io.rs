@@ -137,16 +137,15 @@ impl Io {
     /// Later answers: [`Io::datagram_slot_from`].
     #[inline(always)]
     pub fn datagram_slot(&mut self, socket: SocketId, peer: SocketAddr) -> &mut Vec<u8> {
-        let source = match self.current {
-            Some((current, from, local)) if current == socket && from == peer => Some(local),
+        self.slot(socket, peer, |current| match current {
+            Some((current, from, local)) if *current == socket && *from == peer => Some(*local),
             _ => None,
-        };
-        self.slot(socket, peer, source)
+        })
     }
 
     /// As [`Io::datagram_slot`], leaving from the address `local`: that of the [`Origin`] being answered.
     pub fn datagram_slot_from(&mut self, socket: SocketId, peer: SocketAddr, local: IpAddr) -> &mut Vec<u8> {
-        self.slot(socket, peer, Some(local))
+        self.slot(socket, peer, |_| Some(local))
     }
 
     /// Sends a message on a stream. `Ok` means that it is on its way to the kernel, in order behind what was given to
@@ -201,8 +200,14 @@ impl Io {
         self.streams.close_gracefully(now_ms, connection);
     }
 
+    /// `source` is asked for the address to send from where there is a choice.
     #[inline(always)]
-    fn slot(&mut self, socket: SocketId, peer: SocketAddr, source: Option<IpAddr>) -> &mut Vec<u8> {
+    fn slot(
+        &mut self,
+        socket: SocketId,
+        peer: SocketAddr,
+        source: impl FnOnce(&Option<(SocketId, SocketAddr, IpAddr)>) -> Option<IpAddr>,
+    ) -> &mut Vec<u8> {
         let Some(port) = self.udp.get(usize::from(socket)).copied().flatten() else {
             self.shared.row(self.worker).datagram_send_errors.add(1);
             self.scratch.clear();
@@ -211,7 +216,7 @@ impl Io {
         if self.sends.is_full() {
             self.flush_datagrams();
         }
-        let source = source.filter(|_| port.wildcard);
+        let source = if port.wildcard { source(&self.current) } else { None };
         match self.sends.slot(port.socket, peer, source) {
             Some(slot) => slot,
             // Not reached: the batch has just been flushed.

@@ -27,29 +27,28 @@ impl RawAddress {
         },
     };
 
-    /// The kernel's form of an address, and its length.
-    #[inline]
-    pub(crate) fn new(address: SocketAddr) -> (Self, libc::socklen_t) {
-        let mut raw = Self::EMPTY;
+    /// Becomes the kernel's form of an address; gives its length, behind which there is what was left of the one before.
+    #[inline(always)]
+    pub(crate) fn set(&mut self, address: SocketAddr) -> libc::socklen_t {
         match address {
             SocketAddr::V4(v4) => {
-                raw.v4 = libc::sockaddr_in {
+                self.v4 = libc::sockaddr_in {
                     sin_family: libc::AF_INET as libc::sa_family_t,
                     sin_port: v4.port().to_be(),
                     sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
                     sin_zero: [0; 8],
                 };
-                (raw, size_of::<libc::sockaddr_in>() as libc::socklen_t)
+                size_of::<libc::sockaddr_in>() as libc::socklen_t
             }
             SocketAddr::V6(v6) => {
-                raw.v6 = libc::sockaddr_in6 {
+                self.v6 = libc::sockaddr_in6 {
                     sin6_family: libc::AF_INET6 as libc::sa_family_t,
                     sin6_port: v6.port().to_be(),
                     sin6_flowinfo: 0,
                     sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
                     sin6_scope_id: v6.scope_id(),
                 };
-                (raw, size_of::<libc::sockaddr_in6>() as libc::socklen_t)
+                size_of::<libc::sockaddr_in6>() as libc::socklen_t
             }
         }
     }
@@ -88,17 +87,15 @@ pub(crate) fn is_wildcard(ip: IpAddr) -> bool {
 mod tests {
     use super::*;
 
-    fn check(address: &str) {
-        let address: SocketAddr = address.parse().unwrap();
-        let (raw, _) = RawAddress::new(address);
-        assert_eq!(raw.get(), Some(address));
-    }
-
     #[test]
     fn addresses_of_both_families_survive_the_kernels_form() {
-        check("192.0.2.1:5060");
-        check("[2001:db8::1]:5061");
-        check("[fe80::1%3]:5060");
-        assert_eq!(RawAddress::EMPTY.get(), None);
+        let mut raw = RawAddress::EMPTY;
+        assert_eq!(raw.get(), None);
+        // Each is written over the one before.
+        for address in ["192.0.2.1:5060", "[2001:db8::1]:5061", "192.0.2.2:5062", "[fe80::1%3]:5060"] {
+            let address: SocketAddr = address.parse().unwrap();
+            raw.set(address);
+            assert_eq!(raw.get(), Some(address));
+        }
     }
 }

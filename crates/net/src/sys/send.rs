@@ -87,7 +87,7 @@ impl SendBatch {
         let slot = self.slots.get_mut(self.used)?;
         self.used += 1;
         slot.socket = socket;
-        (slot.name, slot.name_len) = RawAddress::new(peer);
+        slot.name_len = slot.name.set(peer);
         slot.control_len = source.map_or(0, |source| slot.control.set_source(source));
         slot.bytes.clear();
         Some(&mut slot.bytes)

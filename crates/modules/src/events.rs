@@ -4,10 +4,7 @@ use seawall_location::{Binding, Change, Domain, Names, PERMANENT, Q_NONE, Record
 use seawall_script::{Call, Flow, Value};
 
 use crate::context::{Context, EventParameters, EventSubject};
-use crate::event_routing::Subscriptions;
-use crate::mid_registrar::Fronts;
 use crate::node::Node;
-use crate::reg_event::Watchers;
 use crate::store::{Draft, Drafted, Limit};
 use crate::usrloc::event;
 
@@ -18,13 +15,10 @@ const MAX_EVENTS: usize = 4096;
 pub struct Gather<'a> {
     /// Where events go.
     events: &'a mut Vec<EventParameters>,
-    names: &'a Names,
+    /// Who subscribed, and what has to be taken away from main registrars.
+    node: &'a Node,
     /// Whether any route waits.
     listens: bool,
-    watchers: &'a Watchers,
-    /// What has to be taken away from main registrars.
-    fronts: &'a Fronts,
-    subscriptions: &'a Subscriptions,
     /// What goes into the database.
     draft: Draft<'a>,
 }
@@ -34,16 +28,8 @@ impl<'a> Gather<'a> {
     #[inline]
     #[must_use]
     pub fn new(node: &'a Node, listens: bool, events: &'a mut Vec<EventParameters>) -> Self {
-        let names = node.location.names();
-        Self {
-            events,
-            names,
-            listens,
-            watchers: &node.watchers,
-            fronts: &node.fronts,
-            subscriptions: &node.subscriptions,
-            draft: Draft::new(&node.store, names),
-        }
+        let draft = Draft::new(&node.store, node.location.names());
+        Self { events, node, listens, draft }
     }
 
     /// Somebody waits until the database has what comes, and it is taken back if that fails.
@@ -71,12 +57,12 @@ impl<'a> Gather<'a> {
 impl Sink for Gather<'_> {
     fn listens(&self) -> bool {
         // Main registrars have to be told of what goes away, not of what is refreshed.
-        self.listens_to_updates() != Updates::Nothing || self.fronts.is_used()
+        self.listens_to_updates() != Updates::Nothing || self.node.fronts.is_used()
     }
 
     fn listens_to_updates(&self) -> Updates {
         // Asked under the lock of the shard: who subscribes counts himself in before he reads the bindings under it.
-        if self.listens || self.watchers.listens() || !self.subscriptions.is_empty() {
+        if self.listens || self.node.watchers.listens() || !self.node.subscriptions.is_empty() {
             Updates::Whole
         } else {
             self.draft.updates()
@@ -92,14 +78,14 @@ impl Sink for Gather<'_> {
     }
 
     fn change(&mut self, domain: &str, aor: &[u8], change: Change<'_>) {
-        if self.watchers.listens() {
-            self.watchers.change(domain, aor, change);
+        if self.node.watchers.listens() {
+            self.node.watchers.change(domain, aor, change);
         }
         self.draft.change(domain, aor, change);
-        if self.fronts.is_used() {
-            self.fronts.change(domain, aor, change);
+        if self.node.fronts.is_used() {
+            self.node.fronts.change(domain, aor, change);
         }
-        let is_wanted = self.listens || self.subscriptions.wants(aor);
+        let is_wanted = self.listens || self.node.subscriptions.wants(aor);
         if !is_wanted || self.events.len() >= MAX_EVENTS {
             return;
         }
@@ -113,7 +99,7 @@ impl Sink for Gather<'_> {
         };
         let mut values = vec![(key("domain"), Value::from(domain)), (key("aor"), Value::str(aor))];
         if let Some(binding) = &binding {
-            describe(binding, self.names, &mut values);
+            describe(binding, self.node.location.names(), &mut values);
         }
         let subject = binding.as_ref().map(|binding| Box::new(subject(binding)));
         self.events.push(EventParameters { name: name.into(), values, subject });
@@ -121,7 +107,8 @@ impl Sink for Gather<'_> {
 
     fn refresh_due(&mut self, domain: &str, aor: &[u8], binding: &Binding<'_>) {
         if self.events.len() < MAX_EVENTS {
-            let event = contact_refresh((domain, self.names), aor, binding, b"reg-refresh", b"");
+            let event =
+                contact_refresh((domain, self.node.location.names()), aor, binding, b"reg-refresh", b"");
             self.events.push(event);
         }
     }

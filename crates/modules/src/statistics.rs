@@ -78,6 +78,19 @@ impl Default for Cells {
     }
 }
 
+impl Cells {
+    /// Adds `amount`; `is_own` tells that no other thread writes here.
+    #[inline]
+    fn add(&self, stat: Stat, amount: u64, is_own: bool) {
+        let Some(cell) = self.0.get(stat as usize) else { return };
+        if is_own {
+            cell.store(cell.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
+        } else {
+            cell.fetch_add(amount, Ordering::Relaxed);
+        }
+    }
+}
+
 /// All counters. Each worker writes only its own cells, and nobody else does, which saves it the locked instruction; a
 /// reader adds them up. The cells behind those of the workers belong to all other threads.
 #[derive(Debug)]
@@ -103,13 +116,8 @@ impl Counters {
     /// Adds `amount`. Only the thread of a worker may name that worker.
     #[inline]
     pub fn add(&self, worker: usize, stat: Stat, amount: u64) {
-        let Some(cell) = self.workers.get(worker).and_then(|cells| cells.0.get(stat as usize)) else {
-            return;
-        };
-        if worker + 1 < self.workers.len() {
-            cell.store(cell.load(Ordering::Relaxed).wrapping_add(amount), Ordering::Relaxed);
-        } else {
-            cell.fetch_add(amount, Ordering::Relaxed);
+        if let Some(cells) = self.workers.get(worker) {
+            cells.add(stat, amount, worker + 1 < self.workers.len());
         }
     }
 
@@ -152,8 +160,12 @@ impl Counters {
             500..=599 => Stat::Sent5xx,
             _ => Stat::Sent6xx,
         };
-        self.bump(worker, class);
-        self.bump(worker, Stat::SentReplies);
+        // Where they stand is looked up once for both.
+        let Some(cells) = self.workers.get(worker) else { return };
+        let is_own = worker + 1 < self.workers.len();
+        for stat in [class, Stat::SentReplies] {
+            cells.add(stat, 1, is_own);
+        }
     }
 }
 

@@ -62,6 +62,22 @@ pub struct SaveFlags {
 }
 
 impl SaveFlags {
+    /// No flag is set.
+    pub const NONE: SaveFlags = SaveFlags {
+        memory_only: false,
+        no_reply: false,
+        max_contacts: None,
+        force_registration: false,
+        matching: None,
+        path: PathMode::Ignore,
+        path_received: false,
+        only_request_contacts: false,
+        socket_header: false,
+        min_expires_s: None,
+        max_expires_s: None,
+        known_only: false,
+    };
+
     /// Reads a flag string.
     ///
     /// # Errors

@@ -25,6 +25,9 @@ struct Asked<'a> {
     tag: NameId,
 }
 
+/// What a script that names no flags asks for.
+static NO_FLAGS: SaveFlags = SaveFlags::NONE;
+
 /// `save(domain, flags, aor, ownership_tag)`.
 pub(super) fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow {
     let Some(domain) = call.prepared::<Table>(0).and_then(|table| table.domain(context)) else {
@@ -32,7 +35,7 @@ pub(super) fn save(context: &mut Context, call: &mut Call<'_, Context>) -> Flow 
     };
     // Most scripts name nothing but the table.
     if call.given() == 1 && is_plain(context, domain) {
-        let asked = Asked { domain, flags: &SaveFlags::default(), aor: None, tag: NameId::NONE };
+        let asked = Asked { domain, flags: &NO_FLAGS, aor: None, tag: NameId::NONE };
         return serve(context, asked, None);
     }
     save_as_asked(context, call, domain)
@@ -58,7 +61,7 @@ fn save_as_asked(context: &mut Context, call: &Call<'_, Context>, domain: &Arc<D
     let flags = match call.prepared::<SaveFlags>(1) {
         Some(flags) => flags,
         None => match call.str(1).map(|text| SaveFlags::parse(std::str::from_utf8(text).unwrap_or("?"))) {
-            None => &SaveFlags::default(),
+            None => &NO_FLAGS,
             Some(Ok(flags)) => {
                 parsed = flags;
                 &parsed

@@ -16,7 +16,8 @@ pub struct Draft<'a> {
     /// Whether somebody waits for the operation, and what it was is put back when it fails.
     is_waited_for: bool,
     limit: Limit,
-    open: Option<Open>,
+    // Boxed, so that what has none is quickly made and ended: most operations are not written at once.
+    open: Option<Box<Open>>,
     last: Option<Drafted>,
 }
 
@@ -113,7 +114,8 @@ impl<'a> Draft<'a> {
         }
         let image = self.is_waited_for.then(|| record.map_or(Image::NOTHING, Image::from));
         let sequence = self.store.journal.open(table, aor);
-        self.open = Some(Open { sequence, table, aor: aor.into(), changes: Vec::new(), image });
+        let changes = Vec::new();
+        self.open = Some(Box::new(Open { sequence, table, aor: aor.into(), changes, image }));
     }
 
     /// Takes a change.
@@ -180,7 +182,8 @@ impl<'a> Draft<'a> {
     }
 
     fn close_open(&mut self) {
-        let Some(Open { sequence, table, aor, changes, image }) = self.open.take() else { return };
+        let Some(open) = self.open.take() else { return };
+        let Open { sequence, table, aor, changes, image } = *open;
         let ticket = self.is_waited_for.then(Arc::<Ticket>::default);
         self.last = ticket.clone().map(|ticket| Drafted { ticket, sequence, table, aor });
         self.store.journal.close(sequence, changes, image, ticket);

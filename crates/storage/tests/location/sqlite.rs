@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rusqlite::Connection;
 use seawall_storage::{Database, DatabaseUrl, Identifier, Options, Storage, StorageError};
@@ -10,12 +11,15 @@ use seawall_storage::location::{Column, Columns, LocationTable, Row, RowChange};
 
 use crate::common::{all, check, row, table, table_named, upsert};
 
-/// A folder of its own for each test, removed at the end.
+/// A folder of its own, removed at the end. Each has another path: who had the files of the one before may still be closing them.
 pub struct Folder(PathBuf);
 
 impl Folder {
     pub fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("seawall-location-{}-{name}", std::process::id()));
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let path =
+            std::env::temp_dir().join(format!("seawall-location-{}-{number}-{name}", std::process::id()));
         std::fs::create_dir_all(&path).unwrap();
         Folder(path)
     }

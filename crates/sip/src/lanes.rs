@@ -34,28 +34,27 @@ pub(crate) fn find_control(text: &[u8]) -> usize {
 /// As [`find_control`], for texts that are short as a rule.
 #[inline]
 pub(crate) fn find_control_soon(text: &[u8]) -> usize {
-    let (blocks, rest) = text.as_chunks();
-    for (number, bytes) in blocks.iter().enumerate() {
-        let marks = controls(bytes);
-        if marks != 0 {
-            return number * LANES + marks.trailing_zeros() as usize;
-        }
-    }
-    text.len() - rest.len() + find_last_control(rest)
+    find_soon(text, controls, find_last_control)
 }
 
 /// Position of the first byte that ends a URI in brackets: `>`, and what may not stand in it, `<`, blanks and control characters;
 /// the length of the text if there is none.
 #[inline]
 pub(crate) fn find_bracket_end(text: &[u8]) -> usize {
+    find_soon(text, bracket_ends, find_last_bracket_end)
+}
+
+/// Position of the first mark of a text; `last` finds it where less is left than is looked at together.
+#[inline(always)]
+fn find_soon(text: &[u8], marks: fn(&[u8; LANES]) -> u32, last: fn(&[u8]) -> usize) -> usize {
     let (blocks, rest) = text.as_chunks();
     for (number, bytes) in blocks.iter().enumerate() {
-        let marks = bracket_ends(bytes);
+        let marks = marks(bytes);
         if marks != 0 {
             return number * LANES + marks.trailing_zeros() as usize;
         }
     }
-    text.len() - rest.len() + find_last_bracket_end(rest)
+    text.len() - rest.len() + last(rest)
 }
 
 /// Up to sixteen bytes that are expected.
